@@ -1,0 +1,38 @@
+"""Text, images and sounds as scikit-learn features.
+
+Public names are loaded on first use, so that ``import skembed`` costs next to nothing and imports
+neither torch, transformers, gensim nor onnxruntime.
+"""
+
+import importlib
+
+from skembed._config import config_context, get_config, set_config
+from skembed._version import __version__
+
+_LAZY = {
+    "BertEmbedder": "skembed.text",
+    "MemoryCache": "skembed.cache",
+    "TokenEmbeddings": "skembed.text",
+    "memory_cache": "skembed.cache",
+}
+
+__all__ = [
+    "BertEmbedder",
+    "MemoryCache",
+    "TokenEmbeddings",
+    "__version__",
+    "config_context",
+    "get_config",
+    "memory_cache",
+    "set_config",
+]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'skembed' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,150 @@
+"""Settings of the process: cache folder, offline, threads, progress.
+
+Imports nothing of skembed. A worker process is handed the settings of the process that
+sent it work: they travel with pickled estimators (see `_embedder`).
+"""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+_DEFAULTS = {"cache_folder": None, "offline": None, "n_threads": None, "progress": False}
+_shared = dict(_DEFAULTS)
+_local = threading.local()
+
+
+def _active():
+    return getattr(_local, "config", _shared)
+
+
+def _checked(settings):
+    """Return settings that have been checked, each in its final type."""
+    checked = {}
+    for name, value in settings.items():
+        if name == "cache_folder" and value is not None:
+            value = os.path.abspath(os.path.expanduser(os.fspath(value)))
+        elif name == "n_threads" and value is not None:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"n_threads must be a positive int or None, got {value!r}.")
+        elif name == "offline" and value is not None and not isinstance(value, bool):
+            raise ValueError(f"offline must be a bool or None, got {value!r}.")
+        elif name == "progress" and not isinstance(value, bool):
+            raise ValueError(f"progress must be a bool, got {value!r}.")
+        checked[name] = value
+    return checked
+
+
+def get_config():
+    """Return the settings in force.
+
+    Returns
+    -------
+    config : dict
+        A copy, with the keys of :func:`set_config`; unset values are filled in from the
+        environment: ``cache_folder`` from ``SKEMBED_CACHE`` (else ``skembed`` under
+        ``XDG_CACHE_HOME`` or ``~/.cache``), ``offline`` from ``HF_HUB_OFFLINE``.
+
+    Examples
+    --------
+    >>> import skembed
+    >>> skembed.get_config()["progress"]
+    False
+    """
+    config = dict(_active())
+    if config["cache_folder"] is None:
+        folder = os.environ.get("SKEMBED_CACHE")
+        if not folder:
+            base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+            folder = os.path.join(base, "skembed")
+        config["cache_folder"] = os.path.abspath(os.path.expanduser(folder))
+    if config["offline"] is None:
+        truths = {"1", "ON", "YES", "TRUE"}
+        config["offline"] = os.environ.get("HF_HUB_OFFLINE", "").upper() in truths
+    return config
+
+
+_UNSET = object()
+
+
+def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progress=_UNSET):
+    """Change settings of this process; those not given stay as they are.
+
+    Parameters
+    ----------
+    cache_folder : str, path or None
+        Folder for exported networks and for vectors kept on disk. None: the environment's.
+    offline : bool or None
+        True: the hub is never asked. None: as ``HF_HUB_OFFLINE`` says.
+    n_threads : int or None
+        Threads that compute vectors, for estimators whose ``n_threads`` is None.
+        None: the cores that joblib reports.
+    progress : bool
+        True: long work shows a progress bar, as if ``verbose=1``.
+
+    Raises
+    ------
+    ValueError
+        If a value is of the wrong kind.
+
+    See Also
+    --------
+    config_context : The same for a block of code.
+    get_config : The settings in force.
+
+    Examples
+    --------
+    >>> import skembed
+    >>> skembed.set_config(n_threads=2)
+    >>> skembed.get_config()["n_threads"]
+    2
+    >>> skembed.set_config(n_threads=None)
+    """
+    given = locals()
+    _active().update(_checked({k: given[k] for k in _DEFAULTS if given[k] is not _UNSET}))
+
+
+@contextlib.contextmanager
+def config_context(**settings):
+    """Change settings inside a ``with`` block, in this thread alone.
+
+    Parameters
+    ----------
+    **settings : dict
+        As for :func:`set_config`.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    TypeError
+        If a setting does not exist.
+    ValueError
+        If a value is of the wrong kind.
+
+    Examples
+    --------
+    >>> import skembed
+    >>> with skembed.config_context(offline=True):
+    ...     skembed.get_config()["offline"]
+    True
+    """
+    unknown = sorted(set(settings) - set(_DEFAULTS))
+    if unknown:
+        raise TypeError(f"unknown settings {unknown}; the settings are {sorted(_DEFAULTS)}")
+    outer = getattr(_local, "config", None)
+    _local.config = {**_active(), **_checked(settings)}
+    try:
+        yield
+    finally:
+        if outer is None:
+            del _local.config
+        else:
+            _local.config = outer
+
+
+def changed_settings():
+    """Return the settings that differ from the defaults, for a worker process to take over."""
+    return {name: value for name, value in _active().items() if value != _DEFAULTS[name]}

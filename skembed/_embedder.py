@@ -1,0 +1,276 @@
+"""Embedder: the path from rows to vectors, the same for every estimator.
+
+X -> rows -> unique rows -> embed -> scatter back to the order of X.
+
+Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
+"""
+
+import warnings
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skembed._config import changed_settings, set_config
+from skembed._rows import bad_rows_error, columns_of, unique_keys
+from skembed.exceptions import TruncationWarning
+
+
+class Block(NamedTuple):
+    """Vectors of some of the rows that `Embedder._embed` was given."""
+
+    rows: np.ndarray  # (n,) positions among those rows
+    vectors: np.ndarray  # (n, n_dims) float32
+    cut: np.ndarray | None = None  # (n,) bool: the row was longer than can be embedded
+
+
+class Embedder(TransformerMixin, BaseEstimator):
+    """Base of all embedders: rows in, float32 vectors out.
+
+    A subclass supplies ``_kind``, ``_check_rows``, ``_fit_rows`` and ``_embed``, and sets
+    ``_n_dims``, the length of a row's vector, in ``_fit_rows``.
+    """
+
+    _parameter_constraints: dict = {
+        "bad_rows": [StrOptions({"raise", "zero", "nan"})],
+        "verbose": ["verbose", Interval(Integral, 0, None, closed="left")],
+    }
+    _kind = "rows"  # what X holds, in the plural
+    _wanted = "rows"  # what a bad row is not
+
+    # -- what a subclass supplies ---------------------------------------------------------------
+
+    def _check_rows(self, rows):
+        """Return a key for each row (None for a bad one) and {position: what is wrong}."""
+        raise NotImplementedError
+
+    def _fit_rows(self, rows, y):
+        """Learn from the good rows; set ``_n_dims``."""
+        raise NotImplementedError
+
+    def _embed(self, rows, keys, bad):
+        """Yield a `Block` for each part of `rows`; enter in `bad` those that turn out bad."""
+        raise NotImplementedError
+
+    def _cut_message(self, n_cut, n_rows):
+        """Return the warning's text about rows that were cut."""
+        raise NotImplementedError
+
+    # -- the path --------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn what a later transform needs; a pretrained network is looked up and checked.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows. A frame's columns are embedded one by one and laid side by side.
+        y : array-like of shape (n_rows,), default=None
+            Not used by pretrained networks; here for scikit-learn's sake.
+
+        Returns
+        -------
+        self : object
+            The fitted embedder.
+
+        Raises
+        ------
+        BadRowsError
+            If rows cannot be embedded and ``bad_rows="raise"``.
+        """
+        columns = self._columns(X, reset=True)
+        self._fit_checked(columns, self._checked(columns), y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Fit, then embed the same rows; the same as ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows.
+        y : array-like of shape (n_rows,), default=None
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n_rows, n_features_out_), float32
+            The vectors, in the order of `X`.
+        """
+        columns = self._columns(X, reset=True)
+        checked = self._checked(columns)
+        self._fit_checked(columns, checked, y)
+        return self._embed_columns(columns, *checked)
+
+    def transform(self, X):
+        """Embed rows.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows, with as many columns as in :meth:`fit`.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n_rows, n_features_out_), float32
+            The vectors, in the order of `X`, C-contiguous; a frame after
+            ``set_output(transform="pandas")`` or ``"polars"``.
+
+        Raises
+        ------
+        BadRowsError
+            If rows cannot be embedded and ``bad_rows="raise"``.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        check_is_fitted(self)
+        columns = self._columns(X, reset=False)
+        return self._embed_columns(columns, *self._checked(columns))
+
+    def _columns(self, X, *, reset):
+        columns = columns_of(X, estimator=type(self).__name__, kind=self._kind)
+        names = columns.names if None not in columns.names else None
+        if reset:
+            self.n_features_in_ = len(columns.names)
+            if names is not None:
+                self.feature_names_in_ = np.array(names, dtype=object)
+            elif hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            return columns
+        if len(columns.names) != self.n_features_in_:
+            raise ValueError(
+                f"X has {len(columns.names)} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        fitted_names = getattr(self, "feature_names_in_", None)
+        if columns.is_frame and names is not None and fitted_names is not None:
+            if list(fitted_names) != names:
+                raise ValueError(
+                    "The feature names should match those that were passed during fit: "
+                    f"got {names}, expected {list(fitted_names)}."
+                )
+        return columns
+
+    def _checked(self, columns):
+        keys, bad = self._check_rows(columns.rows)
+        if bad and self.bad_rows == "raise":
+            raise self._bad_rows_error(bad, columns, f"not {self._wanted}")
+        return keys, bad
+
+    def _bad_rows_error(self, bad, columns, problem, remedy="Fill them in"):
+        return bad_rows_error(
+            bad, columns, estimator=type(self).__name__, problem=problem, remedy=remedy
+        )
+
+    def _fit_checked(self, columns, checked, y):
+        rows = columns.rows
+        if checked[1]:
+            rows = [row for row, key in zip(rows, checked[0], strict=True) if key is not None]
+        self._fit_rows(rows, y)
+        self.n_features_out_ = self._n_dims * self.n_features_in_
+
+    def _embed_columns(self, columns, keys, bad):
+        """Rows -> unique rows -> embed -> scatter. Returns (n_rows, n_features_out_) float32."""
+        n_columns, n_all = len(columns.names), len(columns.rows)
+        vectors = np.empty((n_all, self._n_dims), dtype=np.float32)
+        cut = np.zeros(n_all, dtype=bool)
+        first, repeats = unique_keys(keys)
+        late = {}
+        unique = (columns.rows, keys)
+        if len(first) < n_all:
+            unique = tuple([items[i] for i in first] for items in unique)
+        for block in self._embed(*unique, late):
+            where = first[block.rows]
+            vectors[where] = block.vectors
+            if block.cut is not None:
+                cut[where] = block.cut
+        vectors[repeats[:, 0]] = vectors[repeats[:, 1]]
+        cut[repeats[:, 0]] = cut[repeats[:, 1]]
+        if late:
+            late = {first[position]: what for position, what in late.items()}
+            late |= {again: late[known] for again, known in repeats.tolist() if known in late}
+            if self.bad_rows == "raise":
+                raise self._bad_rows_error(late, columns, "not fit to embed", "Mend them")
+        if bad or late:
+            vectors[[*bad, *late]] = 0 if self.bad_rows == "zero" else np.nan
+        self._warn_of_cut(int(cut.sum()), n_all)
+        if n_columns == 1:
+            return vectors
+        side_by_side = vectors.reshape(n_columns, columns.n_rows, -1).transpose(1, 0, 2)
+        return side_by_side.reshape(columns.n_rows, -1)
+
+    def _warn_of_cut(self, n_cut, n_rows):
+        if n_cut:
+            message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
+            warnings.warn(message, TruncationWarning, stacklevel=4)
+
+    # -- what scikit-learn asks ------------------------------------------------------------------
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns of the answer.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the columns of X; None: those seen in :meth:`fit`.
+
+        Returns
+        -------
+        names : ndarray of shape (n_features_out_,), str objects
+            ``<column>_<i>`` where X has column names, else ``<classname><i>``.
+
+        Raises
+        ------
+        ValueError
+            If `input_features` are not the columns that :meth:`fit` saw.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if input_features is not None:
+            given = np.atleast_1d(np.asarray(input_features, dtype=object))
+            if names is not None and list(names) != list(given):
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(given) != self.n_features_in_:
+                raise ValueError(
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(given)}"
+                )
+            names = given
+        if names is None:
+            prefix = type(self).__name__.lower()
+            return np.array([f"{prefix}{i}" for i in range(self.n_features_out_)], dtype=object)
+        return np.array(
+            [f"{name}_{i}" for name in names for i in range(self._n_dims)], dtype=object
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_out_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.bad_rows != "raise"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    # A worker process takes over the settings of the process that sent it the estimator.
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        settings = changed_settings()
+        return {**state, "_settings": settings} if settings else state
+
+    def __setstate__(self, state):
+        import multiprocessing
+
+        state = dict(state)
+        settings = state.pop("_settings", None)
+        super().__setstate__(state)
+        if settings and multiprocessing.current_process().name != "MainProcess":
+            set_config(**settings)

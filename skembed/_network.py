@@ -1,0 +1,347 @@
+"""From an embedder's parameters to a network that is ready to run.
+
+`find_network` decides what the parameters mean and returns it as data (`NetworkSpec`), which fits
+into a pickle; `runner_of` loads it, once a process. Imports `models` and `runtime`; knows no
+modality.
+"""
+
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from skembed._config import get_config
+from skembed._optional import import_optional
+from skembed.exceptions import (
+    ExportError,
+    ModelFormatError,
+    NetworkChangedError,
+    RuntimeFallbackWarning,
+)
+from skembed.models._digest import digest
+from skembed.models._folder import ModelFolder
+from skembed.models._head import Head
+from skembed.models._locate import locate
+from skembed.models._registry import Registry
+from skembed.runtime._export import ensure_exported, exporter_versions
+from skembed.runtime._onnx import OnnxRunner
+
+FORMAT = 1  # of fingerprints and exported folders; raise it when vectors change by our own doing
+
+_runners = Registry(max_items=4)
+_backbones = Registry(max_items=2)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What fit found out about a network: enough to load it anywhere, small enough to pickle."""
+
+    model: str
+    revision: str | None
+    path: str  # of the folder or .onnx file
+    backbone_digest: str
+    head: Head
+    front: Any  # how rows become network inputs: `prepare`, `settings`, `save`, `probes`
+    input_name: str  # of the network's input
+    backend: str
+    precision: str
+    device: str
+    ready_made: bool  # an .onnx graph, run as it stands
+    n_dims: int = 0
+    report: dict | None = None  # of the export
+
+    def settings(self):
+        """Return all that can change a vector."""
+        libraries = ("onnxruntime",) if self.backend == "onnx" else ("torch", "transformers")
+        return {
+            "format": FORMAT,
+            "backbone": self.backbone_digest,
+            "graph": (self.report or {}).get("sha256"),
+            "head": self.head.settings(),
+            "front": self.front.settings(),
+            "backend": self.backend,
+            "precision": self.precision,
+            "device": self.device,
+            "libraries": {name: _version(name) for name in (*libraries, "tokenizers")},
+        }
+
+    @property
+    def fingerprint(self):
+        """The name of what this network computes, with the libraries of this process."""
+        return digest(self.settings())
+
+
+_version = cache(metadata.version)
+
+
+# -- finding ---------------------------------------------------------------------------------------
+
+
+def find_network(embedder):
+    """Return the `NetworkSpec` of an embedder's parameters.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelFormatError, ExportError, MissingDependencyError, ValueError
+        If there is no such network, or it cannot be run as asked for.
+    """
+    folder = ModelFolder(locate(embedder.model, embedder.revision))
+    front = embedder._front(folder)
+    backend, device = _backend_and_device(embedder, folder)
+    spec = NetworkSpec(
+        model=os.fspath(embedder.model),
+        revision=embedder.revision,
+        path=str(folder.onnx or folder.path),
+        backbone_digest=folder.digest,
+        head=_head(embedder, folder, front),
+        front=front,
+        input_name=embedder._input_name,
+        backend=backend,
+        precision=embedder.precision,
+        device=device,
+        ready_made=folder.onnx is not None,
+    )
+    if spec.ready_made:
+        return replace(spec, n_dims=_n_dims_of_graph(spec))
+    if backend == "onnx":
+        exported = with_export(spec)
+        if exported.report["agrees"]:
+            return exported
+        message = (
+            f"{type(embedder).__name__}: {spec.model} does not run on ONNX Runtime "
+            f"({exported.report['reason']})."
+        )
+        if embedder.backend == "onnx":
+            raise ExportError(f"{message} Set backend='torch'.")
+        warnings.warn(f"{message} Using torch.", RuntimeFallbackWarning, stacklevel=2)
+        spec = replace(spec, backend="torch")
+    return replace(spec, n_dims=_n_dims_in_torch(spec, folder))
+
+
+def _backend_and_device(embedder, folder):
+    """Decide what runs the network, or say why it cannot be run as asked for."""
+    backend, device, precision = embedder.backend, embedder.device, embedder.precision
+    ready_made = folder.onnx is not None
+    if ready_made and (backend == "torch" or precision != "float32"):
+        raise ValueError(
+            f"{folder.onnx} is an ONNX graph and run as it stands: backend={backend!r} with "
+            f"precision={precision!r} cannot be had."
+        )
+    if backend == "onnx" and precision != "float32":
+        raise ValueError(f"precision={precision!r} is computed by torch: set backend='torch'.")
+    if (backend == "onnx" or ready_made) and device not in ("auto", "cpu"):
+        raise ValueError(f"ONNX Runtime runs on the CPU here; got device={device!r}.")
+    if backend == "onnx" or ready_made:
+        return "onnx", "cpu"
+    if device not in ("auto", "cpu") or backend == "torch":
+        torch = import_optional("torch", extra="torch", purpose=f"backend={backend!r}")
+        available = torch.cuda.is_available()
+        if device == "auto":
+            device = "cuda" if available else "cpu"
+        elif device.startswith("cuda") and not available:
+            raise ValueError(f"device={device!r} was asked for, but torch finds no CUDA device.")
+        return "torch", device
+    if device == "auto" and _has_cuda():
+        return "torch", "cuda"
+    return ("onnx" if precision == "float32" else "torch"), "cpu"
+
+
+@cache
+def _has_cuda():
+    """Tell whether torch would find a CUDA device, without loading torch where there is none."""
+    if not any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg")) and os.name != "nt":
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def _head(embedder, folder, front):
+    """Return the head that the parameters and the model's own modules ask for."""
+    name = type(embedder).__name__
+    if folder.onnx is not None:
+        return _head_of_graph(embedder, folder)
+    modules = folder.modules
+    poolings, dense = modules.pooling, modules.dense
+    if embedder.pooling != "auto":
+        poolings = embedder.pooling
+        poolings = (poolings,) if isinstance(poolings, str) else tuple(poolings)
+        dense = ()  # it was learned on the model's own pooling
+    if not poolings or any(pooling not in embedder._poolings for pooling in poolings):
+        raise ValueError(
+            f"The 'pooling' parameter of {name} must be 'auto', one of "
+            f"{list(embedder._poolings)} or a list of them. Got {embedder.pooling!r} instead."
+        )
+    layers = embedder.layers
+    layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
+    n_layers = folder.n_layers
+    known = n_layers is not None
+    if not layers or (known and any(not -n_layers - 1 <= i <= n_layers for i in layers)):
+        raise ValueError(
+            f"The 'layers' parameter of {name} must be an index from {-n_layers - 1} to "
+            f"{n_layers} (0 is the embedding layer) or a list of them. Got {embedder.layers!r} "
+            "instead."
+        )
+    if dense and len(layers) > 1:
+        raise ValueError(
+            f"{folder.path} has dense layers after its pooling, which take one layer's states. "
+            f"Got layers={embedder.layers!r}; set pooling to leave the dense layers out."
+        )
+    head = Head(
+        layers=tuple(int(layer) for layer in layers),
+        pooling=poolings,
+        skip=0 if modules.include_prompt else front.n_prompt_tokens,
+        dense=dense,
+        normalize=modules.normalize if embedder.normalize == "auto" else embedder.normalize,
+    )
+    width = head.n_dims(folder.n_hidden)
+    if width and embedder.truncate_dim and embedder.truncate_dim > width:
+        raise ValueError(
+            f"The 'truncate_dim' parameter of {name} must be at most {width}, the length of the "
+            f"model's vectors. Got {embedder.truncate_dim} instead."
+        )
+    return replace(head, truncate_dim=embedder.truncate_dim)
+
+
+def _head_of_graph(embedder, folder):
+    """Return the head that is already in a graph; refuse parameters that would change it."""
+    defaults = {"pooling": "auto", "layers": -1, "normalize": "auto", "truncate_dim": None}
+    given = [name for name, value in defaults.items() if getattr(embedder, name) != value]
+    if given:
+        raise ValueError(
+            f"{folder.onnx} is run as it stands, so {' and '.join(given)} cannot be set: give "
+            "the folder of the model that it was made from."
+        )
+    settings = (folder.manifest or {}).get("head", {})
+    return Head(pooling=("mean",), normalize=bool(settings.get("normalize", False)))
+
+
+def _n_dims_of_graph(spec):
+    probe = spec.front.probes()[0]
+    answer = next(iter(runner_of(spec).run([probe], 1)))
+    if answer.ndim != 2:
+        raise ModelFormatError(
+            f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, not "
+            "with one vector a row: its graph must end in a pooling. Give the folder of the model "
+            "that it was made from, or a graph that skembed exported."
+        )
+    return int(answer.shape[1])
+
+
+def _n_dims_in_torch(spec, folder):
+    n_hidden = folder.n_hidden
+    if n_hidden is None:
+        probe = spec.front.probes()[0]
+        return int(next(iter(runner_of(spec).run([probe], 1))).shape[-1])
+    return spec.head.n_dims(n_hidden)
+
+
+# -- exporting -------------------------------------------------------------------------------------
+
+
+def with_export(spec):
+    """Return the spec with the report of its export, which is made if it is not there.
+
+    An export is named by what goes into it, so that another version of torch makes its own.
+    """
+    if spec.backend != "onnx" or spec.ready_made:
+        return spec
+    report = ensure_exported(
+        _export_folder(spec),
+        _export_name(spec),
+        partial(_torch_network, spec),
+        spec.front.probes,
+        spec.input_name,
+    )
+    return replace(spec, report=report, n_dims=report.get("n_dims", 0))
+
+
+def _export_name(spec):
+    return digest(spec.head.settings())[:16]
+
+
+def _export_folder(spec):
+    name = digest([FORMAT, spec.backbone_digest, spec.input_name, exporter_versions()])[:32]
+    return _writable(get_config()["cache_folder"]) / "networks" / name
+
+
+@cache
+def _writable(folder):
+    """Return `folder`, or where it cannot be written, a temporary one for this process."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        warnings.warn(
+            f"The cache folder {folder} cannot be written ({error.strerror}); exported networks "
+            "are kept in a temporary folder and made anew by each process. Choose another with "
+            "skembed.set_config(cache_folder=…).",
+            RuntimeFallbackWarning,
+            stacklevel=2,
+        )
+    scratch = tempfile.TemporaryDirectory(prefix="skembed-")
+    _scratch_folders.append(scratch)  # removed when the process ends
+    return Path(scratch.name)
+
+
+_scratch_folders = []
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def runner_of(spec):
+    """Return what runs the network, loaded once a process and shared by all estimators."""
+    return _runners.get(spec.fingerprint, lambda: _load(spec))
+
+
+def _load(spec):
+    if spec.backend == "torch":
+        from skembed.runtime._torch import TorchRunner
+
+        return TorchRunner(_torch_network(spec), spec.device)
+    return OnnxRunner(graph_of(spec), spec.input_name)
+
+
+def graph_of(spec):
+    """Return the path of the graph that ONNX Runtime runs."""
+    if spec.ready_made:
+        return _unchanged(spec).onnx
+    return _export_folder(spec) / f"{_export_name(spec)}.onnx"
+
+
+def _torch_network(spec):
+    import_optional("transformers", extra="torch", purpose=f"Loading {spec.model}")
+    import_optional("torch", extra="torch", purpose=f"Loading {spec.model}")
+    import torch
+
+    from skembed.models._backbone import load_backbone
+    from skembed.models._modules import Network
+
+    def load():
+        folder = _unchanged(spec).backbone_path
+        dtype = getattr(torch, spec.precision)
+        return load_backbone(folder, spec.input_name).to(spec.device, dtype)
+
+    key = (spec.backbone_digest, spec.precision, spec.device)
+    return Network(_backbones.get(key, load), spec.head)
+
+
+def _unchanged(spec):
+    """Return the model's folder, found again if it moved, or say that it is another one now."""
+    path = Path(spec.path)
+    folder = ModelFolder(path if path.exists() else locate(spec.model, spec.revision))
+    if folder.digest != spec.backbone_digest:
+        raise NetworkChangedError(
+            f"{folder.path} holds another network now than when the estimator was fitted. Fit it "
+            "again, or put the old files back."
+        )
+    return folder

@@ -1,0 +1,251 @@
+"""NeuralEmbedder: unique rows -> cache -> missing rows -> prepared inputs -> batches -> network.
+
+Imports the layers below (`_network`, `runtime`, `cache`, `_embedder`); knows no modality.
+"""
+
+import json
+import os
+import shutil
+from collections import deque
+from numbers import Integral
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skembed._config import get_config
+from skembed._embedder import Block, Embedder
+from skembed._network import FORMAT, find_network, graph_of, runner_of, with_export
+from skembed._version import __version__
+from skembed.cache import MemoryCache, NoCache, memory_cache
+from skembed.exceptions import ExportError
+from skembed.runtime._export import write_standalone
+from skembed.runtime._schedule import batches, n_threads_for
+
+# Rows looked up, prepared and claimed at a time: memory stays flat however many rows there are,
+# and processes that embed the same rows share them out in parts of this size.
+_CHUNK = 1024
+
+
+class Prepared(NamedTuple):
+    """A row made ready for the network: one input, or several (windows) to be averaged."""
+
+    inputs: list  # of ndarray
+    weights: list  # one a window
+    cut: bool = False  # longer than can be embedded
+
+
+class NeuralEmbedder(Embedder):
+    """Base of the embedders that run a network.
+
+    A subclass supplies what is special to its modality: ``_check_rows``, ``_cut_message``,
+    ``_input_name``, ``_poolings`` and ``_front``.
+    """
+
+    _parameter_constraints: dict = {
+        **Embedder._parameter_constraints,
+        "model": [str, os.PathLike],
+        "revision": [str, None],
+        "pooling": [str, list, tuple],
+        "layers": [Integral, list, tuple],
+        "normalize": ["boolean", StrOptions({"auto"})],
+        "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "backend": [StrOptions({"auto", "onnx", "torch"})],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "device": [str],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "cache": [StrOptions({"memory"}), MemoryCache, None],
+        "random_state": ["random_state"],
+    }
+    _input_name = ""
+    _poolings: tuple = ()
+
+    def _front(self, folder):
+        """Return how rows become network inputs, by the parameters and the model's folder.
+
+        The answer fits into a pickle and has ``prepare(rows)``, which returns a list of
+        `Prepared` and a dict of bad rows; ``settings()``, what of it can change a vector;
+        ``probes()``, inputs to check an export with; ``save(folder)``, its files and settings for
+        an exported folder.
+        """
+        raise NotImplementedError
+
+    def _fit_rows(self, rows, y):
+        self._network = find_network(self)
+        self._n_dims = self._network.n_dims
+        self.fingerprint_ = self._network.fingerprint
+
+    # -- the path from unique rows to vectors -----------------------------------------------------
+
+    def _store(self):
+        if self.cache is None:
+            return NoCache()
+        return memory_cache() if self.cache == "memory" else self.cache
+
+    def _embed(self, rows, keys, bad):
+        """Yield blocks of vectors: those in the cache, those computed here, those by others."""
+        network = with_export(self._network)
+        store, fingerprint = self._store(), network.fingerprint
+        record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
+        waiting = deque(np.split(np.arange(len(rows)), range(_CHUNK, len(rows), _CHUNK)))
+        held_elsewhere = []
+        with self._progress(len(rows)) as bar:
+            while waiting:
+                chunk = waiting.popleft()
+                values = store.read(fingerprint, [keys[i] for i in chunk])
+                hits = np.array([value is not None for value in values], dtype=bool)
+                if hits.any():
+                    kept = np.frombuffer(b"".join(v for v in values if v is not None), record)
+                    yield Block(chunk[hits], kept["vector"], kept["cut"])
+                chunk = chunk[~hits]
+                mine = np.array(store.claim(fingerprint, [keys[i] for i in chunk]), dtype=bool)
+                if mine.any():
+                    claimed = [keys[i] for i in chunk[mine]]
+                    try:
+                        block = self._compute(network, chunk[mine], rows, bad)
+                        records = np.empty(len(block.rows), dtype=record)
+                        records["vector"], records["cut"] = block.vectors, block.cut
+                        values = [item.tobytes() for item in records]
+                        store.write(fingerprint, [keys[i] for i in block.rows], values)
+                    finally:
+                        store.release(fingerprint, claimed)
+                    yield block
+                bar.update(int(hits.sum()) + int(mine.sum()))
+                if not mine.all():
+                    held_elsewhere.append(chunk[~mine])
+                if not waiting and held_elsewhere:
+                    store.wait(fingerprint, [keys[i] for i in held_elsewhere[0]])
+                    waiting.extend(held_elsewhere)
+                    held_elsewhere = []
+
+    def _compute(self, network, positions, rows, bad):
+        """Compute the rows at `positions`; those that turn out bad are entered in `bad`."""
+        prepared, wrong = network.front.prepare([rows[i] for i in positions])
+        bad.update((int(positions[i]), reason) for i, reason in wrong.items())
+        if bad and self.bad_rows == "raise":
+            prepared = []  # the error is certain: look for the rest of the bad rows only
+            positions = positions[:0]
+        elif wrong:
+            good = [i for i in range(len(positions)) if i not in wrong]
+            prepared, positions = [prepared[i] for i in good], positions[good]
+        cut = np.array([row.cut for row in prepared], dtype=bool)
+        return Block(positions, self._run(network, prepared), cut)
+
+    def _run(self, network, prepared):
+        """Turn prepared rows into (n_rows, n_dims) float32; windows of a row are averaged."""
+        windows = [window for row in prepared for window in row.inputs]
+        vectors = np.empty((len(windows), network.n_dims), dtype=np.float32)
+        for positions, answer in self._answers(network, windows):
+            vectors[positions] = answer
+        if len(windows) == len(prepared):
+            return vectors
+        answers = np.empty((len(prepared), network.n_dims), dtype=np.float32)
+        start = 0
+        for i, row in enumerate(prepared):
+            stop = start + len(row.inputs)
+            answers[i] = vectors[start]
+            if stop - start > 1:
+                mean = np.average(vectors[start:stop], axis=0, weights=row.weights)
+                length = np.linalg.norm(mean) if network.head.normalize else 1.0
+                answers[i] = mean / max(length, 1e-12)
+            start = stop
+        return answers
+
+    def _answers(self, network, inputs):
+        """Yield the positions of a batch's inputs, and the network's answers to them."""
+        if inputs:
+            grouped = batches(inputs, self.batch_size)
+            stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
+            answers = runner_of(network).run(stacked, n_threads_for(self.n_threads))
+            yield from zip(grouped, answers, strict=True)
+
+    def _progress(self, n_rows):
+        from tqdm.auto import tqdm
+
+        shown = bool(self.verbose) or get_config()["progress"]
+        return tqdm(total=n_rows, desc=type(self).__name__, unit="row", disable=not shown)
+
+    # -- beyond scikit-learn ----------------------------------------------------------------------
+
+    def show_runtime(self):
+        """Say what runs the fitted network.
+
+        Returns
+        -------
+        runtime : dict
+            ``model``, ``path``, ``backend``, ``device``, ``precision``, ``library``,
+            ``n_threads``, ``n_dims``, ``fingerprint`` and, for an exported network, by how much
+            it differs from torch: ``max_difference`` and ``min_cosine``.
+
+        Raises
+        ------
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        check_is_fitted(self)
+        network = with_export(self._network)
+        names = ("model", "path", "backend", "device", "precision", "n_dims", "fingerprint")
+        runtime = {name: getattr(network, name) for name in names}
+        runtime["n_threads"] = n_threads_for(self.n_threads)
+        parity = ("max_difference", "min_cosine")
+        runtime |= {name: network.report[name] for name in parity if network.report}
+        return runtime | runner_of(network).describe()
+
+    def export(self, folder):
+        """Write the fitted network to a folder that runs without torch and transformers.
+
+        Parameters
+        ----------
+        folder : str or path
+            Must not exist yet, or be empty. It receives ``model.onnx``, the files of the front
+            end and ``manifest.json``; give it as ``model`` to load it.
+
+        Returns
+        -------
+        folder : pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder has files in it.
+        ExportError
+            If the network is not run by ONNX Runtime.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        check_is_fitted(self)
+        network = with_export(self._network)
+        if network.backend != "onnx":
+            raise ExportError(
+                f"export() writes the graph that ONNX Runtime runs, and this {type(self).__name__} "
+                "runs on torch. Fit it with backend='onnx'."
+            )
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} is not empty.")
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+        aside.mkdir(parents=True)
+        try:
+            write_standalone(graph_of(network), aside / "model.onnx")
+            manifest = {
+                "skembed": __version__,
+                "format": FORMAT,
+                "estimator": type(self).__name__,
+                "model": network.model,
+                "front": network.front.save(aside),
+                "head": network.head.settings(),
+                "n_dims": network.n_dims,
+                "parity": network.report,
+            }
+            text = json.dumps(manifest, indent=1) + "\n"
+            (aside / "manifest.json").write_text(text, encoding="utf-8")
+            if folder.exists():
+                folder.rmdir()
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return folder

@@ -1,0 +1,39 @@
+"""Optional dependencies: imported where they are used, with an error that names the remedy.
+
+Imports only `exceptions`.
+"""
+
+import importlib
+
+from skembed.exceptions import MissingDependencyError
+
+
+def import_optional(module, *, extra, purpose):
+    """Import `module`, or say which extra of skembed brings it.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module.
+    extra : str
+        The extra of skembed that installs it.
+    purpose : str
+        What needs it, as the start of a sentence: ``"backend='torch'"``.
+
+    Returns
+    -------
+    module
+        The imported module.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({error}). "
+            f"Install it with: pip install 'skembed[{extra}]'"
+        ) from error

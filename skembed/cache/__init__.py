@@ -1,0 +1,9 @@
+"""Vectors already computed, by network and row. Imports only the lowest layer.
+
+A store keeps bytes under (fingerprint, key). All stores have the same five methods: `read`,
+`claim`, `write`, `release`, `wait`.
+"""
+
+from skembed.cache._memory import MemoryCache, NoCache, memory_cache
+
+__all__ = ["MemoryCache", "NoCache", "memory_cache"]

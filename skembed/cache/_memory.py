@@ -1,0 +1,191 @@
+"""The cache in memory: one a process, bounded by bytes, what was used longest ago goes first."""
+
+import os
+import threading
+from collections import Counter, OrderedDict
+
+# Per row: the key, the tuple, the bytes object and the dict's entry.
+_OVERHEAD = 250
+
+
+class NoCache:
+    """A store that keeps nothing."""
+
+    def read(self, fingerprint, keys):
+        """Return None for each key."""
+        return [None] * len(keys)
+
+    def claim(self, fingerprint, keys):
+        """Grant every claim."""
+        return [True] * len(keys)
+
+    def write(self, fingerprint, keys, values):
+        """Keep nothing."""
+
+    def release(self, fingerprint, keys):
+        """Do nothing."""
+
+    def wait(self, fingerprint, keys):
+        """Return at once."""
+
+
+class MemoryCache:
+    """Vectors of this process, shared by all its estimators and threads.
+
+    Parameters
+    ----------
+    max_bytes : int, default=512 MiB
+        Above it, the rows used longest ago are dropped.
+
+    Examples
+    --------
+    >>> cache = MemoryCache()
+    >>> cache.claim("f", [b"a", b"b"])
+    [True, True]
+    >>> cache.write("f", [b"a"], [b"vector"])
+    >>> cache.read("f", [b"a", b"b"])
+    [b'vector', None]
+    >>> cache.info()
+    {'rows': 1, 'bytes': 257, 'computed': 1, 'from_cache': 1}
+    """
+
+    def __init__(self, max_bytes=512 * 2**20):
+        self.max_bytes = max_bytes
+        self._rows = OrderedDict()
+        self._n_bytes = 0
+        self._counts = Counter()
+        self._start_unclaimed()
+
+    def _start_unclaimed(self):
+        self._claims = set()
+        self._changed = threading.Condition()
+
+    def read(self, fingerprint, keys):
+        """Return what is kept under each key, or None.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the network.
+        keys : list of bytes
+            Of the rows.
+
+        Returns
+        -------
+        values : list of (bytes or None)
+        """
+        values = []
+        with self._changed:
+            for key in keys:
+                value = self._rows.get((fingerprint, key))
+                if value is not None:
+                    self._rows.move_to_end((fingerprint, key))
+                    self._counts["from_cache"] += 1
+                values.append(value)
+        return values
+
+    def claim(self, fingerprint, keys):
+        """Take on the computing of rows that nobody has computed or is computing.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the network.
+        keys : list of bytes
+            Of the rows.
+
+        Returns
+        -------
+        granted : list of bool
+            Those that the caller must now `write` or `release`.
+        """
+        with self._changed:
+            names = [(fingerprint, key) for key in keys]
+            granted = [name not in self._claims and name not in self._rows for name in names]
+            self._claims.update(name for name, mine in zip(names, granted, strict=True) if mine)
+        return granted
+
+    def write(self, fingerprint, keys, values):
+        """Keep rows that have been computed, and end the claims on them.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the network.
+        keys : list of bytes
+            Of the rows.
+        values : list of bytes
+            What to keep.
+        """
+        with self._changed:
+            self._counts["computed"] += len(keys)
+            for key, value in zip(keys, values, strict=True):
+                self._claims.discard((fingerprint, key))
+                if (fingerprint, key) not in self._rows:
+                    self._n_bytes += len(value) + _OVERHEAD
+                self._rows[fingerprint, key] = value
+            while self._n_bytes > self.max_bytes and self._rows:
+                _, dropped = self._rows.popitem(last=False)
+                self._n_bytes -= len(dropped) + _OVERHEAD
+            self._changed.notify_all()
+
+    def release(self, fingerprint, keys):
+        """End claims on rows that were not computed."""
+        with self._changed:
+            self._claims.difference_update((fingerprint, key) for key in keys)
+            self._changed.notify_all()
+
+    def wait(self, fingerprint, keys):
+        """Wait until somebody has finished at least one of the rows, or given it up."""
+        names = {(fingerprint, key) for key in keys}
+        with self._changed:
+            self._changed.wait_for(lambda: not names <= self._claims)
+
+    def info(self):
+        """Say what is kept and how it was used.
+
+        Returns
+        -------
+        info : dict
+            ``rows`` and ``bytes`` kept; since the start or the last `clear`: rows ``computed``,
+            and rows served ``from_cache``.
+        """
+        with self._changed:
+            return {
+                "rows": len(self._rows),
+                "bytes": self._n_bytes,
+                "computed": self._counts["computed"],
+                "from_cache": self._counts["from_cache"],
+            }
+
+    def clear(self):
+        """Drop all rows and set the counts to zero."""
+        with self._changed:
+            self._rows.clear()
+            self._n_bytes = 0
+            self._counts.clear()
+
+
+_memory_cache = MemoryCache()
+
+if hasattr(os, "register_at_fork"):
+    # A thread that held the lock or a claim in the parent does not exist in the child.
+    os.register_at_fork(after_in_child=_memory_cache._start_unclaimed)
+
+
+def memory_cache():
+    """Return the cache in memory of this process, used by estimators with ``cache="memory"``.
+
+    Returns
+    -------
+    cache : MemoryCache
+        See its ``info``, ``clear`` and ``max_bytes``.
+
+    Examples
+    --------
+    >>> import skembed
+    >>> skembed.memory_cache().clear()
+    >>> skembed.memory_cache().info()["rows"]
+    0
+    """
+    return _memory_cache

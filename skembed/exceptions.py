@@ -1,0 +1,64 @@
+"""Every error and warning class of skembed. Imports nothing."""
+
+__all__ = [
+    "BadRowsError",
+    "ExportError",
+    "MissingDependencyError",
+    "ModelFormatError",
+    "ModelNotFoundError",
+    "NetworkChangedError",
+    "RuntimeFallbackWarning",
+    "TruncationWarning",
+]
+
+
+class BadRowsError(ValueError):
+    """Some rows of ``X`` cannot be embedded; the message names them.
+
+    Parameters
+    ----------
+    message : str
+        What is shown.
+    rows : dict of (int, str) to str, default=None
+        Position and column of each bad row, and what is wrong with it.
+
+    Attributes
+    ----------
+    rows : dict
+        As given.
+    """
+
+    def __init__(self, message, rows=None):
+        super().__init__(message)
+        self.rows = rows or {}
+
+    def __reduce__(self):
+        return type(self), (self.args[0], self.rows)
+
+
+class ModelNotFoundError(OSError):
+    """A model was found nowhere; the message lists each place that was tried."""
+
+
+class ModelFormatError(ValueError):
+    """A model was found, but its files are not of a kind that skembed reads."""
+
+
+class NetworkChangedError(RuntimeError):
+    """The network on disk is no longer the one that the estimator was fitted with."""
+
+
+class ExportError(RuntimeError):
+    """A network could not be exported to ONNX, or its export does not agree with torch."""
+
+
+class MissingDependencyError(ImportError):
+    """An optional dependency is needed and not installed."""
+
+
+class RuntimeFallbackWarning(UserWarning):
+    """A faster way to run a network was not open, and a slower one is used; results are right."""
+
+
+class TruncationWarning(UserWarning):
+    """Rows were longer than the network takes and have been cut."""

@@ -1,0 +1,89 @@
+"""Build a backbone with transformers: safetensors only, built-in architectures only.
+
+Imports torch and transformers, and so imported only when a network is loaded.
+"""
+
+import contextlib
+
+import torch
+import transformers
+from torch import nn
+from transformers.utils import logging as transformers_logging
+
+from skembed.exceptions import ModelFormatError
+
+
+class HiddenStates(nn.Module):
+    """A transformers model, called with one input, that gives the states of all its layers."""
+
+    def __init__(self, model, input_name):
+        super().__init__()
+        self.model = model
+        self.input_name = input_name
+
+    def forward(self, inputs):
+        """Network inputs -> (n_layers + 1) tensors of (n_rows, n_tokens, n_hidden)."""
+        answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
+        # Some families normalise after the last layer, outside `hidden_states`.
+        return (*answer.hidden_states[:-1], answer.last_hidden_state)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence transformers' log and progress bar for a block, and put them back."""
+    level = transformers_logging.get_verbosity()
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def load_backbone(folder, input_name):
+    """Load a folder's backbone.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds ``config.json`` and ``model.safetensors``.
+    input_name : str
+        Name of the model's input: ``"input_ids"``, ``"pixel_values"``, ...
+
+    Returns
+    -------
+    backbone : HiddenStates
+        On the CPU, in float32, in evaluation mode.
+
+    Raises
+    ------
+    ModelFormatError
+        If transformers has no such architecture, or weights are missing.
+    """
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            model, report = transformers.AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+            )
+        except (ValueError, KeyError, OSError) as error:
+            raise ModelFormatError(
+                f"{folder} cannot be loaded by transformers {transformers.__version__} without "
+                f"code from outside it, which skembed never runs: {error}"
+            ) from error
+    missing = [key for key in report["missing_keys"] if "pooler" not in key]
+    if missing or report["mismatched_keys"]:
+        wrong = sorted(missing) or sorted(map(str, report["mismatched_keys"]))
+        raise ModelFormatError(
+            f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
+            f"shape, {wrong[0]} among them; they would be random."
+        )
+    return HiddenStates(model, input_name).eval()

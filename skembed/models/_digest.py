@@ -1,0 +1,39 @@
+"""Digests of files and settings, from which fingerprints are made."""
+
+import hashlib
+import json
+import os
+from functools import lru_cache
+
+
+@lru_cache(maxsize=256)
+def _digest_of(path, name, size, mtime_ns, inode):
+    with open(path, "rb") as file:
+        return (
+            hashlib.file_digest(file, name).hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else (hashlib.new(name, file.read()).hexdigest())
+        )
+
+
+def _file_digest(path, name):
+    """Digest a file; read again only when its size, time or inode changed."""
+    stat = os.stat(path)
+    return _digest_of(os.fspath(path), name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def file_sha256(path):
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    return _file_digest(path, "sha256")
+
+
+def digest(value):
+    """Return the BLAKE2b-256 of a value made of dicts, lists, strings and numbers.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()

@@ -1,0 +1,180 @@
+"""A model's folder, read without torch: config, digest, modules of Sentence Transformers."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from skembed.exceptions import ModelFormatError
+from skembed.models._digest import digest, file_sha256
+from skembed.models._head import Dense
+from skembed.models._locate import _weights
+
+# Sentence Transformers' names of poolings -> ours, in the order in which it concatenates them.
+_POOLINGS = {
+    "cls": ("pooling_mode_cls_token", "cls"),
+    "max": ("pooling_mode_max_tokens", "max"),
+    "mean": ("pooling_mode_mean_tokens", "mean"),
+    "mean_sqrt_len_tokens": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"),
+    "weightedmean": ("pooling_mode_weightedmean_tokens", "weighted_mean"),
+    "lasttoken": ("pooling_mode_lasttoken", "last"),
+}
+
+
+@dataclass(frozen=True)
+class Modules:
+    """What ``modules.json`` says comes after the backbone."""
+
+    pooling: tuple = ("mean",)
+    include_prompt: bool = True
+    dense: tuple = ()
+    normalize: bool = False
+    prompts: dict = field(default_factory=dict)
+    default_prompt: str | None = None
+
+
+def read_json(path, default=None):
+    """Return the JSON of a file; `default` if there is none.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is not JSON.
+    """
+    path = Path(path)
+    if not path.exists():
+        return default
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelFormatError(f"{path} is not JSON: {error}") from error
+
+
+class ModelFolder:
+    """A folder in the layout of transformers or Sentence Transformers.
+
+    Parameters
+    ----------
+    path : path
+        The folder, or a single ``.onnx`` file beside which the other files lie.
+    """
+
+    def __init__(self, path):
+        path = Path(path)
+        self.onnx = path if path.suffix == ".onnx" else None
+        self.path = path.parent if self.onnx else path
+        if self.onnx is None and not _weights(self.path) and (self.path / "model.onnx").exists():
+            self.onnx = self.path / "model.onnx"
+
+    @cached_property
+    def manifest(self):
+        """What `export` wrote beside the network; None for any other folder."""
+        manifest = read_json(self.path / "manifest.json")
+        return manifest if isinstance(manifest, dict) and "skembed" in manifest else None
+
+    @cached_property
+    def backbone_path(self):
+        """The folder of the backbone: the first of the modules, else the folder itself."""
+        first = (self._modules() or [{}])[0]
+        return self.path / first.get("path", "")
+
+    @cached_property
+    def config(self):
+        """The backbone's ``config.json``; empty where an .onnx file stands alone."""
+        config = read_json(self.backbone_path / "config.json")
+        if config is None and self.onnx is None:
+            raise ModelFormatError(f"{self.path} has no config.json.")
+        return config or {}
+
+    @property
+    def n_layers(self):
+        """How many layers come after the embedding layer."""
+        return _first(self.config, "num_hidden_layers", "n_layers", "n_layer")
+
+    @property
+    def n_hidden(self):
+        """Length of a layer's states."""
+        return _first(self.config, "hidden_size", "dim", "d_model", "n_embd")
+
+    @cached_property
+    def digest(self):
+        """Digest of all that defines the backbone: weights and config."""
+        weights = [self.onnx] if self.onnx else _weights(self.backbone_path)
+        data = [path for path in (f"{weight}.data" for weight in weights) if Path(path).exists()]
+        parts = {"config": {k: v for k, v in self.config.items() if k != "_name_or_path"}}
+        parts["weights"] = [file_sha256(path) for path in [*weights, *data]]
+        return digest(parts)
+
+    def _modules(self):
+        return read_json(self.path / "modules.json", [])
+
+    @cached_property
+    def modules(self):
+        """What follows the backbone, by ``modules.json``.
+
+        Raises
+        ------
+        ModelFormatError
+            If it names a module that skembed does not know.
+        """
+        entries = [(entry["type"].rpartition(".")[2], entry["path"]) for entry in self._modules()]
+        settings = {}
+        dense = []
+        for position, (kind, path) in enumerate(entries):
+            config = read_json(self.path / path / "config.json", {}) if path else {}
+            if config.get("module_input_name", "sentence_embedding") != "sentence_embedding":
+                kind = f"{kind} of tokens"
+            if kind == "Transformer" and position == 0:
+                settings["pooling"] = ("mean",)
+            elif kind == "Pooling":
+                settings["pooling"] = _poolings(config)
+                settings["include_prompt"] = config.get("include_prompt", True)
+            elif kind == "Dense":
+                dense.append(_dense(self.path / path, config))
+            elif kind == "Normalize":
+                settings["normalize"] = True
+            elif kind != "Dropout":  # does nothing outside training
+                raise ModelFormatError(
+                    f"{self.path}: modules.json names a module that skembed does not know: "
+                    f"{kind}. It knows Transformer, Pooling, Dense, Normalize and Dropout."
+                )
+            if settings.get("normalize") and kind == "Dense":
+                raise ModelFormatError(f"{self.path}: Dense after Normalize is not supported.")
+        prompts = read_json(self.path / "config_sentence_transformers.json", {})
+        return Modules(
+            dense=tuple(dense),
+            prompts=prompts.get("prompts") or {},
+            default_prompt=prompts.get("default_prompt_name"),
+            **settings,
+        )
+
+
+def _first(config, *names):
+    return next((config[name] for name in names if name in config), None)
+
+
+def _poolings(config):
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = [mode for mode, (flag, _) in _POOLINGS.items() if config.get(flag)] or ["mean"]
+    modes = [modes] if isinstance(modes, str) else modes
+    unknown = [mode for mode in modes if mode not in _POOLINGS]
+    if unknown:
+        raise ModelFormatError(f"Unknown pooling modes {unknown}; known: {list(_POOLINGS)}.")
+    return tuple(_POOLINGS[mode][1] for mode in modes)
+
+
+def _dense(folder, config):
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise ModelFormatError(f"{folder} has no model.safetensors; skembed never loads pickle.")
+    activation = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+    if not activation.startswith("torch.nn.modules."):
+        raise ModelFormatError(f"{folder}: activation {activation!r} is not a class of torch.nn.")
+    return Dense(
+        weights=str(weights),
+        sha256=file_sha256(weights),
+        activation=activation.rpartition(".")[2],
+        residual=bool(config.get("use_residual", False)),
+        out_features=int(config["out_features"]),
+    )

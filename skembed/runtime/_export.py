@@ -1,0 +1,253 @@
+"""Export of a network to ONNX, once for all processes, checked against torch.
+
+A backbone is exported once, with the states of all its layers as outputs; each head that is asked
+for (pooling, layers, ...) is a small graph joined to it, which shares the backbone's weights file:
+
+    <folder>/backbone.onnx        the backbone's graph
+    <folder>/backbone.onnx.data   its weights, which all graphs of the folder refer to
+    <folder>/<name>.onnx          backbone and one head
+    <folder>/<name>.json          how that graph compares with torch; written last
+
+Imports torch and onnx inside functions: a graph that is already there runs without them.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from skembed._optional import import_optional
+from skembed.exceptions import ExportError
+from skembed.runtime._onnx import OnnxRunner
+
+_OPSET = 20
+# What an export may differ by from torch, in float32: rounding, in another order of additions.
+_MAX_DIFFERENCE = 1e-4
+_MIN_COSINE = 0.99999
+
+
+def exporter_versions():
+    """Return the versions of the libraries that shape an exported graph; "" where not installed."""
+    versions = {}
+    for name in ("torch", "transformers", "onnxscript"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = ""
+    return versions
+
+
+def ensure_exported(folder, name, make_network, probes, input_name):
+    """Return the report of a network's export, exporting it if nobody has.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the backbone's graphs are kept.
+    name : str
+        Of this network's graph.
+    make_network : callable
+        Returns the torch module: ``backbone`` and ``head``.
+    probes : callable
+        Returns inputs, a list of arrays, on which ONNX Runtime and torch are compared; the first
+        one shapes the export.
+    input_name : str
+        Of the graph's input.
+
+    Returns
+    -------
+    report : dict
+        ``agrees``, ``reason``, ``n_dims``, ``max_difference``, ``min_cosine``, ``sha256``.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    report = folder / f"{name}.json"
+    if not report.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        # Held by one process at a time, let go by the system when its holder dies.
+        with FileLock(folder / "export.lock"):
+            if not report.exists():
+                content = _export(folder, name, make_network(), probes(), input_name)
+                _write(report, json.dumps(content, indent=1).encode())
+    return json.loads(report.read_text())
+
+
+def _export(folder, name, network, probes, input_name):
+    import_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
+    try:
+        with _quiet():
+            if not (folder / "backbone.onnx").exists():
+                _export_backbone(folder, network.backbone, probes[0], input_name)
+            digest = _join_head(folder, name, network, probes[0])
+    except OSError:
+        raise
+    except Exception as error:  # the exporter raises whatever an operator raises
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return {"agrees": False, "reason": f"the export failed: {reason[0]}"}
+    return {"sha256": digest, **_compare(folder / f"{name}.onnx", network, probes, input_name)}
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence the exporter's warnings and log for a block, and put them back."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _to_onnx(module, arguments, input_names, output_names, dynamic_shapes):
+    import torch
+
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.onnx.export(
+            module.eval(),
+            arguments,
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=dynamic_shapes,
+            verbose=False,
+        )
+
+
+def _export_backbone(folder, backbone, probe, input_name):
+    import torch
+
+    tensor = torch.from_numpy(probe)
+    # All sizes of an input but a constant one (channels) may vary.
+    sizes = {axis: torch.export.Dim.DYNAMIC for axis in range(tensor.ndim)}
+    with torch.no_grad():
+        n_states = len(backbone(tensor))
+    backbone.model.set_attn_implementation("eager")  # exports to fewer operators than sdpa
+    try:
+        states = [f"state_{i}" for i in range(n_states)]
+        program = _to_onnx(backbone, (tensor,), [input_name], states, (sizes,))
+    finally:
+        backbone.model.set_attn_implementation("sdpa")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        program.save(os.path.join(scratch, "backbone.onnx"), external_data=True)
+        for file in ("backbone.onnx.data", "backbone.onnx"):
+            os.replace(os.path.join(scratch, file), folder / file)
+
+
+def _join_head(folder, name, network, probe):
+    """Export the head, join it to the backbone's graph, and return the digest of the result."""
+    import onnx
+    import torch
+
+    with torch.no_grad():
+        states = network.backbone(torch.from_numpy(probe))
+    chosen = [range(len(states))[layer] for layer in network.head.head.layers]
+    inputs = [f"head_state_{i}" for i in range(len(chosen))]
+    sizes = {axis: torch.export.Dim.DYNAMIC for axis in range(states[-1].ndim - 1)}
+    program = _to_onnx(
+        network.head,
+        tuple(states[i] for i in chosen),
+        inputs,
+        ["vectors"],
+        ((sizes,) * len(chosen),),
+    )
+    backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)
+    graph = onnx.compose.merge_models(
+        backbone,
+        onnx.compose.add_prefix(program.model_proto, "head/"),
+        io_map=[(f"state_{i}", f"head/{given}") for i, given in zip(chosen, inputs, strict=True)],
+        outputs=["head/vectors"],
+    )
+    content = graph.SerializeToString(deterministic=True)
+    _write(folder / f"{name}.onnx", content)
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def _compare(path, network, probes, input_name):
+    """Run the probes on both runtimes; say how far apart their vectors are."""
+    import torch
+
+    difference, cosine = 0.0, 1.0
+    ours = list(OnnxRunner(path, input_name).run(probes, 1))
+    for probe, vectors in zip(probes, ours, strict=True):
+        with torch.inference_mode():
+            reference = network(torch.from_numpy(probe)).numpy()
+        scale = max(1.0, float(np.abs(reference).max()))
+        difference = max(difference, float(np.abs(vectors - reference).max()) / scale)
+        product = (vectors * reference).sum(-1, dtype=np.float64)
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
+        lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
+        cosine = min(cosine, float((product / np.maximum(lengths, 1e-12)).min()))
+    agrees = difference <= _MAX_DIFFERENCE and cosine >= _MIN_COSINE
+    reason = (
+        ""
+        if agrees
+        else (
+            f"ONNX Runtime differs from torch by {difference:.2g} (limit {_MAX_DIFFERENCE:.0e}), "
+            f"cosine {cosine:.6f} (limit {_MIN_COSINE})"
+        )
+    )
+    return {
+        "agrees": agrees,
+        "reason": reason,
+        "n_dims": int(ours[0].shape[-1]),
+        "max_difference": difference,
+        "min_cosine": cosine,
+    }
+
+
+def _write(path, content):
+    """Write a file whole: aside first, then renamed."""
+    handle, aside = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+
+
+def write_standalone(graph, target):
+    """Write a copy of a graph that carries its weights within it.
+
+    Parameters
+    ----------
+    graph : path
+        The graph; weights may lie beside it.
+    target : path
+        The new file. Weights over 1.5 GiB go to ``<target>.data``.
+
+    Raises
+    ------
+    ExportError
+        If onnx cannot read the graph.
+    """
+    onnx = import_optional("onnx", extra="torch", purpose="export()")
+    try:
+        model = onnx.load(graph)
+    except Exception as error:
+        raise ExportError(f"{graph} cannot be read: {error}") from error
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if size < 1.5 * 2**30:
+        _write(Path(target), model.SerializeToString())
+    else:
+        onnx.save(model, target, save_as_external_data=True, location=f"{Path(target).name}.data")

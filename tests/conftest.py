@@ -1,0 +1,70 @@
+"""Tiny seeded networks, a cache folder of the session's own, and no network."""
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import save_tiny_bert
+
+import skembed
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache_folder(tmp_path_factory):
+    """Exports go to the session's folder, in worker processes too; the hub is never asked."""
+    variables = {
+        "SKEMBED_CACHE": str(tmp_path_factory.mktemp("skembed-cache")),
+        "HF_HOME": str(tmp_path_factory.mktemp("hf-home")),
+        "HF_HUB_OFFLINE": "1",
+    }
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    yield
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """Whoever opens a connection to another machine fails the test."""
+    connect = socket.socket.connect
+
+    def refuse(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            raise AssertionError(f"a test tried to connect to {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _empty_memory_cache():
+    skembed.memory_cache().clear()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """Folder of a BERT of two layers and 16 dimensions, in transformers' layout."""
+    return save_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def texts():
+    """Texts of many lengths, an empty one and two equal ones among them."""
+    random = np.random.default_rng(0)
+    words = "the cat sat on a mat while dogs ran over hills and rivers to town".split()
+    rows = [" ".join(random.choice(words, n)) for n in random.integers(1, 20, 40)]
+    return [*rows, "", rows[3], "Zebra crossing?", "naïve café — déjà vu"]
+
+
+@pytest.fixture(scope="session")
+def shared_text():
+    """Folder of real text beside the checkout; skips where it is absent."""
+    folder = SHARED / "data" / "text"
+    if not folder.is_dir():
+        pytest.skip("shared/data/text does not lie beside the checkout")
+    return folder

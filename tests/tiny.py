@@ -1,0 +1,103 @@
+"""Tiny networks with seeded random weights, saved as real models are."""
+
+import json
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_WORDS = "the cat sat on a mat while dog ran over hill and river to town bank query : passage"
+_PIECES = "##s ##ing ##e ##a ##i ##o ##n ##t"
+
+
+def save_tiny_tokenizer(folder, max_length=32):
+    """Write a WordPiece tokenizer of letters, a few words and pieces."""
+    letters = "abcdefghijklmnopqrstuvwxyz?.,!—éèïà0123456789"
+    pieces = [f"##{letter}" for letter in letters]
+    tokens = dict.fromkeys([*_SPECIAL, *letters, *pieces, *_WORDS.split(), *_PIECES.split()])
+    vocab = {token: number for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    tokenizer.add_special_tokens(_SPECIAL)
+    # As published tokenizers are: with the padding and truncation of their last use.
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(8)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_length,
+        **{f"{token.strip('[]').lower()}_token": token for token in _SPECIAL},
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return len(vocab)
+
+
+def save_tiny_model(folder, config_class, model_class, seed=0, max_length=32, **config):
+    """Write a model of two layers with its tokenizer; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vocab_size = save_tiny_tokenizer(folder, max_length)
+    config = config_class(vocab_size=vocab_size, **config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class(config)
+        for parameter in model.parameters():  # far from the tiny values they start with
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_bert(folder, seed=0, max_length=32, **config):
+    """Write a BERT of two layers and 16 dimensions; return the folder."""
+    settings = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 40,
+        **config,
+    }
+    return save_tiny_model(
+        folder, transformers.BertConfig, transformers.BertModel, seed, max_length, **settings
+    )
+
+
+def add_modules(folder, *, pooling=None, dense=None, normalize=False, prompts=None, default=None):
+    """Make a model's folder one of Sentence Transformers, by its published layout."""
+    kinds = ["Transformer", "Pooling"] + ["Dense"] * bool(dense) + ["Normalize"] * normalize
+    modules = []
+    for number, kind in enumerate(kinds):
+        path = "" if number == 0 else f"{number}_{kind}"
+        modules.append(
+            {
+                "idx": number,
+                "name": str(number),
+                "path": path,
+                "type": f"sentence_transformers.models.{kind}",
+            }
+        )
+        (folder / path).mkdir(exist_ok=True)
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 24}')
+    settings = {"word_embedding_dimension": 16, **(pooling or {"pooling_mode_mean_tokens": True})}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    if dense:
+        torch.manual_seed(1)
+        out_features = dense["out_features"]
+        weights = {"linear.weight": torch.randn(out_features, dense["in_features"])}
+        if dense.get("bias", True):
+            weights["linear.bias"] = torch.randn(out_features)
+        save_file(weights, folder / "2_Dense" / "model.safetensors")
+        (folder / "2_Dense" / "config.json").write_text(json.dumps(dense))
+    (folder / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": prompts or {}, "default_prompt_name": default})
+    )
+    return folder
