@@ -12,6 +12,7 @@ Imports torch and onnx inside functions: a graph that is already there runs with
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -164,17 +165,22 @@ def _join_head(folder, name, network, probe):
         ["vectors"],
         ((sizes,) * len(chosen),),
     )
+    # Not merge_models: it would look for the weights' file in the working folder.
     backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)
-    graph = onnx.compose.merge_models(
-        backbone,
-        onnx.compose.add_prefix(program.model_proto, "head/"),
-        io_map=[(f"state_{i}", f"head/{given}") for i, given in zip(chosen, inputs, strict=True)],
-        outputs=["head/vectors"],
+    head = onnx.compose.add_prefix(program.model_proto, "head/")
+    joints = [(f"state_{i}", f"head/{given}") for i, given in zip(chosen, inputs, strict=True)]
+    graph = onnx.compose.merge_graphs(
+        backbone.graph, head.graph, io_map=joints, outputs=["head/vectors"]
     )
-    content = graph.SerializeToString(deterministic=True)
+    for node in graph.node:  # where in which file each operator came from
+        del node.metadata_props[:]
+        node.doc_string = ""
+    graph.doc_string = ""
+    model = onnx.helper.make_model(
+        graph, opset_imports=backbone.opset_import, ir_version=backbone.ir_version
+    )
+    content = model.SerializeToString(deterministic=True)
     _write(folder / f"{name}.onnx", content)
-    import hashlib
-
     return hashlib.sha256(content).hexdigest()
 
 

@@ -228,7 +228,7 @@ class BertEmbedder(NeuralEmbedder):
 
         Returns
         -------
-        embedded : list of TokenEmbeddings, of length n_rows
+        list of TokenEmbeddings, of length n_rows
             For each text its ``tokens``, ``spans`` and ``vectors``: the states of `layers`,
             neither pooled nor normalised. What `long_texts` says holds here too. A bad row has no
             tokens unless ``bad_rows="raise"``.
