@@ -74,8 +74,8 @@ class Embedder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
-            The fitted embedder.
+        object
+            The embedder, fitted.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Embedder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        vectors : ndarray of shape (n_rows, n_features_out_), float32
+        ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`.
         """
         columns = self._columns(X, reset=True)
@@ -117,7 +117,7 @@ class Embedder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        vectors : ndarray of shape (n_rows, n_features_out_), float32
+        ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`, C-contiguous; a frame after
             ``set_output(transform="pandas")`` or ``"polars"``.
 
@@ -221,7 +221,7 @@ class Embedder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        names : ndarray of shape (n_features_out_,), str objects
+        ndarray of shape (n_features_out_,), str objects
             ``<column>_<i>`` where X has column names, else ``<classname><i>``.
 
         Raises

@@ -46,7 +46,7 @@ class MemoryCache:
     >>> cache.read("f", [b"a", b"b"])
     [b'vector', None]
     >>> cache.info()
-    {'rows': 1, 'bytes': 257, 'computed': 1, 'from_cache': 1}
+    {'rows': 1, 'bytes': 256, 'computed': 1, 'from_cache': 1}
     """
 
     def __init__(self, max_bytes=512 * 2**20):

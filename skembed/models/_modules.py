@@ -11,26 +11,45 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-# Hidden states (n_rows, n_tokens, n_dims) -> (n_rows, n_dims).
-POOLINGS = {
-    "mean": lambda states: states.mean(dim=1),
-    "cls": lambda states: states[:, 0],
-    "max": lambda states: states.amax(dim=1),
-    "mean_sqrt_len": lambda states: states.sum(dim=1) / _n_tokens(states).sqrt(),
-    "weighted_mean": lambda states: _weighted_mean(states),
-    "last": lambda states: states[:, -1],
-}
+def _counted(states):
+    """Return 1, 2, 3, ..., n_tokens; counted from the tensor, anew in each run of a graph."""
+    return torch.ones_like(states[0, :, 0]).cumsum(dim=0)
 
 
-def _n_tokens(states):
-    # Counted from the tensor, not from its shape: an exported graph must count anew each time.
-    return torch.ones_like(states[:1, :, :1]).sum(dim=1)
+def _weighted(weights, states):
+    """Sum tokens by their weights, (n_tokens,).
+
+    A matrix product for each row, not a reduction over the batch: ONNX Runtime adds the same
+    numbers in the same order however many rows there are, so that vectors agree to the bit.
+    """
+    return torch.matmul(weights[None, None], states)[:, 0]
+
+
+def _mean(states):
+    counted = _counted(states)
+    return _weighted(torch.ones_like(counted) / counted[-1], states)
+
+
+def _mean_sqrt_len(states):
+    counted = _counted(states)
+    return _weighted(torch.ones_like(counted) / counted[-1].sqrt(), states)
 
 
 def _weighted_mean(states):
     """Average tokens with weights 1, 2, 3, ... (Muennighoff, SGPT, 2022)."""
-    weights = torch.arange(1, states.shape[1] + 1, dtype=states.dtype, device=states.device)
-    return (states * weights[:, None]).sum(dim=1) / weights.sum()
+    counted = _counted(states)
+    return _weighted(counted / counted.sum(), states)
+
+
+# Hidden states (n_rows, n_tokens, n_dims) -> (n_rows, n_dims).
+POOLINGS = {
+    "mean": _mean,
+    "cls": lambda states: states[:, 0],
+    "max": lambda states: states.amax(dim=1),
+    "mean_sqrt_len": _mean_sqrt_len,
+    "weighted_mean": _weighted_mean,
+    "last": lambda states: states[:, -1],
+}
 
 
 class DenseLayer(nn.Module):

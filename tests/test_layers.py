@@ -1,0 +1,71 @@
+"""Each layer imports only from the layers below it; modalities never import one another."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import skembed
+
+PACKAGE = Path(skembed.__file__).parent
+
+# From the bottom up; modules and folders of one line do not import one another.
+LAYERS = [
+    ["exceptions", "_version"],
+    ["_config", "_rows", "_optional"],
+    ["cache", "models", "runtime"],
+    ["training"],
+    ["_embedder", "_network", "_neural"],
+    ["text", "image", "audio"],
+    ["evaluation", "plotting", "__main__"],
+]
+# Within the base layer there is an order, too.
+LAYERS[4:5] = [["_embedder", "_network"], ["_neural"]]
+# The one exception: `__init__` hands out public names of all layers, on first use.
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# What a bare `import skembed`, or a network that is exported already, must not load.
+LAZY_ONLY = {"torch", "transformers", "gensim", "onnx", "onnxscript"}
+TORCH_MODULES = {"models/_backbone.py", "models/_modules.py", "runtime/_torch.py"}
+
+
+def modules():
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def imports_of(path, *, top_level_only=False):
+    """Return the dotted names that a module imports."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    names = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.append(node.module)
+    return names
+
+
+def layer_of(dotted):
+    parts = dotted.split(".")
+    return parts[1] if parts[0] == "skembed" and len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_arrows_run_one_way(path):
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    assert own in RANK, f"{own} is in no layer"
+    for dotted in imports_of(path):
+        assert dotted != "skembed", "import from the module that has the name"
+        layer = layer_of(dotted)
+        if layer is not None and layer != own:
+            assert RANK[layer] < RANK[own], f"{own} imports {layer}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    if path.relative_to(PACKAGE).as_posix() in TORCH_MODULES:
+        pytest.skip("this module is itself imported on first use")
+    top = {name.partition(".")[0] for name in imports_of(path, top_level_only=True)}
+    assert not top & LAZY_ONLY
