@@ -77,8 +77,9 @@ def columns_of(X, *, estimator, kind):
     else:
         columns = _columns_of_native(X, estimator, kind)
     if columns.n_rows == 0 or not columns.names:
+        lacking = "feature(s)" if columns.n_rows else "sample(s)"
         raise ValueError(
-            f"Found array with {columns.n_rows} sample(s) (shape={getattr(X, 'shape', (0,))}) "
+            f"Found array with 0 {lacking} (shape={getattr(X, 'shape', (0,))}) "
             f"while a minimum of 1 is required by {estimator}."
         )
     return columns
