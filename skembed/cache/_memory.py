@@ -3,9 +3,11 @@
 import os
 import threading
 from collections import Counter, OrderedDict
+from weakref import WeakSet
 
 # Per row: the key, the tuple, the bytes object and the dict's entry.
 _OVERHEAD = 250
+_caches = WeakSet()
 
 
 class NoCache:
@@ -32,6 +34,9 @@ class NoCache:
 class MemoryCache:
     """Vectors of this process, shared by all its estimators and threads.
 
+    Clones of an estimator share its cache; a pickle carries no rows, so that another process
+    starts with an empty one.
+
     Parameters
     ----------
     max_bytes : int, default=512 MiB
@@ -55,6 +60,16 @@ class MemoryCache:
         self._n_bytes = 0
         self._counts = Counter()
         self._start_unclaimed()
+        _caches.add(self)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return type(self), (self.max_bytes,)
 
     def _start_unclaimed(self):
         self._claims = set()
@@ -121,9 +136,11 @@ class MemoryCache:
             self._counts["computed"] += len(keys)
             for key, value in zip(keys, values, strict=True):
                 self._claims.discard((fingerprint, key))
-                if (fingerprint, key) not in self._rows:
-                    self._n_bytes += len(value) + _OVERHEAD
+                replaced = self._rows.pop((fingerprint, key), None)
+                if replaced is not None:
+                    self._n_bytes -= len(replaced) + _OVERHEAD
                 self._rows[fingerprint, key] = value
+                self._n_bytes += len(value) + _OVERHEAD
             while self._n_bytes > self.max_bytes and self._rows:
                 _, dropped = self._rows.popitem(last=False)
                 self._n_bytes -= len(dropped) + _OVERHEAD
@@ -168,9 +185,15 @@ class MemoryCache:
 
 _memory_cache = MemoryCache()
 
-if hasattr(os, "register_at_fork"):
+
+def _after_fork_in_child():
     # A thread that held the lock or a claim in the parent does not exist in the child.
-    os.register_at_fork(after_in_child=_memory_cache._start_unclaimed)
+    for cache in list(_caches):
+        cache._start_unclaimed()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def memory_cache():

@@ -1,0 +1,277 @@
+"""The cache in memory: bounded, shared by threads, each row computed once."""
+
+import copy
+import gc
+import os
+import pickle
+import threading
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+import skembed
+from skembed.cache import MemoryCache, NoCache
+from skembed.cache._memory import _OVERHEAD, memory_cache
+
+ROW = _OVERHEAD + 10  # bytes that a value of ten bytes takes up
+
+
+def write(cache, *keys, fingerprint="f"):
+    cache.write(fingerprint, list(keys), [b"0123456789"] * len(keys))
+
+
+def kept(cache, keys, fingerprint="f"):
+    return [value is not None for value in cache.read(fingerprint, keys)]
+
+
+def test_rows_are_kept_under_their_network():
+    """What one network computed is no answer for another."""
+    cache = MemoryCache()
+    cache.write("f", [b"a"], [b"one"])
+    cache.write("g", [b"a"], [b"two"])
+    assert cache.read("f", [b"a", b"b"]) == [b"one", None]
+    assert cache.read("g", [b"a"]) == [b"two"]
+
+
+def test_rows_used_longest_ago_go_first():
+    """A row that was read again outlives one that was not."""
+    cache = MemoryCache(max_bytes=3 * ROW)
+    write(cache, b"a", b"b", b"c")
+    assert kept(cache, [b"a"]) == [True]
+    write(cache, b"d")
+    assert kept(cache, [b"a", b"b", b"c", b"d"]) == [True, False, True, True]
+
+
+def test_a_network_of_long_vectors_pushes_out_others():
+    """The bound is one for all networks, in bytes."""
+    cache = MemoryCache(max_bytes=3 * ROW)
+    write(cache, b"a", b"b", b"c", fingerprint="f")
+    cache.write("g", [b"a"], [bytes(2 * ROW)])
+    assert kept(cache, [b"a", b"b", b"c"], "f") == [False, False, False]
+    assert kept(cache, [b"a"], "g") == [True]
+
+
+def test_what_is_larger_than_the_cache_is_not_kept():
+    """The write succeeds, the claim ends, and the cache is empty again."""
+    cache = MemoryCache(max_bytes=10)
+    assert cache.claim("f", [b"a"]) == [True]
+    write(cache, b"a")
+    assert cache.info() == {"rows": 0, "bytes": 0, "computed": 1, "from_cache": 0}
+    assert cache.claim("f", [b"a"]) == [True]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 40)), max_size=30),
+    st.integers(0, 4 * ROW),
+)
+def test_bytes_never_exceed_the_bound_and_are_counted_right(writes, max_bytes):
+    """Whatever is written, and written again: the count is that of the rows that are there."""
+    cache = MemoryCache(max_bytes)
+    for key, size in writes:
+        cache.write("f", [key.encode()], [bytes(size)])
+        assert cache.info()["bytes"] <= max_bytes
+    values = [v for v in cache.read("f", [c.encode() for c in "abcdefgh"]) if v is not None]
+    info = cache.info()
+    assert info["rows"] == len(values)
+    assert info["bytes"] == sum(len(value) + _OVERHEAD for value in values)
+
+
+def test_info_counts_what_was_computed_and_served():
+    """And `clear` sets the counts to zero."""
+    cache = MemoryCache()
+    write(cache, b"a", b"b")
+    cache.read("f", [b"a", b"a", b"x"])
+    assert cache.info() == {"rows": 2, "bytes": 2 * ROW, "computed": 2, "from_cache": 2}
+    cache.clear()
+    assert cache.info() == {"rows": 0, "bytes": 0, "computed": 0, "from_cache": 0}
+    assert kept(cache, [b"a"]) == [False]
+
+
+def test_a_row_is_claimed_once():
+    """By the first who asks, until it is written or released; never where it is kept."""
+    cache = MemoryCache()
+    assert cache.claim("f", [b"a", b"b"]) == [True, True]
+    assert cache.claim("f", [b"b", b"c"]) == [False, True]
+    assert cache.claim("g", [b"a"]) == [True]
+    write(cache, b"a")
+    assert cache.claim("f", [b"a"]) == [False]
+    cache.release("f", [b"b"])
+    assert cache.claim("f", [b"a", b"b"]) == [False, True]
+
+
+def test_a_release_after_the_write_drops_nothing():
+    """As happens in a `finally`."""
+    cache = MemoryCache()
+    cache.claim("f", [b"a"])
+    write(cache, b"a")
+    cache.release("f", [b"a"])
+    assert kept(cache, [b"a"]) == [True]
+
+
+@pytest.mark.parametrize("end", ["write", "release"])
+def test_wait_wakes_up_when_a_row_is_finished_or_given_up(end):
+    """One of the rows is enough."""
+    cache = MemoryCache()
+    cache.claim("f", [b"a", b"b"])
+    waiting, woken = threading.Event(), threading.Event()
+
+    def wait():
+        waiting.set()
+        cache.wait("f", [b"a", b"b"])
+        woken.set()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    assert waiting.wait(30)
+    cache.claim("f", [b"c"])
+    cache.release("f", [b"c"])  # wakes the thread, which finds that nothing has changed for it
+    assert not woken.is_set()
+    write(cache, b"b") if end == "write" else cache.release("f", [b"b"])
+    thread.join(30)
+    assert woken.is_set()
+
+
+def test_wait_returns_at_once_where_nobody_is_computing():
+    """Nothing would ever wake it."""
+    MemoryCache().wait("f", [b"a"])
+
+
+def test_two_threads_compute_each_row_once():
+    """Both want all rows, each computes what the other does not, both get all of them."""
+    cache = MemoryCache()
+    keys = [bytes([number]) for number in range(60)]
+    computed, answers = [], []
+    start = threading.Barrier(2)
+
+    def work(order):
+        start.wait(30)
+        missing = list(order)
+        while missing:
+            part = missing[:5]
+            granted = cache.claim("f", part)
+            mine = [key for key, is_mine in zip(part, granted, strict=True) if is_mine]
+            computed.extend(mine)
+            cache.write("f", mine, [key * 2 for key in mine])
+            if not mine:
+                cache.wait("f", part)
+            values = cache.read("f", missing)
+            missing = [key for key, value in zip(missing, values, strict=True) if value is None]
+        answers.append(cache.read("f", keys))
+
+    threads = [
+        threading.Thread(target=work, args=(order,), daemon=True) for order in (keys, keys[::-1])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [[key * 2 for key in keys]] * 2
+    assert sorted(computed) == keys
+
+
+def test_embedders_in_two_threads_compute_each_text_once(tiny_bert):
+    """The whole path: equal vectors in both threads, and as many computed rows as texts."""
+    texts = [f"the cat sat on {number}" for number in range(40)]
+    cache = MemoryCache()
+    embedder = skembed.BertEmbedder(tiny_bert, backend="torch", cache=cache, n_threads=1).fit(texts)
+    answers = {}
+    start = threading.Barrier(2)
+
+    def work(name):
+        start.wait(30)
+        answers[name] = embedder.transform(texts)
+
+    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert (answers["a"] == answers["b"]).all()
+    info = cache.info()
+    assert info["computed"] == info["rows"] == info["from_cache"] == len(texts)
+
+
+def test_claims_are_released_when_computing_fails(tiny_bert, monkeypatch):
+    """The next transform computes the rows instead of waiting for ever."""
+    cache = MemoryCache()
+    embedder = skembed.BertEmbedder(tiny_bert, backend="torch", cache=cache).fit(["a"])
+    with monkeypatch.context() as patch:
+        patch.setattr(skembed.BertEmbedder, "_run", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            embedder.transform(["the cat"])
+    assert cache.info()["rows"] == 0
+    assert embedder.transform(["the cat"]).shape == (1, 16)
+
+
+def test_clones_share_a_cache(tiny_bert):
+    """A search clones its estimator for each fold; the folds compute nothing twice."""
+    cache = MemoryCache()
+    embedder = skembed.BertEmbedder(tiny_bert, backend="torch", cache=cache)
+    assert clone(embedder).cache is cache
+    assert copy.copy(cache) is cache
+    clone(embedder).fit_transform(["a", "b"])
+    clone(embedder).fit_transform(["a", "b"])
+    assert cache.info()["computed"] == 2
+
+
+def test_a_pickle_carries_the_bound_and_no_rows():
+    """Another process starts with an empty cache."""
+    cache = MemoryCache(max_bytes=12345)
+    write(cache, b"a")
+    other = pickle.loads(pickle.dumps(cache))
+    assert other.max_bytes == 12345
+    assert other.info()["rows"] == 0
+    assert other.claim("f", [b"a"]) == [True]
+
+
+def in_fork(function):
+    """Run `function` in a forked child; return its exit status (0 where it returned True)."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if function() else 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("cache", [memory_cache(), MemoryCache()], ids=["process", "own"])
+def test_claims_and_locks_do_not_outlive_a_fork(cache):
+    """The threads that held them are not there in the child; the rows are."""
+    cache.clear()
+    write(cache, b"kept")
+    cache.claim("f", [b"a"])
+
+    def child():
+        cache.wait("f", [b"a"])
+        return cache.claim("f", [b"a"]) == [True] and kept(cache, [b"kept"]) == [True]
+
+    with cache._changed:  # as a thread in the middle of a write holds it
+        assert in_fork(child) == 0
+    cache.release("f", [b"a"])
+
+
+def test_a_cache_is_freed_with_its_last_user():
+    """Nothing that skembed keeps about it holds it."""
+    cache = MemoryCache()
+    watch = weakref.ref(cache)
+    del cache
+    gc.collect()
+    assert watch() is None
+
+
+def test_no_cache_grants_all_and_keeps_nothing():
+    """The store of ``cache=None`` has the same five methods."""
+    store = NoCache()
+    assert store.claim("f", [b"a", b"b"]) == [True, True]
+    store.write("f", [b"a"], [b"1"])
+    store.release("f", [b"a"])
+    store.wait("f", [b"a"])
+    assert store.claim("f", [b"a"]) == [True]
+    assert store.read("f", [b"a", b"b"]) == [None, None]
