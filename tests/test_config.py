@@ -1,0 +1,137 @@
+"""Settings of the process, of a thread, and of a worker."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+import skembed
+from skembed import _config
+
+
+@pytest.fixture(autouse=True)
+def _settings_put_back():
+    before = dict(_config._shared)
+    yield
+    _config._shared.update(before)
+
+
+def test_settings_not_given_stay_as_they_are():
+    """Each call changes what it names and nothing else."""
+    skembed.set_config(n_threads=3)
+    skembed.set_config(progress=True)
+    config = skembed.get_config()
+    assert config["n_threads"] == 3
+    assert config["progress"] is True
+    assert _config.changed_settings() == {"n_threads": 3, "progress": True}
+
+
+def test_the_answer_is_a_copy():
+    """Whoever changes it changes no setting."""
+    skembed.get_config()["n_threads"] = 99
+    assert skembed.get_config()["n_threads"] is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"SKEMBED_CACHE": "/some/where", "XDG_CACHE_HOME": "/xdg"}, "/some/where"),
+        ({"SKEMBED_CACHE": "~/vectors"}, "/home/me/vectors"),
+        ({"SKEMBED_CACHE": "", "XDG_CACHE_HOME": "/xdg"}, "/xdg/skembed"),
+        ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/skembed"),
+        ({}, "/home/me/.cache/skembed"),
+    ],
+)
+def test_the_cache_folder_comes_from_the_environment(monkeypatch, variables, folder):
+    """SKEMBED_CACHE, else skembed under XDG_CACHE_HOME, else under ~/.cache."""
+    for name in ("SKEMBED_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert skembed.get_config()["cache_folder"] == folder
+
+
+def test_a_given_cache_folder_is_absolute_and_wins(monkeypatch, tmp_path):
+    """A relative path is resolved when it is set, not when it is used."""
+    monkeypatch.chdir(tmp_path)
+    skembed.set_config(cache_folder=Path("vectors"))
+    monkeypatch.chdir("/")
+    assert skembed.get_config()["cache_folder"] == str(tmp_path / "vectors")
+    skembed.set_config(cache_folder=None)
+    assert skembed.get_config()["cache_folder"] != str(tmp_path / "vectors")
+
+
+@pytest.mark.parametrize(
+    ("value", "offline"),
+    [("1", True), ("on", True), ("Yes", True), ("true", True), ("0", False), ("", False)],
+)
+def test_offline_comes_from_the_hubs_variable(monkeypatch, value, offline):
+    """HF_HUB_OFFLINE is read as the hub's client reads it; a setting wins over it."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert skembed.get_config()["offline"] is offline
+    with skembed.config_context(offline=not offline):
+        assert skembed.get_config()["offline"] is not offline
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"n_threads": 0}, "n_threads must be a positive int or None, got 0."),
+        ({"n_threads": True}, "n_threads must be a positive int or None, got True."),
+        ({"n_threads": "two"}, "n_threads must be a positive int or None, got 'two'."),
+        ({"offline": 1}, "offline must be a bool or None, got 1."),
+        ({"progress": None}, "progress must be a bool, got None."),
+    ],
+)
+def test_wrong_values_are_refused_and_change_nothing(setting, message):
+    """By both ways of setting; what was right in the same call is not set either."""
+    for change in (skembed.set_config, lambda **s: skembed.config_context(**s).__enter__()):
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            change(cache_folder="/elsewhere", **setting)
+        assert str(raised.value) == message
+        assert _config.changed_settings() == {}
+
+
+def test_unknown_settings_are_refused():
+    """A misspelt setting is not stored in silence."""
+    with pytest.raises(TypeError, match=r"unknown settings \['threads'\]; the settings are"):
+        skembed.config_context(threads=2).__enter__()
+    with pytest.raises(TypeError, match="threads"):
+        skembed.set_config(threads=2)
+
+
+def test_contexts_nest_and_are_put_back_after_an_error():
+    """Inner settings are laid over outer ones and end with their block."""
+
+    def fail_inside():
+        with skembed.config_context(n_threads=4):
+            assert skembed.get_config()["n_threads"] == 4
+            assert skembed.get_config()["offline"] is True
+            raise KeyError("inside")
+
+    with skembed.config_context(n_threads=2, offline=True):
+        with pytest.raises(KeyError, match="inside"):
+            fail_inside()
+        assert skembed.get_config()["n_threads"] == 2
+    assert _config.changed_settings() == {}
+
+
+def test_set_config_inside_a_context_ends_with_it():
+    """It changes the settings in force, which are the block's."""
+    with skembed.config_context(offline=True):
+        skembed.set_config(n_threads=5)
+        assert skembed.get_config()["n_threads"] == 5
+    assert skembed.get_config()["n_threads"] is None
+
+
+def test_a_context_holds_in_its_thread_alone():
+    """Another thread sees what was set for the process."""
+    seen = []
+    skembed.set_config(n_threads=7)
+    with skembed.config_context(n_threads=2):
+        other = threading.Thread(target=lambda: seen.append(skembed.get_config()["n_threads"]))
+        other.start()
+        other.join()
+        assert skembed.get_config()["n_threads"] == 2
+    assert seen == [7]
