@@ -21,6 +21,16 @@ class HiddenStates(nn.Module):
         self.model = model
         self.input_name = input_name
 
+    @contextlib.contextmanager
+    def eager_attention(self):
+        """Compute attention by plain products inside a block: exports to fewer operators."""
+        before = self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.model.set_attn_implementation(before)
+
     def forward(self, inputs):
         """Network inputs -> (n_layers + 1) tensors of (n_rows, n_tokens, n_hidden)."""
         answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
@@ -71,7 +81,6 @@ def load_backbone(folder, input_name):
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
-                attn_implementation="sdpa",
                 output_loading_info=True,
             )
         except (ValueError, KeyError, OSError) as error:

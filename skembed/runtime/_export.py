@@ -136,12 +136,9 @@ def _export_backbone(folder, backbone, probe, input_name):
     sizes = {axis: torch.export.Dim.DYNAMIC for axis in range(tensor.ndim)}
     with torch.no_grad():
         n_states = len(backbone(tensor))
-    backbone.model.set_attn_implementation("eager")  # exports to fewer operators than sdpa
-    try:
-        states = [f"state_{i}" for i in range(n_states)]
+    states = [f"state_{i}" for i in range(n_states)]
+    with backbone.eager_attention():
         program = _to_onnx(backbone, (tensor,), [input_name], states, (sizes,))
-    finally:
-        backbone.model.set_attn_implementation("sdpa")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         program.save(os.path.join(scratch, "backbone.onnx"), external_data=True)
         for file in ("backbone.onnx.data", "backbone.onnx"):
