@@ -58,10 +58,12 @@ def locate(model, revision=None):
         If there are files, but no weights that can be read safely.
     """
     path = Path(os.path.expanduser(os.fspath(model)))
+    if path.is_dir():
+        return _with_weights(path.resolve())
     if path.exists():
-        if not path.is_dir() and path.suffix != ".onnx":
+        if path.suffix != ".onnx":
             raise ModelFormatError(f"{path} is neither a folder nor an .onnx file.")
-        return path.resolve() if path.suffix == ".onnx" else _with_weights(path.resolve())
+        return path.absolute()  # a link stays one: the other files lie beside it
     tried = [f"a local path: {path} does not exist"]
     name = os.fspath(model)
     if path.is_absolute() or name.count("/") > 1 or name.startswith(("~", ".")):
@@ -80,13 +82,17 @@ def _in_hub_cache(name, revision):
 
     place = f"the hub's local cache ({constants.HF_HUB_CACHE})"
     try:
-        folder = snapshot_download(name, revision=revision, local_files_only=True)
+        # With the patterns of the download: files that it leaves out are not missed here.
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=_FILES, local_files_only=True
+        )
     except LocalEntryNotFoundError:
         return None, f"{place}: not there"
     except HFValidationError:
         return None, f"{place}: {name!r} cannot be a hub id"
     folder = Path(folder)
-    complete = (folder / "config.json").exists() and _weights(folder)
+    weights = _weights(folder)
+    complete = weights and (weights[0].parent / "config.json").exists()
     return (folder, "") if complete else (None, f"{place}: only a part of it is there")
 
 
@@ -123,7 +129,11 @@ def _on_hub(name, revision):
 def _weights(folder):
     """Return the safetensors files of a folder's backbone."""
     single = folder / "model.safetensors"
-    return [single] if single.exists() else sorted(folder.glob("model-*.safetensors"))
+    if single.exists():
+        return [single]
+    # Sentence Transformers once gave the backbone a folder of its own: 0_BERT, 0_Transformer.
+    shards = sorted(folder.glob("model-*.safetensors"))
+    return shards or sorted(folder.glob("0_*/model*.safetensors"))
 
 
 def _with_weights(folder):
