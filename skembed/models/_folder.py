@@ -100,7 +100,9 @@ class ModelFolder:
     def digest(self):
         """Digest of all that defines the backbone: weights and config."""
         weights = [self.onnx] if self.onnx else _weights(self.backbone_path)
-        data = [path for path in (f"{weight}.data" for weight in weights) if Path(path).exists()]
+        # A graph's weights lie beside it, under torch's name or Optimum's.
+        data = [f"{weight}{end}" for weight in weights for end in (".data", "_data")]
+        data = [path for path in data if Path(path).exists()]
         parts = {"config": {k: v for k, v in self.config.items() if k != "_name_or_path"}}
         parts["weights"] = [file_sha256(path) for path in [*weights, *data]]
         return digest(parts)
