@@ -24,7 +24,7 @@ TEXTS = [
 
 
 class Case(NamedTuple):
-    """An embedder to check: its class, its parameters (strings in braces are fixtures), its rows."""
+    """An embedder to check: its class, its parameters ("{name}" is a fixture), its rows."""
 
     name: str
     estimator_class: type

@@ -61,7 +61,7 @@ def close(case, a, b):
     np.testing.assert_allclose(a, b, rtol=0, atol=case.tolerance)
 
 
-# -- construction -----------------------------------------------------------------------------------
+# -- construction ---------------------------------------------------------------------------------
 
 
 def test_init_only_assigns(case):
@@ -127,7 +127,7 @@ def test_scikit_learns_own_checks_pass(embedder):
     assert all(result["status"] == "passed" for result in results)
 
 
-# -- fit --------------------------------------------------------------------------------------------
+# -- fit ------------------------------------------------------------------------------------------
 
 
 def test_fit_returns_self_and_takes_y(embedder, rows):
@@ -191,7 +191,7 @@ def test_unfitted_raises(embedder, rows):
             call()
 
 
-# -- transform --------------------------------------------------------------------------------------
+# -- transform ------------------------------------------------------------------------------------
 
 
 def test_answer_is_float32_c_contiguous_in_the_order_of_X(case, embedder, rows):
@@ -268,7 +268,7 @@ def test_threads_and_batches_change_nothing(case, embedder, rows):
         close(case, clone(embedder).set_params(**changes).fit_transform(rows), reference)
 
 
-# -- containers -------------------------------------------------------------------------------------
+# -- containers -----------------------------------------------------------------------------------
 
 
 def test_containers_give_the_same(embedder, rows):
@@ -314,9 +314,7 @@ def test_n_features_in_is_checked(embedder, rows):
     embedder.fit(rows)
     assert embedder.n_features_in_ == 1
     two = np.column_stack([column(rows), column(rows)])
-    message = (
-        f"X has 2 features, but {type(embedder).__name__} is expecting 1 features as input."
-    )
+    message = f"X has 2 features, but {type(embedder).__name__} is expecting 1 features as input."
     with pytest.raises(ValueError, match=re.escape(message)):
         embedder.transform(two)
 
@@ -365,7 +363,7 @@ def test_what_is_no_collection_of_rows_is_refused(embedder, rows, method):
             getattr(embedder, method)(X)
 
 
-# -- bad rows ---------------------------------------------------------------------------------------
+# -- bad rows -------------------------------------------------------------------------------------
 
 
 def test_bad_rows_raise_with_their_positions(embedder, rows):
@@ -392,7 +390,7 @@ def test_bad_rows_alone(embedder, rows):
     assert not vectors.any()
 
 
-# -- names and containers of the answer ---------------------------------------------------------------
+# -- names and containers of the answer -----------------------------------------------------------
 
 
 def test_feature_names_out(embedder, rows):
@@ -442,20 +440,22 @@ def test_pipeline_consistency(embedder, rows):
     )
 
 
-# -- pickles ------------------------------------------------------------------------------------------
+# -- pickles --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("library", [pickle, cloudpickle], ids=lambda module: module.__name__)
 def test_pickles_are_slim_and_answer_the_same(embedder, rows, library):
     """Before and after fit; what fit did not learn is not in them."""
-    assert library.loads(library.dumps(embedder)).get_params().keys() == embedder.get_params().keys()
+    assert (
+        library.loads(library.dumps(embedder)).get_params().keys() == embedder.get_params().keys()
+    )
     expected = embedder.fit_transform(rows)
     content = library.dumps(embedder)
     assert len(content) < 20_000
     np.testing.assert_array_equal(library.loads(content).transform(rows), expected)
 
 
-# -- docstrings -----------------------------------------------------------------------------------------
+# -- docstrings -----------------------------------------------------------------------------------
 
 # GL01, GL02, GL03: where a docstring begins and ends; SS06: a summary of one line;
 # ES01: an extended summary; SA01, SA04: see also; EX01: an example for every method.

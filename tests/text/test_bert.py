@@ -318,11 +318,11 @@ def test_a_model_that_is_nowhere(tmp_path):
 def test_a_folder_without_a_tokenizer(tiny_bert, tmp_path):
     folder = save_tiny_bert(tmp_path)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ModelFormatError, match="has no tokenizer.json. Write one"):
+    with pytest.raises(ModelFormatError, match=r"has no tokenizer\.json\. Write one"):
         BertEmbedder(folder).fit(["a"])
 
 
-# -- embed_tokens -----------------------------------------------------------------------------------
+# -- embed_tokens ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
@@ -370,7 +370,7 @@ def test_embed_tokens_of_bad_rows(tiny_bert):
         embedder.set_params(bad_rows="raise").embed_tokens([None, "a cat"])
 
 
-# -- families -----------------------------------------------------------------------------------------
+# -- families -------------------------------------------------------------------------------------
 
 
 def test_other_families(tmp_path, texts):

@@ -1,0 +1,362 @@
+"""What all networks share: each row computed once, slim pickles, fallbacks, exported folders."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from tiny import save_tiny_bert
+
+import skembed
+from skembed import BertEmbedder, MemoryCache, _network, _neural
+from skembed.exceptions import (
+    ExportError,
+    ModelFormatError,
+    NetworkChangedError,
+    RuntimeFallbackWarning,
+)
+
+
+def counts(cache=None):
+    info = (cache or skembed.memory_cache()).info()
+    return info["computed"], info["from_cache"]
+
+
+def run_python(code, **environment):
+    """Run code in a new process; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# -- the cache ------------------------------------------------------------------------------------
+
+
+def test_each_row_is_computed_once(tiny_bert, texts):
+    n_unique = len(set(texts))
+    embedder = BertEmbedder(tiny_bert)
+    embedder.fit_transform(texts)
+    assert counts() == (n_unique, 0)
+    clone(embedder).fit_transform(texts[::-1])
+    assert counts() == (n_unique, n_unique)
+    embedder.transform([*texts, "one more"])
+    assert counts() == (n_unique + 1, 2 * n_unique)
+
+
+def test_another_network_shares_no_row(tiny_bert, texts):
+    BertEmbedder(tiny_bert).fit_transform(texts)
+    BertEmbedder(tiny_bert, pooling="max").fit_transform(texts)
+    assert counts() == (2 * len(set(texts)), 0)
+
+
+def test_no_cache_and_a_cache_of_ones_own(tiny_bert, texts):
+    own = MemoryCache()
+    expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+    vectors = BertEmbedder(tiny_bert, cache=own).fit_transform(texts)
+    np.testing.assert_array_equal(vectors, expected)
+    assert counts() == (0, 0)
+    assert counts(own) == (len(set(texts)), 0)
+
+
+def test_a_full_cache_costs_only_time(tiny_bert, texts):
+    expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+    embedder = BertEmbedder(tiny_bert, cache=MemoryCache(max_bytes=1000))
+    for _ in range(2):
+        np.testing.assert_array_equal(embedder.fit_transform(texts), expected)
+    assert embedder.cache.info()["bytes"] <= 1000
+
+
+def test_threads_that_want_the_same_rows_compute_each_once(tiny_bert, texts, monkeypatch):
+    monkeypatch.setattr(_neural, "_CHUNK", 4)
+    embedder = BertEmbedder(tiny_bert).fit(texts)
+    expected = clone(embedder).set_params(cache=None).fit_transform(texts)
+    with ThreadPoolExecutor(4) as pool:
+        for vectors in pool.map(embedder.transform, [texts] * 8):
+            np.testing.assert_array_equal(vectors, expected)
+    assert counts()[0] == len(set(texts))
+
+
+def test_more_rows_than_a_chunk(tiny_bert, texts, monkeypatch):
+    expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+    monkeypatch.setattr(_neural, "_CHUNK", 3)
+    np.testing.assert_array_equal(BertEmbedder(tiny_bert).fit_transform(texts), expected)
+
+
+def test_a_failure_leaves_no_claim_behind(tiny_bert, texts, monkeypatch):
+    """Whoever comes next computes the rows, and does not wait for ever."""
+    embedder = BertEmbedder(tiny_bert).fit(texts)
+
+    def fail(*_):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BertEmbedder, "_run", fail)
+        with pytest.raises(MemoryError, match="no room"):
+            embedder.transform(texts)
+    assert embedder.transform(texts).shape == (len(texts), 16)
+
+
+def test_bad_rows_are_never_cached(tiny_bert):
+    BertEmbedder(tiny_bert, bad_rows="zero").fit_transform(["a", None, 3.5])
+    assert skembed.memory_cache().info()["rows"] == 1
+
+
+# -- networks -------------------------------------------------------------------------------------
+
+
+def test_clones_share_one_network(tiny_bert, texts):
+    one = BertEmbedder(tiny_bert).fit(texts)
+    other = clone(one).fit(texts)
+    assert _network.runner_of(one._network) is _network.runner_of(other._network)
+
+
+def test_two_heads_share_the_files_of_one_backbone(tmp_path, texts):
+    folder = save_tiny_bert(tmp_path / "model", seed=5)
+    with skembed.config_context(cache_folder=tmp_path / "cache"):
+        for pooling in ("mean", "max"):
+            BertEmbedder(folder, pooling=pooling).fit(texts)
+    files = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert files.count("backbone.onnx.data") == 1
+    assert len([name for name in files if name.endswith(".json")]) == 2
+
+
+def test_a_changed_network_is_noticed(tmp_path, texts):
+    folder = save_tiny_bert(tmp_path / "model", seed=6)
+    fitted = BertEmbedder(folder, backend="torch").fit(texts)
+    content = pickle.dumps(fitted)
+    save_tiny_bert(folder, seed=7)
+    _network._runners.clear()
+    _network._backbones.clear()
+    with pytest.raises(NetworkChangedError, match="holds another network now"):
+        pickle.loads(content).transform(texts)
+    vectors = fitted.fit_transform(texts)
+    assert np.isfinite(vectors).all()
+
+
+def test_one_bit_of_the_weights_is_another_fingerprint(tmp_path):
+    folder = save_tiny_bert(tmp_path / "model", seed=8)
+    before = BertEmbedder(folder, backend="torch").fit(["a"]).fingerprint_
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert BertEmbedder(folder, backend="torch").fit(["a"]).fingerprint_ != before
+
+
+def test_a_lost_cache_folder_costs_only_time(tiny_bert, tmp_path, texts):
+    with skembed.config_context(cache_folder=tmp_path / "cache"):
+        embedder = BertEmbedder(tiny_bert).fit(texts)
+        expected = embedder.transform(texts)
+        shutil.rmtree(tmp_path / "cache")
+        _network._runners.clear()
+        skembed.memory_cache().clear()
+        np.testing.assert_array_equal(embedder.transform(texts), expected)
+
+
+def test_an_unwritable_cache_folder_warns_and_goes_on(tiny_bert, tmp_path, texts):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with skembed.config_context(cache_folder=blocked / "cache"):
+        with pytest.warns(RuntimeFallbackWarning, match="cannot be written"):
+            vectors = BertEmbedder(tiny_bert).fit_transform(texts)
+    np.testing.assert_array_equal(vectors, BertEmbedder(tiny_bert).fit_transform(texts))
+
+
+def test_an_export_that_differs_is_not_used(tiny_bert, tmp_path, texts, monkeypatch):
+    """auto warns and uses torch; onnx raises."""
+    monkeypatch.setattr("skembed.runtime._export._MAX_DIFFERENCE", -1.0)
+    with skembed.config_context(cache_folder=tmp_path):
+        with pytest.warns(RuntimeFallbackWarning, match=r"differs from torch by .* Using torch\."):
+            embedder = BertEmbedder(tiny_bert).fit(texts)
+        assert embedder.show_runtime()["backend"] == "torch"
+        with pytest.raises(ExportError, match="Set backend='torch'"):
+            BertEmbedder(tiny_bert, backend="onnx").fit(texts)
+
+
+def test_show_runtime(tiny_bert, texts):
+    runtime = BertEmbedder(tiny_bert, n_threads=1).fit(texts).show_runtime()
+    assert runtime["backend"] == "onnx"
+    assert runtime["n_threads"] == 1
+    assert runtime["n_dims"] == 16
+    assert runtime["max_difference"] <= 1e-4
+    assert runtime["library"].startswith("onnxruntime ")
+
+
+def test_settings_reach_a_worker_process(tiny_bert, tmp_path):
+    """What set_config said where an estimator was pickled holds where joblib unpickles it."""
+    code = f"""
+    import joblib, skembed
+    from skembed import BertEmbedder
+
+    def folder(embedder):
+        return skembed.get_config()["cache_folder"]
+
+    if __name__ == "__main__":
+        skembed.set_config(cache_folder={str(tmp_path)!r})
+        print(*joblib.Parallel(n_jobs=2)(
+            joblib.delayed(folder)(BertEmbedder()) for _ in range(2)
+        ), sep="|")
+    """
+    assert run_python(code).strip() == f"{tmp_path}|{tmp_path}"
+
+
+def test_torchs_threads_and_random_state_stay_as_they_are(tiny_bert, texts):
+    import torch
+
+    torch.manual_seed(3)
+    before = torch.get_num_threads(), torch.random.get_rng_state()
+    BertEmbedder(tiny_bert, backend="torch", n_threads=1, cache=None).fit_transform(texts)
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_forked_child_computes(tiny_bert, backend):
+    """After the parent has computed on all its threads, and with its network loaded."""
+    code = f"""
+    import os, sys, warnings
+    import numpy as np
+    from skembed import BertEmbedder
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: the point of this
+    texts = ["the cat sat on a mat " * (i % 3 + 1) for i in range(64)]
+    embedder = BertEmbedder({str(tiny_bert)!r}, backend={backend!r}, cache=None).fit(texts)
+    expected = embedder.transform(texts)
+    child = os.fork()
+    if not child:
+        same = np.allclose(embedder.transform(texts), expected, atol=1e-6)
+        os._exit(0 if same else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    assert run_python(code).strip() == "0"
+
+
+# -- exported folders -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_bert, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    embedder = BertEmbedder(
+        tiny_bert, pooling=["mean", "max"], truncate_dim=20, prompt="query: ", max_length=40
+    )
+    assert embedder.fit(["a"]).export(folder) == folder
+    return embedder, folder
+
+
+def test_an_exported_folder_gives_the_same_vectors(exported, texts):
+    embedder, folder = exported
+    loaded = BertEmbedder(folder).fit(texts)
+    np.testing.assert_allclose(loaded.transform(texts), embedder.transform(texts), atol=1e-6)
+    assert loaded.n_features_out_ == 20
+    assert {path.name for path in folder.iterdir()} == {
+        "model.onnx",
+        "manifest.json",
+        "tokenizer.json",
+    }
+    assert json.loads((folder / "manifest.json").read_text())["parity"]["agrees"]
+
+
+def test_an_exported_folder_runs_without_torch_and_transformers(exported, texts):
+    embedder, folder = exported
+    code = f"""
+    import sys
+
+    class NotInstalled:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in ("torch", "transformers", "onnx", "onnxscript"):
+                raise ModuleNotFoundError(name)
+
+    sys.meta_path.insert(0, NotInstalled())
+    from skembed import BertEmbedder
+    vectors = BertEmbedder({str(folder)!r}).fit_transform({texts!r})
+    print(vectors.astype(float).tolist())
+    """
+    vectors = np.array(json.loads(run_python(code)))
+    np.testing.assert_allclose(vectors, embedder.transform(texts), atol=1e-6)
+
+
+def test_an_exported_folder_is_what_it_is(exported):
+    _, folder = exported
+    with pytest.raises(ValueError, match="so pooling and layers cannot be set"):
+        BertEmbedder(folder, pooling="max", layers=0).fit(["a"])
+    with pytest.raises(ValueError, match=re.escape("an ONNX graph and run as it stands")):
+        BertEmbedder(folder, backend="torch").fit(["a"])
+    with pytest.raises(ValueError, match="one vector a text"):
+        BertEmbedder(folder).fit(["a"]).embed_tokens(["a"])
+
+
+def test_export_overwrites_nothing(exported, tiny_bert):
+    _, folder = exported
+    with pytest.raises(FileExistsError, match="is not empty"):
+        BertEmbedder(tiny_bert).fit(["a"]).export(folder)
+    with pytest.raises(ExportError, match="Fit it with backend='onnx'"):
+        BertEmbedder(tiny_bert, backend="torch").fit(["a"]).export(folder / "new")
+    assert not (folder / "new").exists()
+
+
+def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
+    """With a mask and token types among its inputs, as optimum and others export it."""
+    import warnings
+
+    import torch
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(tiny_bert).eval()
+
+    class Mean(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            states = self.model(input_ids, attention_mask, token_type_ids).last_hidden_state
+            mask = attention_mask[:, :, None].float()
+            return (states * mask).sum(1) / mask.sum(1)
+
+    shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
+    ids = torch.ones((2, 5), dtype=torch.long)
+    sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Mean().eval(),
+            (ids, ids.clone(), torch.zeros_like(ids)),
+            dynamo=True,
+            input_names=["input_ids", "attention_mask", "token_type_ids"],
+            dynamic_shapes=(sizes,) * 3,
+            verbose=False,
+        )
+    program.save(tmp_path / "mine.onnx")
+    vectors = BertEmbedder(tmp_path / "mine.onnx", max_length=32).fit_transform(texts)
+    expected = BertEmbedder(tiny_bert, backend="torch").fit_transform(texts)
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="does not say how many tokens it takes: set max_length"):
+        BertEmbedder(tmp_path / "mine.onnx").fit(texts)
+
+
+def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
+    shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
+    spec = BertEmbedder(tiny_bert).fit(["a"])._network
+    states = _network.with_export(replace(spec, head=spec.head.for_tokens()))
+    from skembed.runtime._export import write_standalone
+
+    write_standalone(_network.graph_of(states), tmp_path / "states.onnx")
+    with pytest.raises(ModelFormatError, match="its graph must end in a pooling"):
+        BertEmbedder(tmp_path / "states.onnx", max_length=32).fit(["a"])
