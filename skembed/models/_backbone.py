@@ -7,6 +7,7 @@ import contextlib
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
@@ -71,7 +72,7 @@ def load_backbone(folder, input_name):
     Raises
     ------
     ModelFormatError
-        If transformers has no such architecture, or weights are missing.
+        If transformers has no such architecture, or weights are missing or damaged.
     """
     with _quiet(), torch.random.fork_rng(devices=[]):
         try:
@@ -81,18 +82,21 @@ def load_backbone(folder, input_name):
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 output_loading_info=True,
             )
+        except SafetensorError as error:
+            raise ModelFormatError(f"{folder}: the weights are damaged: {error}") from error
         except (ValueError, KeyError, OSError) as error:
             raise ModelFormatError(
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
                 f"code from outside it, which skembed never runs: {error}"
             ) from error
-    missing = [key for key in report["missing_keys"] if "pooler" not in key]
-    if missing or report["mismatched_keys"]:
-        wrong = sorted(missing) or sorted(map(str, report["mismatched_keys"]))
+    mismatched = [name for name, *_ in report["mismatched_keys"]]
+    wrong = {name for name in (*mismatched, *report["missing_keys"]) if "pooler" not in name}
+    if wrong:
         raise ModelFormatError(
             f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
-            f"shape, {wrong[0]} among them; they would be random."
+            f"shape, {min(wrong)} among them; they would be random."
         )
     return HiddenStates(model, input_name).eval()

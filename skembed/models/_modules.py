@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+
 def _counted(states):
     """Return 1, 2, 3, ..., n_tokens; counted from the tensor, anew in each run of a graph."""
     return torch.ones_like(states[0, :, 0]).cumsum(dim=0)
@@ -25,30 +26,33 @@ def _weighted(weights, states):
     return torch.matmul(weights[None, None], states)[:, 0]
 
 
-def _mean(states):
+def _mean(states, skip):
     counted = _counted(states)
     return _weighted(torch.ones_like(counted) / counted[-1], states)
 
 
-def _mean_sqrt_len(states):
+def _mean_sqrt_len(states, skip):
     counted = _counted(states)
     return _weighted(torch.ones_like(counted) / counted[-1].sqrt(), states)
 
 
-def _weighted_mean(states):
-    """Average tokens with weights 1, 2, 3, ... (Muennighoff, SGPT, 2022)."""
-    counted = _counted(states)
+def _weighted_mean(states, skip):
+    """Average tokens with weights 1, 2, 3, ... (Muennighoff, SGPT, 2022).
+
+    What follows a skipped prompt keeps the weights of its places, as in Sentence Transformers.
+    """
+    counted = _counted(states) + skip
     return _weighted(counted / counted.sum(), states)
 
 
-# Hidden states (n_rows, n_tokens, n_dims) -> (n_rows, n_dims).
+# Hidden states (n_rows, n_tokens, n_dims), which `skip` tokens came before -> (n_rows, n_dims).
 POOLINGS = {
     "mean": _mean,
-    "cls": lambda states: states[:, 0],
-    "max": lambda states: states.amax(dim=1),
+    "cls": lambda states, skip: states[:, 0],
+    "max": lambda states, skip: states.amax(dim=1),
     "mean_sqrt_len": _mean_sqrt_len,
     "weighted_mean": _weighted_mean,
-    "last": lambda states: states[:, -1],
+    "last": lambda states, skip: states[:, -1],
 }
 
 
@@ -89,7 +93,7 @@ class HeadModule(nn.Module):
         if not head.pooling:
             return joined.float()
         joined = joined.float()[:, head.skip :]
-        vectors = torch.cat([POOLINGS[name](joined) for name in head.pooling], dim=-1)
+        vectors = torch.cat([POOLINGS[name](joined, head.skip) for name in head.pooling], dim=-1)
         vectors = self.dense(vectors)
         if head.truncate_dim is not None:
             vectors = vectors[:, : head.truncate_dim]

@@ -82,7 +82,7 @@ def test_a_manifest_is_skembeds_or_nobodys(tmp_path):
 def test_what_is_not_json_is_named(tmp_path, content):
     """The file, and what is wrong with it."""
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(ModelFormatError, match="config.json is not JSON: "):
+    with pytest.raises(ModelFormatError, match=r"config.json is not JSON: "):
         read_json(tmp_path / "config.json")
     assert read_json(tmp_path / "other.json", 3) == 3
 

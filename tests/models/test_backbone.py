@@ -1,0 +1,193 @@
+"""Backbones: built-in architectures and whole, safe weights only; the process is left as it was."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tiny import save_tiny_model
+from transformers.utils import logging as transformers_logging
+
+from skembed.exceptions import ModelFormatError
+from skembed.models._backbone import load_backbone
+
+IDS = torch.tensor([[2, 50, 51, 3], [2, 52, 53, 3]])
+
+
+@pytest.fixture
+def folder(tiny_bert, tmp_path):
+    """A copy of the tiny model that may be changed."""
+    return shutil.copytree(tiny_bert, tmp_path / "model")
+
+
+def change_weights(folder, change):
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def change_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_states_are_those_of_transformers(tiny_bert):
+    """All layers of transformers' own model, the embedding layer first."""
+    backbone = load_backbone(tiny_bert, "input_ids")
+    model = transformers.AutoModel.from_pretrained(tiny_bert).eval()
+    with torch.no_grad():
+        states = backbone(IDS)
+        reference = model(IDS, output_hidden_states=True)
+    assert len(states) == 3
+    for ours, theirs in zip(states, reference.hidden_states, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert not backbone.training
+
+
+def test_weights_saved_in_half_precision_are_computed_in_float32(folder):
+    """What they are stored in says nothing about what they are computed in."""
+    change_weights(
+        folder, lambda weights: weights.update({k: v.half() for k, v in weights.items()})
+    )
+    change_config(folder, dtype="float16", torch_dtype="float16")
+    backbone = load_backbone(folder, "input_ids")
+    assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
+
+
+def test_the_last_state_is_normalised_where_the_family_does(tmp_path):
+    """GPT-2 normalises after its last layer: -1 is what its own pooling sees."""
+    folder = save_tiny_model(
+        tmp_path / "gpt2",
+        transformers.GPT2Config,
+        transformers.GPT2Model,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=40,
+    )
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        last = load_backbone(folder, "input_ids")(IDS)[-1]
+        reference = model(IDS).last_hidden_state
+    torch.testing.assert_close(last, reference, atol=1e-5, rtol=0)
+
+
+def test_missing_weights_are_refused(folder):
+    """They would be random: the error counts them and names one."""
+    name = "encoder.layer.1.output.dense.bias"
+    change_weights(folder, lambda weights: weights.pop(name))
+    with pytest.raises(ModelFormatError) as raised:
+        load_backbone(folder, "input_ids")
+    assert str(raised.value) == (
+        f"{folder}: 1 weights of BertModel are missing or of another shape, {name} among them; "
+        "they would be random."
+    )
+
+
+def test_a_missing_pooler_is_no_matter(folder):
+    """Its answer is never used, and many published encoders come without it."""
+
+    def drop(weights):
+        for name in [name for name in weights if name.startswith("pooler")]:
+            del weights[name]
+
+    change_weights(folder, drop)
+    assert len(load_backbone(folder, "input_ids")(IDS)) == 3
+
+
+def test_weights_of_another_shape_are_refused(folder):
+    """As missing ones are: transformers would draw them at random."""
+    change_config(folder, intermediate_size=25)
+    with pytest.raises(ModelFormatError) as raised:
+        load_backbone(folder, "input_ids")
+    assert str(raised.value) == (
+        f"{folder}: 6 weights of BertModel are missing or of another shape, "
+        "encoder.layer.0.intermediate.dense.bias among them; they would be random."
+    )
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_damaged_weights_are_refused(folder, size):
+    """A file that ends too early, as a broken download leaves it."""
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ModelFormatError, match=f"^{folder}: the weights are damaged: "):
+        load_backbone(folder, "input_ids")
+
+
+def test_pickled_weights_are_not_loaded(folder):
+    """Nor looked at, where they are all that there is."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(ModelFormatError, match="cannot be loaded by transformers"):
+        load_backbone(folder, "input_ids")
+
+
+def give_code(folder, marker, **config):
+    """Put code of the model's own into its folder; it writes `marker` when it is run."""
+    (folder / "modeling.py").write_text(
+        f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n"
+        "from transformers import BertConfig, BertModel\n"
+        "class OwnConfig(BertConfig):\n    model_type = 'own'\n"
+        "class OwnModel(BertModel):\n    config_class = OwnConfig\n"
+    )
+    auto_map = {"AutoConfig": "modeling.OwnConfig", "AutoModel": "modeling.OwnModel"}
+    change_config(folder, auto_map=auto_map, **config)
+
+
+def test_an_unknown_architecture_is_refused_without_running_its_code(folder, tmp_path):
+    """Whatever its folder says about where the code lies."""
+    marker = tmp_path / "ran"
+    give_code(folder, marker, model_type="own")
+    with pytest.raises(ModelFormatError) as raised:
+        load_backbone(folder, "input_ids")
+    assert str(raised.value).startswith(
+        f"{folder} cannot be loaded by transformers {transformers.__version__} without code from "
+        "outside it, which skembed never runs: "
+    )
+    assert not marker.exists()
+
+
+def test_a_known_architecture_is_loaded_without_running_its_code(folder, tmp_path):
+    """transformers' own class is taken, not the folder's."""
+    marker = tmp_path / "ran"
+    give_code(folder, marker)
+    backbone = load_backbone(folder, "input_ids")
+    assert type(backbone.model) is transformers.BertModel
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("outcome", ["loads", "fails"])
+def test_the_process_is_left_as_it_was(folder, outcome, capfd):
+    """Verbosity, progress bar and random numbers of others; nothing is printed."""
+    if outcome == "fails":
+        (folder / "model.safetensors").unlink()
+    transformers_logging.set_verbosity_info()
+    transformers_logging.enable_progress_bar()
+    try:
+        torch.manual_seed(3)
+        expected = torch.random.get_rng_state()
+        capfd.readouterr()
+        try:
+            load_backbone(folder, "input_ids")
+        except ModelFormatError:
+            assert outcome == "fails"
+        assert capfd.readouterr() == ("", "")
+        assert torch.equal(torch.random.get_rng_state(), expected)
+        assert transformers_logging.get_verbosity() == transformers_logging.INFO
+        assert transformers_logging.is_progress_bar_enabled()
+    finally:
+        transformers_logging.set_verbosity_warning()
+
+
+def test_a_progress_bar_that_was_off_stays_off(tiny_bert):
+    """Putting it back does not mean putting it on."""
+    transformers_logging.disable_progress_bar()
+    try:
+        load_backbone(tiny_bert, "input_ids")
+        assert not transformers_logging.is_progress_bar_enabled()
+    finally:
+        transformers_logging.enable_progress_bar()
