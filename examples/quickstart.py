@@ -29,7 +29,9 @@ X[:, 1] = [len(review.split()) for review in reviews]
 X[:, 2] = [review.count(",") for review in reviews]
 X[:, 3] = [len(re.findall(r"\b(?:not|no|never|n't)\b", review)) for review in reviews]
 
-features = ColumnTransformer([("text", BertEmbedder(), 0), ("numbers", StandardScaler(), [1, 2, 3])])
+features = ColumnTransformer(
+    [("text", BertEmbedder(), 0), ("numbers", StandardScaler(), [1, 2, 3])]
+)
 model = make_pipeline(features, LogisticRegression(max_iter=1000))
 grid = {
     "columntransformer__text__pooling": ["mean", "cls", "max"],
