@@ -72,30 +72,46 @@ def ensure_exported(folder, name, make_network, probes, input_name):
     OSError
         If the folder cannot be written.
     """
-    report = folder / f"{name}.json"
-    if not report.exists():
+    report = _report(folder, name)
+    if report is None:
         folder.mkdir(parents=True, exist_ok=True)
         # Held by one process at a time, let go by the system when its holder dies.
         with FileLock(folder / "export.lock"):
-            if not report.exists():
-                content = _export(folder, name, make_network(), probes(), input_name)
-                _write(report, json.dumps(content, indent=1).encode())
-    return json.loads(report.read_text())
+            report = _report(folder, name)
+            if report is None:
+                report = _export(folder, name, make_network(), probes(), input_name)
+                _write(folder / f"{name}.json", json.dumps(report, indent=1).encode())
+    return report
+
+
+def _report(folder, name):
+    """Return the report of an export; None unless the files that it speaks of are there."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    report = json.loads(path.read_text())
+    there = _all_there(folder, f"{name}.onnx", "backbone.onnx.data")
+    return report if there or not report["agrees"] else None
+
+
+def _all_there(folder, *files):
+    return all((folder / file).exists() for file in files)
 
 
 def _export(folder, name, network, probes, input_name):
     import_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
     try:
         with _quiet():
-            if not (folder / "backbone.onnx").exists():
+            if not _all_there(folder, "backbone.onnx", "backbone.onnx.data"):
                 _export_backbone(folder, network.backbone, probes[0], input_name)
             digest = _join_head(folder, name, network, probes[0])
-    except OSError:
+        comparison = _compare(folder / f"{name}.onnx", network, probes, input_name)
+    except (OSError, MemoryError):  # of this moment, not of this network
         raise
     except Exception as error:  # the exporter raises whatever an operator raises
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return {"agrees": False, "reason": f"the export failed: {reason[0]}"}
-    return {"sha256": digest, **_compare(folder / f"{name}.onnx", network, probes, input_name)}
+    return {"sha256": digest, **comparison}
 
 
 @contextlib.contextmanager
@@ -191,11 +207,13 @@ def _compare(path, network, probes, input_name):
         with torch.inference_mode():
             reference = network(torch.from_numpy(probe)).numpy()
         scale = max(1.0, float(np.abs(reference).max()))
-        difference = max(difference, float(np.abs(vectors - reference).max()) / scale)
-        product = (vectors * reference).sum(-1, dtype=np.float64)
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
-        lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
-        cosine = min(cosine, float((product / np.maximum(lengths, 1e-12)).min()))
+        # numpy's maximum and minimum, not Python's, to which a NaN is nothing.
+        with np.errstate(invalid="ignore"):
+            difference = float(np.maximum(difference, np.abs(vectors - reference).max() / scale))
+            product = (vectors * reference).sum(-1, dtype=np.float64)
+            lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
+            lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
+            cosine = float(np.minimum(cosine, (product / np.maximum(lengths, 1e-12)).min()))
     agrees = difference <= _MAX_DIFFERENCE and cosine >= _MIN_COSINE
     reason = (
         ""

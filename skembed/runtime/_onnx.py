@@ -24,9 +24,14 @@ class OnnxRunner:
     Parameters
     ----------
     path : path
-        The graph. Its last output of rank 2 (or 3, one vector a token) is the answer.
+        The graph. Its first output is the answer.
     input_name : str
         The input that rows become.
+
+    Raises
+    ------
+    ModelFormatError
+        If the graph cannot be read, or has inputs that are not known.
     """
 
     def __init__(self, path, input_name):
@@ -34,9 +39,14 @@ class OnnxRunner:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors have no base of their own
+            raise ModelFormatError(
+                f"{path} cannot be read by onnxruntime {onnxruntime.__version__}: {error}"
+            ) from error
         self._input_name = input_name
         self._inputs = {node.name: node.type for node in self._session.get_inputs()}
         unknown = set(self._inputs) - {input_name} - set(_IMPLIED)

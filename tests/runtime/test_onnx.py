@@ -1,0 +1,116 @@
+"""ONNX Runtime: what a graph is fed, how it is run, and which graphs are refused."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from skembed.exceptions import ModelFormatError
+from skembed.runtime._onnx import OnnxRunner
+
+IDS = np.array([[3, 1, 4], [1, 5, 9]])
+
+
+def save_graph(path, inputs, nodes, outputs=("answer",), weights=None):
+    """Write a graph of (n_rows, n_tokens) inputs, given as {name: element type}."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(n, kind, ["r", "t"]) for n, kind in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, path)
+    return path
+
+
+def identity(path, kind=TensorProto.INT64, name="input_ids"):
+    """A graph that answers with its input, in float32."""
+    cast = helper.make_node("Cast", [name], ["answer"], to=TensorProto.FLOAT)
+    return save_graph(path, {name: kind}, [cast])
+
+
+def test_each_batch_is_answered_in_order(tmp_path):
+    """Of any number of rows and tokens, on any number of threads."""
+    runner = OnnxRunner(identity(tmp_path / "graph.onnx"), "input_ids")
+    batches = [IDS, IDS[:1], IDS[:, :2]] * 20
+    for n_threads in (1, 3):
+        for batch, answer in zip(batches, runner.run(batches, n_threads), strict=True):
+            assert answer.dtype == np.float32
+            np.testing.assert_array_equal(answer, batch)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT])
+def test_rows_arrive_in_the_type_that_the_graph_takes(tmp_path, kind):
+    """Token ids of 64 bits go into graphs of 32 too."""
+    runner = OnnxRunner(identity(tmp_path / "graph.onnx", kind), "input_ids")
+    np.testing.assert_array_equal(next(iter(runner.run([IDS], 1))), IDS)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32])
+@pytest.mark.parametrize(
+    ("implied", "expected"),
+    [
+        ("attention_mask", [[1, 1, 1], [1, 1, 1]]),
+        ("token_type_ids", [[0, 0, 0], [0, 0, 0]]),
+        ("position_ids", [[0, 1, 2], [0, 1, 2]]),
+    ],
+)
+def test_what_rows_without_padding_imply_is_fed(tmp_path, implied, expected, kind):
+    """Inputs of graphs made elsewhere: all tokens count, one segment, places from 0."""
+    nodes = [
+        helper.make_node("Cast", [implied], ["answer"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["input_ids"], ["unused"], to=TensorProto.FLOAT),
+    ]
+    inputs = {"input_ids": TensorProto.INT64, implied: kind}
+    path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
+    assert next(iter(OnnxRunner(path, "input_ids").run([IDS], 1))).tolist() == expected
+
+
+def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
+    """Its inputs and those that can be fed are named."""
+    nodes = [helper.make_node("Cast", ["task"], ["answer"], to=TensorProto.FLOAT)]
+    inputs = {"input_ids": TensorProto.INT64, "task": TensorProto.INT64}
+    path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
+    with pytest.raises(ModelFormatError) as raised:
+        OnnxRunner(path, "input_ids")
+    assert str(raised.value) == (
+        f"{path} has the inputs ['input_ids', 'task']; skembed can feed 'input_ids' and, with it, "
+        "['attention_mask', 'position_ids', 'token_type_ids']."
+    )
+
+
+def test_a_graph_without_the_input_is_refused(tmp_path):
+    """A graph of images does not read text."""
+    path = identity(tmp_path / "graph.onnx", TensorProto.FLOAT, "pixel_values")
+    with pytest.raises(ModelFormatError, match=r"has the inputs \['pixel_values'\]; skembed can"):
+        OnnxRunner(path, "input_ids")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph"])
+def test_what_is_no_graph_is_named(tmp_path, content):
+    """The file, in an error of skembed's own."""
+    (tmp_path / "graph.onnx").write_bytes(content)
+    with pytest.raises(ModelFormatError, match=f"{tmp_path / 'graph.onnx'} cannot be read"):
+        OnnxRunner(tmp_path / "graph.onnx", "input_ids")
+
+
+def test_the_first_output_is_the_answer(tmp_path):
+    """Others, such as the states that it was pooled from, are not computed into it."""
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["answer"], to=TensorProto.FLOAT),
+        helper.make_node("Neg", ["answer"], ["other"]),
+    ]
+    inputs = {"input_ids": TensorProto.INT64}
+    path = save_graph(tmp_path / "graph.onnx", inputs, nodes, outputs=("answer", "other"))
+    np.testing.assert_array_equal(next(iter(OnnxRunner(path, "input_ids").run([IDS], 1))), IDS)
+
+
+def test_a_session_has_one_thread_inside(tmp_path):
+    """So that vectors do not depend on the number of threads, and cores are shared fairly."""
+    runner = OnnxRunner(identity(tmp_path / "graph.onnx"), "input_ids")
+    options = runner._session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert runner.describe()["device"] == "CPUExecutionProvider"
+    assert runner.describe()["library"].startswith("onnxruntime ")
