@@ -21,7 +21,7 @@ def test_the_example_prints_what_is_said():
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(blocks("python")[0], "README.md", "exec"), {})
-    assert out.getvalue() == blocks("")[0]
+    assert out.getvalue() == blocks("text")[0]
 
 
 def test_there_are_two_commands_of_one_line():
@@ -44,4 +44,4 @@ def test_the_quickstart_prints_the_table_that_is_said():
     def without_seconds(text):
         return re.sub(r"\d+\.\d s", "… s", text)
 
-    assert without_seconds(done.stdout) == without_seconds(blocks("")[1])
+    assert without_seconds(done.stdout) == without_seconds(blocks("text")[1])
