@@ -46,7 +46,7 @@ class TextFront:
     prompt : str
         Put before each text.
     lowercase : bool
-        Whether texts are lowercased before the tokenizer sees them.
+        Whether prompt and texts are lowercased first.
     """
 
     tokenizer: str
@@ -63,10 +63,10 @@ class TextFront:
         return settings
 
     def _loaded(self):
-        return _tokenizers.get((self.sha256, self.prompt), self._load)
+        return _tokenizers.get((self.sha256, self.prompt, self.lowercase), self._load)
 
     def _load(self):
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer, normalizers
 
         if file_sha256(self.tokenizer) != self.sha256:
             raise NetworkChangedError(
@@ -77,6 +77,10 @@ class TextFront:
         # Files remember the padding and truncation they were saved with.
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        if self.lowercase:
+            # By the tokenizer, which leaves special tokens alone and keeps count of characters.
+            steps = [normalizers.Lowercase(), tokenizer.normalizer]
+            tokenizer.normalizer = normalizers.Sequence([step for step in steps if step])
         special = tokenizer.encode("a").special_tokens_mask
         n_before = special.index(0) if 0 in special else len(special)
         n_after = special[::-1].index(0) if 0 in special else 0
@@ -100,25 +104,26 @@ class TextFront:
     def tokens(self, text):
         """Return the `Tokens` of a text."""
         tokenizer, n_prefix, n_after = self._loaded()
-        encoding = tokenizer.encode(self.prompt + (text.lower() if self.lowercase else text))
+        encoding = tokenizer.encode(self.prompt + text)
         ids = np.array(encoding.ids, dtype=np.int64)
         stop, room = len(ids) - n_after, self.max_length - n_prefix - n_after
-        starts = range(n_prefix, max(stop, n_prefix + 1), room)
+        start = min(n_prefix, stop)  # fewer where the prompt's end and the text are one token
+        starts = range(start, max(stop, start + 1), room)
         too_long = len(starts) > 1
         cut = too_long and self.long_texts == "truncate"
         problem = None
         if too_long and self.long_texts == "error":
             problem = f"{len(ids)} tokens, more than max_length={self.max_length}"
         if cut:
-            starts, stop = starts[:1], n_prefix + room
+            starts, stop = starts[:1], start + room
         parts = [ids[i : min(i + room, stop)] for i in starts]
-        before, after = ids[:n_prefix], ids[len(ids) - n_after :]
+        before, after = ids[:start], ids[len(ids) - n_after :]
         return Tokens(
             inputs=[np.concatenate([before, part, after]) for part in parts],
             counts=[len(part) for part in parts],
             cut=cut,
             problem=problem,
-            own=slice(n_prefix, stop),
+            own=slice(start, stop),
             encoding=encoding,
         )
 
@@ -165,7 +170,7 @@ def text_front(folder, *, max_length, long_texts, prompt):
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         )
     saved = (folder.manifest or {}).get("front", {})
-    transformer = read_json(folder.backbone_path / "sentence_bert_config.json", {})
+    transformer = _sentence_settings(folder)
     own = saved.get("max_length") or _own_max_length(folder, transformer)
     limit = saved.get("max_length") or _position_limit(folder)
     if max_length is not None and limit is not None and max_length > limit:
@@ -182,6 +187,12 @@ def text_front(folder, *, max_length, long_texts, prompt):
     )
     front.check()
     return front
+
+
+def _sentence_settings(folder):
+    """Return what Sentence Transformers wrote about texts, whatever the family in its name."""
+    paths = sorted(folder.backbone_path.glob("sentence_*_config.json"))
+    return read_json(paths[0]) if paths else {}
 
 
 def _prompt(folder, prompt, saved):
@@ -202,11 +213,8 @@ def _position_limit(folder):
 
 
 def _own_max_length(folder, transformer):
-    """Return the least of the limits that the model's files give."""
+    """Return Sentence Transformers' limit, else the tokenizer's, within that of the positions."""
     settings = read_json(folder.backbone_path / "tokenizer_config.json", {})
-    limits = (
-        transformer.get("max_seq_length"),
-        settings.get("model_max_length"),
-        _position_limit(folder),
-    )
+    own = transformer.get("max_seq_length") or settings.get("model_max_length")
+    limits = (own, _position_limit(folder))
     return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)

@@ -218,7 +218,7 @@ def test_an_export_leaves_its_files_and_no_others(whole_toy):
 
 
 def test_an_export_is_the_same_each_time_and_changes_nothing_else(whole_toy, tmp_path, capfd):
-    """Two machines that export one network have one fingerprint; logs and warnings are as before."""
+    """Two machines have one fingerprint; logs and warnings are as before."""
     logger = logging.getLogger("torch.onnx")
     state = logger.level, list(warnings.filters)
     report = Toy(tmp_path / "export").export()
