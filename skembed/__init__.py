@@ -11,6 +11,7 @@ from skembed._version import __version__
 
 _LAZY = {
     "BertEmbedder": "skembed.text",
+    "EmbeddingCache": "skembed.cache",
     "MemoryCache": "skembed.cache",
     "TokenEmbeddings": "skembed.text",
     "memory_cache": "skembed.cache",
@@ -18,6 +19,7 @@ _LAZY = {
 
 __all__ = [
     "BertEmbedder",
+    "EmbeddingCache",
     "MemoryCache",
     "TokenEmbeddings",
     "__version__",

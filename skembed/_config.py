@@ -73,7 +73,9 @@ def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progres
     Parameters
     ----------
     cache_folder : str, path or None
-        Folder for exported networks and for vectors kept on disk. None: the environment's.
+        Folder for exported networks; once it is set here, embedders with the default
+        ``cache="memory"`` keep their vectors in it, too, shared by processes and later runs. None:
+        the environment's, for exported networks alone.
     offline : bool or None
         True: the hub is never asked. None: as ``HF_HUB_OFFLINE`` says.
     n_threads : int or None
@@ -143,6 +145,11 @@ def config_context(**settings):
             del _local.config
         else:
             _local.config = outer
+
+
+def cache_folder_was_set():
+    """Tell whether somebody chose a cache folder with `set_config` or `config_context`."""
+    return _active()["cache_folder"] is not None
 
 
 def changed_settings():

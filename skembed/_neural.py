@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._config import get_config
+from skembed._config import cache_folder_was_set, get_config
 from skembed._embedder import Block, Embedder
 from skembed._network import FORMAT, find_network, graph_of, runner_of, with_export
 from skembed._version import __version__
-from skembed.cache import MemoryCache, NoCache, memory_cache
+from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
 from skembed.exceptions import ExportError
 from skembed.runtime._export import write_standalone
 from skembed.runtime._schedule import batches, n_threads_for
@@ -57,7 +57,7 @@ class NeuralEmbedder(Embedder):
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "cache": [StrOptions({"memory"}), MemoryCache, None],
+        "cache": [str, os.PathLike, MemoryCache, EmbeddingCache, None],
         "random_state": ["random_state"],
     }
     _input_name = ""
@@ -83,12 +83,17 @@ class NeuralEmbedder(Embedder):
     def _store(self):
         if self.cache is None:
             return NoCache()
-        return memory_cache() if self.cache == "memory" else self.cache
+        if isinstance(self.cache, (MemoryCache, EmbeddingCache)):
+            return self.cache
+        if os.fspath(self.cache) != "memory":
+            return EmbeddingCache(self.cache)
+        return EmbeddingCache() if cache_folder_was_set() else memory_cache()
 
     def _embed(self, rows, keys, bad):
         """Yield blocks of vectors: those in the cache, those computed here, those by others."""
         network = with_export(self._network)
         store, fingerprint = self._store(), network.fingerprint
+        store.describe(fingerprint, network.model)
         record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
         waiting = deque(np.split(np.arange(len(rows)), range(_CHUNK, len(rows), _CHUNK)))
         held_elsewhere = []
@@ -169,6 +174,36 @@ class NeuralEmbedder(Embedder):
         return tqdm(total=n_rows, desc=type(self).__name__, unit="row", disable=not shown)
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
+
+    def warm(self, X):
+        """Compute and store the vectors that are missing, so that a search only reads.
+
+        The embedder is fitted on `X` if it is not fitted. A progress bar is shown with
+        ``verbose=1``.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows.
+
+        Returns
+        -------
+        object
+            The embedder, fitted.
+
+        Raises
+        ------
+        BadRowsError
+            If rows cannot be embedded and ``bad_rows="raise"``.
+        ValueError
+            If ``cache=None``.
+        """
+        if self.cache is None:
+            raise ValueError(f"{type(self).__name__}.warm() fills a cache, but cache=None.")
+        if not hasattr(self, "n_features_out_"):
+            self.fit(X)
+        self.transform(X)
+        return self
 
     def show_runtime(self):
         """Say what runs the fitted network.

@@ -2,6 +2,7 @@
 
 __all__ = [
     "BadRowsError",
+    "CacheWarning",
     "ExportError",
     "MissingDependencyError",
     "ModelFormatError",
@@ -54,6 +55,10 @@ class ExportError(RuntimeError):
 
 class MissingDependencyError(ImportError):
     """An optional dependency is needed and not installed."""
+
+
+class CacheWarning(UserWarning):
+    """A cache of vectors does not work as it should; the work goes on, slower."""
 
 
 class RuntimeFallbackWarning(UserWarning):

@@ -13,6 +13,9 @@ _caches = WeakSet()
 class NoCache:
     """A store that keeps nothing."""
 
+    def describe(self, fingerprint, model):
+        """Do nothing."""
+
     def read(self, fingerprint, keys):
         """Return None for each key."""
         return [None] * len(keys)
@@ -74,6 +77,9 @@ class MemoryCache:
     def _start_unclaimed(self):
         self._claims = set()
         self._changed = threading.Condition()
+
+    def describe(self, fingerprint, model):
+        """Do nothing: networks are not told apart in `info`."""
 
     def read(self, fingerprint, keys):
         """Return what is kept under each key, or None.

@@ -84,9 +84,11 @@ class BertEmbedder(NeuralEmbedder):
         Where torch computes: "cpu", "cuda", "cuda:1", ... "auto": CUDA where there is one.
     n_threads : int, default=None
         Threads to compute on. None: ``skembed.set_config``'s, else the cores that joblib leaves.
-    cache : {"memory"}, MemoryCache or None, default="memory"
+    cache : "memory", str, path, EmbeddingCache, MemoryCache or None, default="memory"
         Where vectors that have been computed are kept, so that no text is computed twice: in this
-        process's memory (see :func:`skembed.memory_cache`), or nowhere.
+        process's memory (see :func:`skembed.memory_cache`), or on disk once
+        ``skembed.set_config(cache_folder=…)`` was called; in a folder, shared by processes and
+        later runs (see :class:`skembed.EmbeddingCache`); or nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
         What to do with rows that are not text (None, NaN, numbers, bytes): raise an error that
         names them, or give them a vector of zeros or NaN.
