@@ -34,7 +34,7 @@ class Alive:
         """Let go and delete the file."""
         with contextlib.suppress(OSError):
             os.unlink(self._path)
-            os.close(self._handle)
+        os.close(self._handle)
 
 
 def is_alive(path):

@@ -199,6 +199,7 @@ class _File:
             remedy = "It was deleted, and its rows are computed again."
         else:
             self._given_up = True
+            _renounce(self._path.parent)  # nobody is to wait for rows that will not be written
             remedy = "Vectors are computed without it."
         warnings.warn(
             f"The cache {self._path} does not work ({error}). {remedy}", CacheWarning, stacklevel=5
@@ -473,6 +474,12 @@ def _me(folder):
         name = uuid.uuid4().hex
         _owners[folder] = (name, Alive(folder / f"{name}.lock"))
     return _owners[folder][0]
+
+
+def _renounce(folder):
+    """Give up all claims of this process in a folder, without touching a file of it."""
+    if folder in _owners:
+        _owners.pop(folder)[1].end()
 
 
 def _after_fork():

@@ -1,0 +1,428 @@
+"""The cache on disk: whole rows or none, each computed once, and never an error to its user."""
+
+import copy
+import errno
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+import skembed
+from skembed import BertEmbedder, EmbeddingCache
+from skembed.cache import _disk
+from skembed.cache._alive import Alive, is_alive
+from skembed.exceptions import CacheWarning
+
+KEYS = [bytes([i]) * 32 for i in range(40)]
+VALUES = [f"value {i}".encode() * 50 for i in range(40)]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return EmbeddingCache(tmp_path / "cache")
+
+
+def path_of(cache, fingerprint="f"):
+    return os.path.join(cache.folder, "vectors", f"{fingerprint}.sqlite")
+
+
+def reopen():
+    """Forget this process's connections, as a new process would not have them."""
+    for file in _disk._files.values():
+        file.flush()
+        file._close()
+    _disk._files.clear()
+
+
+def fill(cache, fingerprint="f"):
+    assert cache.claim(fingerprint, KEYS) == [True] * len(KEYS)
+    cache.write(fingerprint, KEYS, VALUES)
+
+
+# -- reading and writing --------------------------------------------------------------------------
+
+
+def test_rows_are_found_again_by_another_process(cache):
+    fill(cache)
+    reopen()
+    assert cache.read("f", [*KEYS, b"x" * 32]) == [*VALUES, None]
+    assert cache.read("g", KEYS) == [None] * len(KEYS)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=st.dictionaries(st.binary(min_size=1, max_size=64), st.binary(max_size=100)))
+def test_what_is_written_is_read(cache, rows):
+    fingerprint = str(abs(hash(frozenset(rows.items()))))
+    cache.write(fingerprint, list(rows), list(rows.values()))
+    assert cache.read(fingerprint, list(rows)) == list(rows.values())
+
+
+def test_nothing_asked_nothing_done(cache):
+    assert cache.claim("f", []) == []
+    assert cache.read("f", []) == []
+    cache.write("f", [], [])
+    cache.release("f", [])
+
+
+def test_the_folder_is_for_its_owner_alone(cache):
+    fill(cache)
+    assert os.stat(os.path.join(cache.folder, "vectors")).st_mode & 0o777 == 0o700
+
+
+def test_info_verify_and_clear(cache):
+    cache.describe("f", "a model")
+    fill(cache)
+    cache.read("f", KEYS[:3])
+    (line,) = cache.info()
+    size = os.path.getsize(path_of(cache))
+    assert line == {
+        "fingerprint": "f",
+        "model": "a model",
+        "rows": 40,
+        "bytes": size,
+        "hits": 3,
+        "misses": 40,
+    }
+    assert cache.verify() == {"rows": 40, "damaged": 0}
+    cache.clear()
+    assert cache.info() == []
+    assert cache.read("f", KEYS[:1]) == [None]
+
+
+def test_clones_and_pickles_are_the_same_cache(cache):
+    fill(cache)
+    for other in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):
+        assert other == cache
+        assert other.read("f", KEYS[:1]) == VALUES[:1]
+    assert len(pickle.dumps(cache)) < 500
+
+
+# -- claims ---------------------------------------------------------------------------------------
+
+
+def test_a_row_is_claimed_once(cache):
+    assert cache.claim("f", KEYS[:2]) == [True, True]
+    assert cache.claim("f", KEYS[:3]) == [False, False, True]
+    cache.write("f", KEYS[:1], VALUES[:1])
+    cache.release("f", KEYS[1:2])
+    assert cache.claim("f", KEYS[:3]) == [False, True, False]
+
+
+def test_wait_ends_when_a_row_is_done(cache):
+    cache.claim("f", KEYS[:2])
+    thread = threading.Thread(target=cache.wait, args=("f", KEYS[:2]))
+    thread.start()
+    cache.write("f", KEYS[:1], VALUES[:1])
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def run_python(code):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_claims_die_with_their_owner(cache):
+    done = run_python(
+        f"""
+        import os, signal
+        from skembed import EmbeddingCache
+        cache = EmbeddingCache({cache.folder!r})
+        print(cache.claim("f", [b"a" * 32, b"b" * 32]), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    assert done.stdout.strip() == "[True, True]"
+    cache.wait("f", [b"a" * 32, b"b" * 32])
+    assert cache.claim("f", [b"a" * 32, b"b" * 32]) == [True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_after_a_fork_the_child_has_its_own_connection_and_claims(cache):
+    done = run_python(
+        f"""
+        import os
+        from skembed import EmbeddingCache
+        cache = EmbeddingCache({cache.folder!r})
+        a, b = b"a" * 32, b"b" * 32
+        assert cache.claim("f", [a]) == [True]
+        child = os.fork()
+        if not child:
+            right = cache.claim("f", [a, b]) == [False, True]
+            cache.write("f", [b], [b"child's"])
+            os._exit(0 if right else 1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(status, cache.claim("f", [a]), cache.read("f", [b]))
+        """
+    )
+    assert done.stdout.strip() == '0 [False] [b"child\'s"]', done.stderr
+
+
+def test_a_lock_tells_who_is_alive(tmp_path):
+    alive = Alive(tmp_path / "lock")
+    assert is_alive(tmp_path / "lock")
+    alive.end()
+    assert not is_alive(tmp_path / "lock")
+    (tmp_path / "dead").write_text("")
+    assert not is_alive(tmp_path / "dead")
+    assert not (tmp_path / "dead").exists()
+
+
+# -- eviction -------------------------------------------------------------------------------------
+
+
+def test_the_network_used_longest_ago_goes_first(tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    for age, fingerprint in ((300, "old"), (200, "middle"), (100, "new")):
+        fill(cache, fingerprint)
+        stamp = os.stat(path_of(cache, fingerprint)).st_mtime - age
+        os.utime(path_of(cache, fingerprint), (stamp, stamp))
+    size = os.path.getsize(path_of(cache, "old"))
+    small = EmbeddingCache(tmp_path, max_bytes=int(2.5 * size))
+    small.write("new", [b"x" * 32], [b"value"])
+    assert [line["fingerprint"] for line in cache.info()] == ["middle", "new"]
+
+
+def test_rows_used_longest_ago_go_next(tmp_path, monkeypatch):
+    cache = EmbeddingCache(tmp_path, max_bytes=1_500_000)
+    values = [os.urandom(10_000) for _ in range(40)]
+    hour = [1000]
+    monkeypatch.setattr(_disk.time, "time", lambda: hour[0] * 3600.0)
+    for i in range(0, 40, 10):
+        hour[0] += 1
+        cache.write("f", KEYS[i : i + 10], values[i : i + 10])
+    hour[0] += 1
+    assert cache.read("f", KEYS[:5]) == values[:5]  # used again, though written first
+    more = [bytes([100 + i]) * 32 for i in range(120)]
+    for i in range(0, 120, 10):
+        cache.write("f", more[i : i + 10], [os.urandom(10_000) for _ in range(10)])
+        assert os.path.getsize(path_of(cache)) <= 1_700_000
+    kept = [value is not None for value in cache.read("f", KEYS)]
+    assert sum(kept[:5]) >= sum(kept[5:10])
+    assert not any(kept[5:15])
+    assert cache.verify()["damaged"] == 0
+
+
+# -- damage and faults ----------------------------------------------------------------------------
+
+
+def test_a_damaged_value_is_not_served_and_computed_again(cache):
+    fill(cache)
+    reopen()
+    with sqlite3.connect(path_of(cache)) as connection:
+        value = bytearray(
+            connection.execute("SELECT value FROM vectors WHERE id = 1").fetchone()[0]
+        )
+        value[3] ^= 1
+        connection.execute("UPDATE vectors SET value = ? WHERE id = 1", (bytes(value),))
+        connection.execute("UPDATE keys SET id = 5 WHERE id = 4")  # another row's whole value
+    connection.close()
+    values = cache.read("f", KEYS)
+    wrong = [i for i, value in enumerate(values) if value is None]
+    assert wrong == [0, 3]
+    assert cache.claim("f", KEYS) == [i in wrong for i in range(40)]
+    cache.write("f", [KEYS[0], KEYS[3]], [VALUES[0], VALUES[3]])
+    assert cache.read("f", KEYS) == VALUES
+    assert cache.verify() == {"rows": 40, "damaged": 0}
+
+
+def test_verify_drops_damaged_rows(cache):
+    fill(cache)
+    reopen()
+    with sqlite3.connect(path_of(cache)) as connection:
+        connection.execute("UPDATE vectors SET value = zeroblob(30) WHERE id IN (2, 3)")
+    connection.close()
+    assert cache.verify() == {"rows": 40, "damaged": 2}
+    assert cache.verify() == {"rows": 38, "damaged": 0}
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 100, b"SQLite format 3\0"])
+def test_a_file_that_is_no_cache_is_replaced(cache, content):
+    fill(cache)
+    reopen()
+    with open(path_of(cache), "wb") as file:
+        file.write(content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        values = cache.read("f", KEYS)
+        assert all(value is None for value in values)
+        cache.write("f", KEYS, VALUES)
+        assert cache.read("f", KEYS) == VALUES
+    assert len(caught) == (1 if content else 0)  # SQLite takes an empty file for a new one
+    assert all("was deleted" in str(warning.message) for warning in caught)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        sqlite3.OperationalError("attempt to write a readonly database"),
+        sqlite3.OperationalError("disk I/O error"),
+        sqlite3.OperationalError("database is locked"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied"),
+    ],
+    ids=str,
+)
+def test_faults_cost_one_warning_and_no_result(cache, tiny_bert, texts, monkeypatch, error):
+    expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(_disk, "_connect", fail)
+    embedder = BertEmbedder(tiny_bert, cache=cache)
+    with pytest.warns(CacheWarning, match="computed without it") as caught:
+        vectors = embedder.fit_transform(texts)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(vectors, expected)
+    np.testing.assert_array_equal(embedder.transform(texts), expected)  # no second warning
+
+
+def test_a_fault_in_the_middle(cache, tiny_bert, texts, monkeypatch):
+    """The disk fills up while rows are written: they are computed, and nothing is half there."""
+    monkeypatch.setattr("skembed._neural._CHUNK", 5)
+    expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+    real, written = _disk._checksum, []
+
+    def fill_up(key, value):
+        written.append(key)
+        if len(written) == 12:
+            raise sqlite3.OperationalError("database or disk is full")
+        return real(key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_disk, "_checksum", fill_up)
+        with pytest.warns(CacheWarning, match="disk is full"):
+            vectors = BertEmbedder(tiny_bert, cache=cache).fit_transform(texts)
+    np.testing.assert_array_equal(vectors, expected)
+    reopen()
+    assert cache.verify()["damaged"] == 0
+    np.testing.assert_array_equal(
+        BertEmbedder(tiny_bert, cache=cache).fit_transform(texts), expected
+    )
+
+
+def test_a_network_file_system_is_warned_of(cache, tmp_path, monkeypatch):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        f"/dev/sda / ext4 rw 0 0\nserver:/x {os.path.realpath(tmp_path)} nfs4 rw 0 0\n"
+    )
+    real_open = open
+    monkeypatch.setattr(
+        "builtins.open",
+        lambda path, *a, **k: real_open(mounts if path == "/proc/mounts" else path, *a, **k),
+    )
+    with pytest.warns(
+        CacheWarning, match=r"network file system.*Use a local one, .*EmbeddingCache"
+    ):
+        cache.read("f", KEYS)
+
+
+# -- with an embedder -----------------------------------------------------------------------------
+
+
+def test_an_embedder_keeps_its_vectors_in_a_folder(tiny_bert, texts, tmp_path):
+    n_unique = len(set(texts))
+    expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+    for cache in (str(tmp_path), tmp_path, EmbeddingCache(tmp_path)):
+        vectors = BertEmbedder(tiny_bert, cache=cache).fit_transform(texts)
+        np.testing.assert_array_equal(vectors, expected)
+        reopen()
+    (line,) = EmbeddingCache(tmp_path).info()
+    assert line["model"] == str(tiny_bert)
+    assert (line["misses"], line["hits"]) == (n_unique, 2 * n_unique)
+    assert skembed.memory_cache().info()["rows"] == 0
+
+
+def test_set_config_makes_a_folder_the_default(tiny_bert, texts, tmp_path):
+    with skembed.config_context(cache_folder=tmp_path):
+        BertEmbedder(tiny_bert).fit_transform(texts)
+        (line,) = EmbeddingCache().info()
+    assert line["rows"] == len(set(texts))
+
+
+def test_warm_computes_what_is_missing(tiny_bert, texts, tmp_path, capsys):
+    embedder = BertEmbedder(tiny_bert, cache=tmp_path, verbose=1)
+    assert embedder.warm(texts) is embedder
+    assert "BertEmbedder: 100%" in capsys.readouterr().err
+    BertEmbedder(tiny_bert, cache=tmp_path).fit(texts).transform(texts)
+    (line,) = EmbeddingCache(tmp_path).info()
+    assert line["misses"] == len(set(texts))
+    with pytest.raises(ValueError, match=r"warm\(\) fills a cache, but cache=None"):
+        BertEmbedder(tiny_bert, cache=None).warm(texts)
+
+
+def test_a_process_whose_rows_are_all_there_loads_no_network(tiny_bert, texts, tmp_path):
+    for backend in ("onnx", "torch"):
+        embedder = BertEmbedder(tiny_bert, backend=backend, cache=tmp_path).warm(texts)
+        expected = embedder.transform(texts)
+        np.save(tmp_path / "expected.npy", expected)
+        done = run_python(
+            f"""
+            import sys
+            import numpy as np
+            from skembed import BertEmbedder
+            from skembed._network import _runners
+            parameters = {{"backend": {backend!r}, "cache": {str(tmp_path)!r}}}
+            vectors = BertEmbedder({str(tiny_bert)!r}, **parameters).fit_transform({texts!r})
+            assert np.array_equal(vectors, np.load({str(tmp_path / "expected.npy")!r}))
+            assert "transformers" not in sys.modules
+            print(len(_runners._items), "torch" in sys.modules)
+            """
+        )
+        assert done.stdout.split()[0] == "0", done.stderr
+        if backend == "onnx":
+            assert done.stdout.split()[1] == "False"
+
+
+def test_racing_processes_compute_each_row_once(tiny_bert, tmp_path):
+    code = f"""
+    import sys
+    import skembed._neural
+    from skembed import BertEmbedder
+    skembed._neural._CHUNK = 16
+    rows = [f"the {{i}} cat" for i in range(200)]
+    BertEmbedder({str(tiny_bert)!r}, cache={str(tmp_path)!r}, n_threads=1).fit_transform(rows)
+    """
+    racers = [
+        subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for racer in racers:
+        _, errors = racer.communicate(timeout=240)
+        assert racer.returncode == 0, errors.decode()
+    (line,) = EmbeddingCache(tmp_path).info()
+    assert (line["rows"], line["misses"]) == (200, 200)
+
+
+def test_a_search_with_worker_processes_computes_each_row_once(tiny_bert, texts, tmp_path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+
+    rows = list(dict.fromkeys(texts))
+    y = np.arange(len(rows)) % 2
+    pipeline = make_pipeline(BertEmbedder(tiny_bert, cache=tmp_path), LogisticRegression())
+    grid = {"logisticregression__C": [0.1, 1, 10]}
+    search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2, error_score="raise").fit(rows, y)
+    (line,) = EmbeddingCache(tmp_path).info()
+    assert line["misses"] == len(rows)
+    uncached = clone(pipeline).set_params(bertembedder__cache=None)
+    plain = GridSearchCV(uncached, grid, cv=3).fit(rows, y)
+    for name in ("mean_test_score", "std_test_score"):
+        np.testing.assert_array_equal(search.cv_results_[name], plain.cv_results_[name])
+    np.testing.assert_array_equal(search.best_estimator_[-1].coef_, plain.best_estimator_[-1].coef_)
