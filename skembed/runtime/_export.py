@@ -213,7 +213,9 @@ def _compare(path, network, probes, input_name):
             product = (vectors * reference).sum(-1, dtype=np.float64)
             lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
             lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
-            cosine = float(np.minimum(cosine, (product / np.maximum(lengths, 1e-12)).min()))
+            # Vectors of zeros have no direction; the difference alone judges them.
+            cosines = np.divide(product, lengths, out=np.ones_like(product), where=lengths != 0)
+            cosine = float(np.minimum(cosine, cosines.min()))
     agrees = difference <= _MAX_DIFFERENCE and cosine >= _MIN_COSINE
     reason = (
         ""

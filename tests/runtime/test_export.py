@@ -423,6 +423,15 @@ def test_the_gate_is_relative_for_large_vectors(tmp_path):
     assert report["agrees"], report["reason"]
 
 
+def test_vectors_of_zeros_have_no_direction_to_differ_in(tmp_path):
+    toy = Toy(tmp_path / "export")
+    with torch.no_grad():
+        for parameter in toy.backbone.parameters():
+            parameter.zero_()
+    report = toy.export(head=Head(layers=(1,), pooling=("mean",)))
+    assert report["agrees"], report["reason"]
+
+
 def test_a_graph_that_does_not_load_is_a_verdict(toy, monkeypatch):
     """An estimator with backend="auto" then goes on with torch."""
 
