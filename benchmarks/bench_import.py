@@ -62,7 +62,7 @@ def imports(environment, repeats):
         extra = whole[code] - whole[ALONE]
         loaded = python(f"{code}; {test}", environment)
         found = [
-            ("the statement itself, s", f"{inside:.3f}", inside <= GOAL_SECONDS),
+            ("the statement itself, s", f"{inside:.4f}", inside <= GOAL_SECONDS),
             ("whole processes, s more", f"{extra:+.3f}", extra <= GOAL_SECONDS),
             ("heavy libraries loaded", loaded or "none", not loaded),
         ]
