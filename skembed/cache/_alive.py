@@ -41,7 +41,7 @@ def is_alive(path):
     """Tell whether the process that made `path` lives; delete the file if not."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except OSError:
+    except (OSError, ValueError):  # not there, or not a name
         return False
     try:
         _lock(handle)

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 import warnings
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -185,17 +186,18 @@ class _File:
         self._path = path
         self._lock = threading.RLock()
         self._connection = None
+        self._opened = None  # which file the connection is to
         self._given_up = False
         self._n_hits = 0
         self._described = None
 
     def _on_error(self, error):
         """Start anew after damage; give the file up for this process otherwise. Warn once."""
+        moved = self._is_moved()
         self._close()
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError
-        )
-        if damaged and self._remove():
+        if moved:
+            return  # what another process deletes is made again, here or there
+        if _is_damage(error) and self._remove():
             remedy = "It was deleted, and its rows are computed again."
         else:
             self._given_up = True
@@ -207,7 +209,7 @@ class _File:
 
     def _remove(self):
         try:
-            for suffix in ("", "-journal"):
+            for suffix in ("-journal", ""):  # never the journal of a file made after this one
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         except OSError:
             return False
@@ -219,8 +221,12 @@ class _File:
                 self._connection.close()
             self._connection = None
 
+    def _is_moved(self):
+        """Tell whether the connection is to a file that is no longer there."""
+        return self._connection is not None and _identity(self._path) != self._opened
+
     def _connected(self):
-        if self._connection is not None and not self._path.exists():
+        if self._is_moved():
             self._close()  # somebody cleared the folder
         if self._connection is None:
             if not self._path.parent.exists():
@@ -234,7 +240,7 @@ class _File:
             except BaseException:
                 connection.close()
                 raise
-            self._connection = connection
+            self._connection, self._opened = connection, _identity(self._path)
         return self._connection
 
     @contextlib.contextmanager
@@ -364,25 +370,32 @@ class _File:
         )
         return sum(n for owner, n in claims.fetchall() if self._lives(owner)) >= len(keys)
 
-    @_guarded(lambda max_bytes: None)
     def keep_within(self, max_bytes):
         """Delete what was used longest ago until the folder takes at most `max_bytes`."""
-        sizes = {path: path.stat().st_size for path in self._path.parent.glob("*.sqlite")}
-        others = sorted(sizes.keys() - {self._path}, key=lambda path: path.stat().st_mtime)
+        # Not under this file's lock: the thread that has the other's may be after this one.
+        if self._given_up:
+            return
+        found = {path: _stat(path) for path in self._path.parent.glob("*.sqlite")}
+        sizes = {path: stat.st_size for path, stat in found.items() if stat}
+        others = sorted(sizes.keys() - {self._path}, key=lambda path: found[path].st_mtime)
         while others and sum(sizes.values()) > max_bytes:
             oldest = others.pop(0)
             _file_at(oldest).delete()
             del sizes[oldest]
         if sizes.get(self._path, 0) > max_bytes:
-            with self._transaction() as connection:
-                (n_rows,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
-                share = 1 - 0.9 * max_bytes / sizes[self._path]
-                n_old = min(n_rows, int(n_rows * share) + 1)
-                old = "SELECT key, id FROM keys ORDER BY used, id LIMIT ?"
-                rows = connection.execute(old, (n_old,)).fetchall()
-                connection.executemany("DELETE FROM keys WHERE key = ?", [(k,) for k, _ in rows])
-                connection.executemany("DELETE FROM vectors WHERE id = ?", [(i,) for _, i in rows])
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            self._drop_rows(0.9 * max_bytes / sizes[self._path])
+
+    @_guarded(lambda share: None)
+    def _drop_rows(self, share):
+        """Keep a share of the rows, those used last."""
+        with self._transaction() as connection:
+            (n_rows,) = connection.execute("SELECT count(*) FROM vectors").fetchone()
+            n_old = min(n_rows, int(n_rows * (1 - share)) + 1)
+            old = "SELECT key, id FROM keys ORDER BY used, id LIMIT ?"
+            rows = connection.execute(old, (n_old,)).fetchall()
+            connection.executemany("DELETE FROM keys WHERE key = ?", [(k,) for k, _ in rows])
+            connection.executemany("DELETE FROM vectors WHERE id = ?", [(i,) for _, i in rows])
+        connection.execute("PRAGMA incremental_vacuum").fetchall()
 
     @_guarded(lambda: None)
     def info(self):
@@ -402,11 +415,13 @@ class _File:
     @_guarded(lambda: {"rows": 0, "damaged": 0})
     def verify(self):
         """Check all rows; drop those that are not whole."""
-        n_rows, damaged = 0, []
+        damaged = []
         with self._transaction() as connection:
             check = connection.execute("PRAGMA integrity_check").fetchone()
             if check != ("ok",):
                 raise sqlite3.DatabaseError(str(check[0]))
+            no_keys = "DELETE FROM keys WHERE typeof(key) <> 'blob' OR length(key) > 64"
+            n_rows = n_damaged = connection.execute(no_keys).rowcount
             rows = connection.execute("SELECT key FROM keys").fetchall()
             for start in range(0, len(rows), 1000):
                 keys = [key for (key,) in rows[start : start + 1000]]
@@ -414,7 +429,7 @@ class _File:
                 damaged += [key for key in keys if key not in whole]
                 n_rows += len(keys)
             connection.executemany("DELETE FROM keys WHERE key = ?", [(key,) for key in damaged])
-        return {"rows": n_rows, "damaged": len(damaged)}
+        return {"rows": n_rows, "damaged": n_damaged + len(damaged)}
 
     def delete(self):
         """Delete the file."""
@@ -434,9 +449,30 @@ def _connect(path):
     connection = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # damage may be text
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -65536")  # KiB
     return connection
+
+
+def _is_damage(error):
+    """Tell whether a file's content is at fault; if not, it is the disk, the rights or a lock."""
+    if isinstance(error, sqlite3.OperationalError):
+        # SQLITE_ERROR: it has not our tables. Python 3.10 does not tell.
+        return getattr(error, "sqlite_errorcode", None) == 1
+    return not isinstance(error, OSError)
+
+
+def _stat(path):
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _identity(path):
+    stat = _stat(path)
+    return stat and (stat.st_dev, stat.st_ino)
 
 
 def _count(connection, name, n):
