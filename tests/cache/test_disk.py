@@ -216,6 +216,28 @@ def test_rows_used_longest_ago_go_next(tmp_path, monkeypatch):
     assert cache.verify()["damaged"] == 0
 
 
+def test_threads_that_evict_each_others_files_do_not_lock_each_other_out(tmp_path):
+    cache = EmbeddingCache(tmp_path, max_bytes=100_000)
+
+    def write(fingerprint):
+        for i in range(100):
+            cache.write(fingerprint, [i.to_bytes(32, "big")], [b"v" * 1000])
+
+    threads = [threading.Thread(target=write, args=(f,), daemon=True) for f in "fg"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_file_that_vanishes_while_others_are_evicted_is_no_fault(cache):
+    fill(cache)
+    os.symlink("nowhere", path_of(cache, "g"))  # listed, and then not there
+    cache.write("f", [b"x" * 32], [b"value"])
+    assert cache.read("f", [b"x" * 32]) == [b"value"]
+
+
 # -- damage and faults ----------------------------------------------------------------------------
 
 
@@ -247,6 +269,74 @@ def test_verify_drops_damaged_rows(cache):
     connection.close()
     assert cache.verify() == {"rows": 40, "damaged": 2}
     assert cache.verify() == {"rows": 38, "damaged": 0}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE vectors SET value = CAST(x'ff41' AS TEXT)",
+        "UPDATE keys SET key = CAST(x'ff41' AS TEXT) WHERE id = 3",
+        "UPDATE keys SET key = zeroblob(65) WHERE id = 3",
+        "UPDATE claims SET owner = CAST(x'ff41' AS TEXT)",
+        "UPDATE claims SET owner = CAST(x'4100' AS TEXT)",
+        "UPDATE counts SET name = CAST(x'ff41' AS TEXT)",
+        "UPDATE vectors SET id = 9223372036854775807 WHERE id = 40",
+        "ALTER TABLE keys RENAME COLUMN used TO usec",
+    ],
+)
+def test_what_is_not_of_its_kind_is_mended(cache, damage):
+    """A flipped bit can make anything of a value: text of bytes, or text that is not UTF-8."""
+    if damage.startswith("ALTER") and sys.version_info < (3, 11):
+        pytest.skip("Python 3.10 does not tell SQLite's codes")
+    fill(cache)
+    assert cache.claim("f", [b"x" * 32]) == [True]
+    reopen()
+    with sqlite3.connect(path_of(cache)) as connection:
+        connection.execute(damage)
+    connection.close()
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            cache.claim("f", [*KEYS, b"x" * 32])
+            cache.write("f", KEYS, VALUES)
+            cache.verify()
+            assert cache.read("f", KEYS) == VALUES
+            assert cache.info()[0]["rows"] == len(KEYS)
+        assert all("was deleted" in str(warning.message) for warning in caught)
+    assert not caught
+    assert cache.verify() == {"rows": 40, "damaged": 0}
+
+
+def test_a_file_that_another_process_made_anew_is_used(cache):
+    fill(cache)
+    done = run_python(
+        f"""
+        from skembed import EmbeddingCache
+        cache = EmbeddingCache({cache.folder!r})
+        cache.clear()
+        cache.write("f", [b"x" * 32], [b"other's"])
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    cache.write("f", KEYS[:1], VALUES[:1])
+    assert cache.read("f", [b"x" * 32, *KEYS[:2]]) == [b"other's", VALUES[0], None]
+
+
+def test_a_file_deleted_while_it_is_written_is_written_again(cache, monkeypatch):
+    fill(cache)
+    real = _disk._checksum
+
+    def clear(key, value):
+        monkeypatch.undo()
+        for path in (path_of(cache), path_of(cache) + "-journal"):
+            if os.path.exists(path):
+                os.unlink(path)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(_disk, "_checksum", clear)
+    cache.write("f", [b"x" * 32], [b"value"])
+    assert _disk._checksum is real
+    assert cache.read("f", [b"x" * 32, KEYS[0]]) == [b"value", None]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 100, b"SQLite format 3\0"])
