@@ -152,6 +152,6 @@ def cache_folder_was_set():
     return _active()["cache_folder"] is not None
 
 
-def changed_settings():
-    """Return the settings that differ from the defaults, for a worker process to take over."""
-    return {name: value for name, value in _active().items() if value != _DEFAULTS[name]}
+def own_settings():
+    """Return the settings as they were made here, for a worker process to take over."""
+    return dict(_active())

@@ -5,6 +5,7 @@ X -> rows -> unique rows -> embed -> scatter back to the order of X.
 Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 """
 
+import multiprocessing
 import warnings
 from numbers import Integral
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._config import changed_settings, set_config
+from skembed._config import own_settings, set_config
 from skembed._rows import bad_rows_error, columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
 
@@ -40,6 +41,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     }
     _kind = "rows"  # what X holds, in the plural
     _wanted = "rows"  # what a bad row is not
+    _late_problem = ("not fit to embed", "Mend them")  # of rows that prove bad when prepared
 
     # -- what a subclass supplies ---------------------------------------------------------------
 
@@ -195,7 +197,7 @@ class Embedder(TransformerMixin, BaseEstimator):
             late = {first[position]: what for position, what in late.items()}
             late |= {again: late[known] for again, known in repeats.tolist() if known in late}
             if self.bad_rows == "raise":
-                raise self._bad_rows_error(late, columns, "not fit to embed", "Mend them")
+                raise self._bad_rows_error(late, columns, *self._late_problem)
         if bad or late:
             vectors[[*bad, *late]] = 0 if self.bad_rows == "zero" else np.nan
         self._warn_of_cut(int(cut.sum()), n_all)
@@ -259,18 +261,14 @@ class Embedder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    # A worker process takes over the settings of the process that sent it the estimator.
+    # A worker of joblib's takes over the settings of the process that sent it the estimator.
 
     def __getstate__(self):
-        state = super().__getstate__()
-        settings = changed_settings()
-        return {**state, "_settings": settings} if settings else state
+        return {**super().__getstate__(), "_settings": own_settings()}
 
     def __setstate__(self, state):
-        import multiprocessing
-
         state = dict(state)
         settings = state.pop("_settings", None)
         super().__setstate__(state)
-        if settings and multiprocessing.current_process().name != "MainProcess":
+        if settings and multiprocessing.current_process().name.startswith("LokyProcess"):
             set_config(**settings)

@@ -6,15 +6,18 @@ modality.
 """
 
 import os
+import re
 import tempfile
 import warnings
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import metadata
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from skembed._config import get_config
+from skembed._digest import digest, file_sha256
 from skembed._optional import import_optional
 from skembed.exceptions import (
     ExportError,
@@ -22,7 +25,6 @@ from skembed.exceptions import (
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
-from skembed.models._digest import digest
 from skembed.models._folder import ModelFolder
 from skembed.models._head import Head
 from skembed.models._locate import locate
@@ -137,17 +139,27 @@ def _backend_and_device(embedder, folder):
         raise ValueError(f"ONNX Runtime runs on the CPU here; got device={device!r}.")
     if backend == "onnx" or ready_made:
         return "onnx", "cpu"
+    if device not in ("auto", "cpu", "cuda") and not re.fullmatch(r"cuda:\d+|mps", device):
+        raise ValueError(
+            f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps'. Got "
+            f"{device!r} instead."
+        )
     if device not in ("auto", "cpu") or backend == "torch":
-        torch = import_optional("torch", extra="torch", purpose=f"backend={backend!r}")
-        available = torch.cuda.is_available()
-        if device == "auto":
-            device = "cuda" if available else "cpu"
-        elif device.startswith("cuda") and not available:
-            raise ValueError(f"device={device!r} was asked for, but torch finds no CUDA device.")
-        return "torch", device
+        return "torch", _torch_device(device, backend)
     if device == "auto" and _has_cuda():
         return "torch", "cuda"
     return ("onnx" if precision == "float32" else "torch"), "cpu"
+
+
+def _torch_device(device, backend):
+    torch = import_optional("torch", extra="torch", purpose=f"backend={backend!r}")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r} was asked for, but torch finds no CUDA device.")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device='mps' was asked for, but torch finds no such device.")
+    return device
 
 
 @cache
@@ -182,7 +194,9 @@ def _head(embedder, folder, front):
     layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
     n_layers = folder.n_layers
     known = n_layers is not None
-    if not layers or (known and any(not -n_layers - 1 <= i <= n_layers for i in layers)):
+    numbers = all(isinstance(i, Integral) and not isinstance(i, bool) for i in layers)
+    inside = numbers and (not known or all(-n_layers - 1 <= i <= n_layers for i in layers))
+    if not layers or not inside:
         raise ValueError(
             f"The 'layers' parameter of {name} must be an index from {-n_layers - 1} to "
             f"{n_layers} (0 is the embedding layer) or a list of them. Got {embedder.layers!r} "
@@ -246,28 +260,57 @@ def _n_dims_in_torch(spec, folder):
 
 
 def with_export(spec):
-    """Return the spec with the report of its export, which is made if it is not there.
+    """Return the spec as it stands here and now: its files found, its export made if need be.
 
     An export is named by what goes into it, so that another version of torch makes its own.
     """
+    spec = _found_again(spec)
     if spec.backend != "onnx" or spec.ready_made:
         return spec
-    report = ensure_exported(
+    report = _ensure_exported(spec)
+    return replace(spec, report=report, n_dims=report.get("n_dims", 0))
+
+
+def _ensure_exported(spec, *, verify=False):
+    return ensure_exported(
         _export_folder(spec),
         _export_name(spec),
         partial(_torch_network, spec),
         spec.front.probes,
         spec.input_name,
+        verify=verify,
     )
-    return replace(spec, report=report, n_dims=report.get("n_dims", 0))
 
 
 def _export_name(spec):
     return digest(spec.head.settings())[:16]
 
 
+def _found_again(spec):
+    """Return the spec with the paths of this machine: a pickle may have come from another."""
+    if Path(spec.path).exists():
+        return spec
+    folder = ModelFolder(locate(spec.model, spec.revision))
+    found = str(folder.onnx or folder.path)
+    before = os.path.dirname(spec.path) if spec.ready_made else spec.path
+
+    def here(path):
+        return str(folder.path / os.path.relpath(path, before))
+
+    dense = tuple(replace(item, weights=here(item.weights)) for item in spec.head.dense)
+    return replace(
+        spec,
+        path=found,
+        front=spec.front.moved(here),
+        head=replace(spec.head, dense=dense),
+    )
+
+
 def _export_folder(spec):
     name = digest([FORMAT, spec.backbone_digest, spec.input_name, exporter_versions()])[:32]
+    folder = Path(get_config()["cache_folder"]) / "networks" / name
+    if (folder / f"{_export_name(spec)}.json").exists():  # a read-only folder will do
+        return folder
     return _writable(get_config()["cache_folder"]) / "networks" / name
 
 
@@ -308,6 +351,8 @@ def _load(spec):
         from skembed.runtime._torch import TorchRunner
 
         return TorchRunner(_torch_network(spec), spec.device)
+    if not spec.ready_made:
+        _ensure_exported(spec, verify=True)
     return OnnxRunner(graph_of(spec), spec.input_name)
 
 
@@ -331,17 +376,23 @@ def _torch_network(spec):
         dtype = getattr(torch, spec.precision)
         return load_backbone(folder, spec.input_name).to(spec.device, dtype)
 
+    for dense in spec.head.dense:
+        if file_sha256(dense.weights) != dense.sha256:
+            raise _changed(dense.weights)
     key = (spec.backbone_digest, spec.precision, spec.device)
     return Network(_backbones.get(key, load), spec.head)
 
 
 def _unchanged(spec):
-    """Return the model's folder, found again if it moved, or say that it is another one now."""
-    path = Path(spec.path)
-    folder = ModelFolder(path if path.exists() else locate(spec.model, spec.revision))
+    """Return the model's folder, or say that it is another one now."""
+    folder = ModelFolder(spec.path)
     if folder.digest != spec.backbone_digest:
-        raise NetworkChangedError(
-            f"{folder.path} holds another network now than when the estimator was fitted. Fit it "
-            "again, or put the old files back."
-        )
+        raise _changed(folder.path)
     return folder
+
+
+def _changed(path):
+    return NetworkChangedError(
+        f"{path} holds another network now than when the estimator was fitted. Fit it again, or "
+        "put the old files back."
+    )

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections import deque
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skembed._config import cache_folder_was_set, get_config
 from skembed._embedder import Block, Embedder
 from skembed._network import FORMAT, find_network, graph_of, runner_of, with_export
+from skembed._rows import unique_keys
 from skembed._version import __version__
 from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
 from skembed.exceptions import ExportError
@@ -35,6 +37,10 @@ class Prepared(NamedTuple):
     inputs: list  # of ndarray
     weights: list  # one a window
     cut: bool = False  # longer than can be embedded
+
+
+class _NoBar:
+    update = staticmethod(lambda n: None)
 
 
 class NeuralEmbedder(Embedder):
@@ -89,7 +95,7 @@ class NeuralEmbedder(Embedder):
             return EmbeddingCache(self.cache)
         return EmbeddingCache() if cache_folder_was_set() else memory_cache()
 
-    def _embed(self, rows, keys, bad):
+    def _embed(self, rows, keys, bad, *, progress=False):
         """Yield blocks of vectors: those in the cache, those computed here, those by others."""
         network = with_export(self._network)
         store, fingerprint = self._store(), network.fingerprint
@@ -97,7 +103,7 @@ class NeuralEmbedder(Embedder):
         record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
         waiting = deque(np.split(np.arange(len(rows)), range(_CHUNK, len(rows), _CHUNK)))
         held_elsewhere = []
-        with self._progress(len(rows)) as bar:
+        with self._progress(len(rows), progress) as bar:
             while waiting:
                 chunk = waiting.popleft()
                 values = store.read(fingerprint, [keys[i] for i in chunk])
@@ -106,18 +112,18 @@ class NeuralEmbedder(Embedder):
                     kept = np.frombuffer(b"".join(v for v in values if v is not None), record)
                     yield Block(chunk[hits], kept["vector"], kept["cut"])
                 chunk = chunk[~hits]
-                mine = np.array(store.claim(fingerprint, [keys[i] for i in chunk]), dtype=bool)
-                if mine.any():
-                    claimed = [keys[i] for i in chunk[mine]]
-                    try:
-                        block = self._compute(network, chunk[mine], rows, bad)
-                        records = np.empty(len(block.rows), dtype=record)
-                        records["vector"], records["cut"] = block.vectors, block.cut
-                        values = [item.tobytes() for item in records]
-                        store.write(fingerprint, [keys[i] for i in block.rows], values)
-                    finally:
-                        store.release(fingerprint, claimed)
-                    yield block
+                missing = [keys[i] for i in chunk]
+                try:
+                    mine = np.array(store.claim(fingerprint, missing), dtype=bool)
+                    block = self._compute(network, chunk[mine], rows, bad)
+                    records = np.empty(len(block.rows), dtype=record)
+                    records["vector"], records["cut"] = block.vectors, block.cut
+                    computed = [keys[i] for i in block.rows]
+                    store.write(fingerprint, computed, [item.tobytes() for item in records])
+                    missing = list(set(missing).difference(computed))  # bad, or others'
+                finally:
+                    store.release(fingerprint, missing)
+                yield block
                 bar.update(int(hits.sum()) + int(mine.sum()))
                 if not mine.all():
                     held_elsewhere.append(chunk[~mine])
@@ -167,19 +173,21 @@ class NeuralEmbedder(Embedder):
             answers = runner_of(network).run(stacked, n_threads_for(self.n_threads))
             yield from zip(grouped, answers, strict=True)
 
-    def _progress(self, n_rows):
+    def _progress(self, n_rows, shown):
+        shown = shown or bool(self.verbose) or get_config()["progress"]
+        if not shown:
+            return nullcontext(_NoBar)
         from tqdm.auto import tqdm
 
-        shown = bool(self.verbose) or get_config()["progress"]
-        return tqdm(total=n_rows, desc=type(self).__name__, unit="row", disable=not shown)
+        return tqdm(total=n_rows, desc=type(self).__name__, unit="row")
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
     def warm(self, X):
         """Compute and store the vectors that are missing, so that a search only reads.
 
-        The embedder is fitted on `X` if it is not fitted. A progress bar is shown with
-        ``verbose=1``.
+        The embedder is fitted, so that what is stored is what its parameters say now. A progress
+        bar is shown.
 
         Parameters
         ----------
@@ -200,9 +208,15 @@ class NeuralEmbedder(Embedder):
         """
         if self.cache is None:
             raise ValueError(f"{type(self).__name__}.warm() fills a cache, but cache=None.")
-        if not hasattr(self, "n_features_out_"):
-            self.fit(X)
-        self.transform(X)
+        columns = self.fit(X)._columns(X, reset=False)
+        keys, _ = self._checked(columns)
+        first, _ = unique_keys(keys)
+        rows, bad = [columns.rows[i] for i in first], {}
+        for _ in self._embed(rows, [keys[i] for i in first], bad, progress=True):
+            pass
+        if bad and self.bad_rows == "raise":
+            bad = {int(first[i]): what for i, what in bad.items()}
+            raise self._bad_rows_error(bad, columns, *self._late_problem)
         return self
 
     def show_runtime(self):
@@ -259,9 +273,9 @@ class NeuralEmbedder(Embedder):
                 f"export() writes the graph that ONNX Runtime runs, and this {type(self).__name__} "
                 "runs on torch. Fit it with backend='onnx'."
             )
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"{folder} is not empty.")
+        folder = Path(folder).expanduser().absolute()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(f"{folder} is not an empty folder.")
         aside = folder.with_name(f".{folder.name}.{os.getpid()}")
         aside.mkdir(parents=True)
         try:

@@ -103,6 +103,13 @@ def _columns_of_native(X, estimator, kind):
     """Read pandas, polars and pyarrow objects."""
     import narwhals.stable.v1 as nw
 
+    if type(X).__module__.startswith("pyarrow"):
+        import pyarrow as pa
+
+        if isinstance(X, pa.RecordBatch):
+            X = pa.Table.from_batches([X])
+        elif isinstance(X, pa.Array):
+            X = pa.chunked_array([X])
     native = nw.from_native(X, allow_series=True, pass_through=True)
     if isinstance(native, nw.LazyFrame):
         raise TypeError(f"{estimator} got a lazy frame. Collect it first: X.collect().")
@@ -120,7 +127,9 @@ def _columns_of_native(X, estimator, kind):
         )
     rows = []
     for column in frame:
-        if column.dtype.is_numeric() or column.dtype in (nw.Boolean, nw.Datetime, nw.Date):
+        numeric = column.dtype.is_numeric() or column.dtype in (nw.Boolean, nw.Datetime, nw.Date)
+        # Where all is missing, a data-frame library cannot know what is missing, and says float.
+        if numeric and not (column.dtype.is_float() and column.is_null().all()):
             raise _numeric_column(estimator, kind, column.name, column.dtype)
         rows += column.to_list()
     n_rows = len(native)

@@ -23,7 +23,7 @@ def test_settings_not_given_stay_as_they_are():
     config = skembed.get_config()
     assert config["n_threads"] == 3
     assert config["progress"] is True
-    assert _config.changed_settings() == {"n_threads": 3, "progress": True}
+    assert _config.own_settings() == {**_config._DEFAULTS, "n_threads": 3, "progress": True}
 
 
 def test_the_answer_is_a_copy():
@@ -90,7 +90,7 @@ def test_wrong_values_are_refused_and_change_nothing(setting, message):
         with pytest.raises(ValueError) as raised:  # noqa: PT011
             change(cache_folder="/elsewhere", **setting)
         assert str(raised.value) == message
-        assert _config.changed_settings() == {}
+        assert _config.own_settings() == _config._DEFAULTS
 
 
 def test_unknown_settings_are_refused():
@@ -114,7 +114,7 @@ def test_contexts_nest_and_are_put_back_after_an_error():
         with pytest.raises(KeyError, match="inside"):
             fail_inside()
         assert skembed.get_config()["n_threads"] == 2
-    assert _config.changed_settings() == {}
+    assert _config.own_settings() == _config._DEFAULTS
 
 
 def test_set_config_inside_a_context_ends_with_it():

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.base import clone
-from tiny import save_tiny_bert
+from tiny import add_modules, save_tiny_bert
 
 import skembed
 from skembed import BertEmbedder, MemoryCache, _network, _neural
@@ -24,6 +24,7 @@ from skembed.exceptions import (
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
+from skembed.text import _tokens
 
 
 def counts(cache=None):
@@ -156,6 +157,65 @@ def test_one_bit_of_the_weights_is_another_fingerprint(tmp_path):
     content[-1] ^= 1
     weights.write_bytes(content)
     assert BertEmbedder(folder, backend="torch").fit(["a"]).fingerprint_ != before
+
+
+@pytest.mark.parametrize("damaged", ["backbone.onnx.data", "graph", "report"])
+def test_a_damaged_export_is_made_again(tiny_bert, tmp_path, texts, damaged):
+    """A flipped bit of an exported network costs time, and no wrong vector is served or kept."""
+    with skembed.config_context(cache_folder=tmp_path):
+        embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+        expected = embedder.transform(texts)
+        (report,) = tmp_path.rglob("*.json")
+        files = {
+            "backbone.onnx.data": report.with_name("backbone.onnx.data"),
+            "graph": report.with_suffix(".onnx"),
+            "report": report,
+        }
+        content = bytearray(files[damaged].read_bytes())
+        content[len(content) // 2] ^= 255
+        files[damaged].write_bytes(content)
+        _network._runners.clear()
+        np.testing.assert_array_equal(clone(embedder).fit(texts).transform(texts), expected)
+
+
+def test_changed_dense_weights_are_noticed(tmp_path, texts):
+    dense = {"in_features": 16, "out_features": 4, "bias": True}
+    folder = add_modules(save_tiny_bert(tmp_path), dense=dense)
+    fitted = BertEmbedder(folder, backend="torch").fit(texts)
+    weights = folder / "2_Dense" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    _network._runners.clear()
+    with pytest.raises(NetworkChangedError, match="holds another network now"):
+        fitted.transform(texts)
+
+
+def test_a_pickle_finds_its_files_where_the_model_is_now(tmp_path, texts, monkeypatch):
+    """As in another environment, where the same model lies in another place."""
+    dense = {"in_features": 16, "out_features": 4, "bias": True}
+    before = add_modules(save_tiny_bert(tmp_path / "before"), dense=dense)
+    texts = [text for text in texts if len(text.split()) < 8]
+    fitted = BertEmbedder(before, backend="torch", cache=None).fit(texts)
+    expected = fitted.transform(texts)
+    content = pickle.dumps(fitted)
+    before.rename(tmp_path / "after")
+    _network._runners.clear()
+    _network._backbones.clear()
+    _tokens._tokenizers.clear()
+    monkeypatch.setattr(_network, "locate", lambda model, revision: tmp_path / "after")
+    np.testing.assert_array_equal(pickle.loads(content).transform(texts), expected)
+
+
+def test_a_read_only_folder_with_a_ready_export_is_used(tiny_bert, tmp_path, texts, monkeypatch):
+    with skembed.config_context(cache_folder=tmp_path):
+        BertEmbedder(tiny_bert, cache=None).fit(texts)
+
+        def fail(*_, **__):
+            raise OSError("read-only file system")
+
+        monkeypatch.setattr(_network.tempfile, "TemporaryFile", fail)
+        BertEmbedder(tiny_bert, cache=None).fit(texts).transform(texts)
 
 
 def test_a_lost_cache_folder_costs_only_time(tiny_bert, tmp_path, texts):
@@ -304,7 +364,7 @@ def test_an_exported_folder_is_what_it_is(exported):
 
 def test_export_overwrites_nothing(exported, tiny_bert):
     _, folder = exported
-    with pytest.raises(FileExistsError, match="is not empty"):
+    with pytest.raises(FileExistsError, match="is not an empty folder"):
         BertEmbedder(tiny_bert).fit(["a"]).export(folder)
     with pytest.raises(ExportError, match="Fit it with backend='onnx'"):
         BertEmbedder(tiny_bert, backend="torch").fit(["a"]).export(folder / "new")

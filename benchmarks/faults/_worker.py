@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from _common import machine, parser, print_table, verdict  # noqa: E402
 
-from skembed.cache import _disk  # noqa: E402
+from skembed.cache import _file  # noqa: E402
 
 __all__ = ["embed", "fresh", "key_of", "machine", "parser", "report", "value_of"]
 
@@ -68,16 +68,16 @@ def embed(cache, numbers, chunk, compute=lambda keys: [value_of(key) for key in 
 @contextlib.contextmanager
 def fresh():
     """Use the cache as a process does that has just been started; close everything after."""
-    _disk._files.clear()
+    _file._files.clear()
     try:
         yield
     finally:
-        for file in _disk._files.values():
+        for file in _file._files.values():
             file._close()
-        for _, alive in _disk._owners.values():
+        for _, alive in _file._owners.values():
             alive.end()
-        _disk._files.clear()
-        _disk._owners.clear()
+        _file._files.clear()
+        _file._owners.clear()
 
 
 def report(goals, counts):

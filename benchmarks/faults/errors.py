@@ -31,7 +31,7 @@ import numpy as np
 from _worker import ROOT, fresh, machine, parser, report
 
 from skembed import BertEmbedder, EmbeddingCache, _neural
-from skembed.cache import _disk
+from skembed.cache import _file
 from skembed.exceptions import CacheWarning
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -142,8 +142,8 @@ class FailingConnection:
 
 @contextmanager
 def io_error(n, calls):
-    real = _disk._connect
-    with mock.patch.object(_disk, "_connect", lambda path: FailingConnection(real(path), n, calls)):
+    real = _file._connect
+    with mock.patch.object(_file, "_connect", lambda path: FailingConnection(real(path), n, calls)):
         yield
 
 
@@ -185,7 +185,7 @@ def main():
     parser(__doc__, data=False).parse_args()
     print(machine("skembed"), f"SQLite {sqlite3.sqlite_version}", sep=", ", end="\n\n")
     _neural._CHUNK = CHUNK  # several turns at the cache in a fit
-    _disk._BUSY_SECONDS = LOCK_SECONDS
+    _file._BUSY_SECONDS = LOCK_SECONDS
     counts = Counter()
     with tempfile.TemporaryDirectory() as folder:
         model = str(save_tiny_bert(Path(folder) / "model"))

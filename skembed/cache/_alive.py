@@ -41,8 +41,10 @@ def is_alive(path):
     """Tell whether the process that made `path` lives; delete the file if not."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except (OSError, ValueError):  # not there, or not a name
+    except (FileNotFoundError, ValueError):  # not there, or not a name
         return False
+    except OSError:  # not ours to open, or no handle free
+        return True
     try:
         _lock(handle)
     except OSError:

@@ -75,7 +75,7 @@ class MemoryCache:
         return type(self), (self.max_bytes,)
 
     def _start_unclaimed(self):
-        self._claims = set()
+        self._claims = {}  # (fingerprint, key) -> the thread that computes it
         self._changed = threading.Condition()
 
     def describe(self, fingerprint, model):
@@ -121,9 +121,11 @@ class MemoryCache:
             Those that the caller must now `write` or `release`.
         """
         with self._changed:
+            me = threading.get_ident()
             names = [(fingerprint, key) for key in keys]
-            granted = [name not in self._claims and name not in self._rows for name in names]
-            self._claims.update(name for name, mine in zip(names, granted, strict=True) if mine)
+            # One's own claim was left behind by an interrupt: nobody claims twice.
+            granted = [n not in self._rows and self._claims.get(n, me) == me for n in names]
+            self._claims.update((n, me) for n, mine in zip(names, granted, strict=True) if mine)
         return granted
 
     def write(self, fingerprint, keys, values):
@@ -141,7 +143,7 @@ class MemoryCache:
         with self._changed:
             self._counts["computed"] += len(keys)
             for key, value in zip(keys, values, strict=True):
-                self._claims.discard((fingerprint, key))
+                self._claims.pop((fingerprint, key), None)
                 replaced = self._rows.pop((fingerprint, key), None)
                 if replaced is not None:
                     self._n_bytes -= len(replaced) + _OVERHEAD
@@ -153,16 +155,18 @@ class MemoryCache:
             self._changed.notify_all()
 
     def release(self, fingerprint, keys):
-        """End claims on rows that were not computed."""
+        """End claims of this thread on rows that were not computed."""
         with self._changed:
-            self._claims.difference_update((fingerprint, key) for key in keys)
+            for name in ((fingerprint, key) for key in keys):
+                if self._claims.get(name) == threading.get_ident():
+                    del self._claims[name]
             self._changed.notify_all()
 
     def wait(self, fingerprint, keys):
         """Wait until somebody has finished at least one of the rows, or given it up."""
-        names = {(fingerprint, key) for key in keys}
+        names, me = {(fingerprint, key) for key in keys}, threading.get_ident()
         with self._changed:
-            self._changed.wait_for(lambda: not names <= self._claims)
+            self._changed.wait_for(lambda: any(self._claims.get(n, me) == me for n in names))
 
     def info(self):
         """Say what is kept and how it was used.

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from skembed._digest import digest, file_sha256
 from skembed.exceptions import ModelFormatError
-from skembed.models._digest import digest, file_sha256
 from skembed.models._head import Dense
 from skembed.models._locate import _weights
 
@@ -100,9 +100,7 @@ class ModelFolder:
     def digest(self):
         """Digest of all that defines the backbone: weights and config."""
         weights = [self.onnx] if self.onnx else _weights(self.backbone_path)
-        # A graph's weights lie beside it, under torch's name or Optimum's.
-        data = [f"{weight}{end}" for weight in weights for end in (".data", "_data")]
-        data = [path for path in data if Path(path).exists()]
+        data = _files_named_by(self.onnx) if self.onnx else []
         parts = {"config": {k: v for k, v in self.config.items() if k != "_name_or_path"}}
         parts["weights"] = [file_sha256(path) for path in [*weights, *data]]
         return digest(parts)
@@ -119,7 +117,14 @@ class ModelFolder:
         ModelFormatError
             If it names a module that skembed does not know.
         """
-        entries = [(entry["type"].rpartition(".")[2], entry["path"]) for entry in self._modules()]
+        try:
+            entries = [
+                (entry["type"].rpartition(".")[2], entry["path"]) for entry in self._modules()
+            ]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelFormatError(
+                f"{self.path}: modules.json is not a list of modules."
+            ) from error
         settings = {}
         dense = []
         for position, (kind, path) in enumerate(entries):
@@ -149,6 +154,13 @@ class ModelFolder:
             default_prompt=prompts.get("default_prompt_name"),
             **settings,
         )
+
+
+def _files_named_by(graph):
+    """Return the files beside a graph that may hold its weights: it or its name names them."""
+    content = graph.read_bytes()
+    files = [path for path in sorted(graph.parent.iterdir()) if path.is_file() and path != graph]
+    return [f for f in files if f.name.startswith(graph.name) or f.name.encode() in content]
 
 
 def _first(config, *names):

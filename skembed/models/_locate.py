@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skembed._config import get_config
+from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
-from skembed.models._digest import file_sha256
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json", "*/model.safetensors"]
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt")

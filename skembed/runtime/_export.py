@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from skembed._digest import file_sha256
 from skembed._optional import import_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._onnx import OnnxRunner
@@ -45,7 +46,7 @@ def exporter_versions():
     return versions
 
 
-def ensure_exported(folder, name, make_network, probes, input_name):
+def ensure_exported(folder, name, make_network, probes, input_name, *, verify=False):
     """Return the report of a network's export, exporting it if nobody has.
 
     Parameters
@@ -61,37 +62,46 @@ def ensure_exported(folder, name, make_network, probes, input_name):
         one shapes the export.
     input_name : str
         Of the graph's input.
+    verify : bool, default=False
+        Whether to compare the files with their digests, and export again if they are damaged.
 
     Returns
     -------
     report : dict
-        ``agrees``, ``reason``, ``n_dims``, ``max_difference``, ``min_cosine``, ``sha256``.
+        ``agrees``, ``reason``, ``n_dims``, ``max_difference``, ``min_cosine``, and the digests of
+        graph and weights, ``sha256`` and ``data_sha256``.
 
     Raises
     ------
     OSError
         If the folder cannot be written.
     """
-    report = _report(folder, name)
+    report = _report(folder, name, verify)
     if report is None:
         folder.mkdir(parents=True, exist_ok=True)
         # Held by one process at a time, let go by the system when its holder dies.
         with FileLock(folder / "export.lock"):
-            report = _report(folder, name)
+            report = _report(folder, name, verify)
             if report is None:
                 report = _export(folder, name, make_network(), probes(), input_name)
                 _write(folder / f"{name}.json", json.dumps(report, indent=1).encode())
     return report
 
 
-def _report(folder, name):
+def _report(folder, name, verify):
     """Return the report of an export; None unless the files that it speaks of are there."""
-    path = folder / f"{name}.json"
-    if not path.exists():
+    graph, data = folder / f"{name}.onnx", folder / "backbone.onnx.data"
+    try:
+        report = json.loads((folder / f"{name}.json").read_text())
+        if not report["agrees"]:
+            return report
+        if verify and file_sha256(data) != report["data_sha256"]:
+            (folder / "backbone.onnx").unlink()  # to be exported again, with its weights
+            return None
+        whole = not verify or file_sha256(graph) == report["sha256"]
+        return report if whole and _all_there(folder, graph.name, data.name) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    report = json.loads(path.read_text())
-    there = _all_there(folder, f"{name}.onnx", "backbone.onnx.data")
-    return report if there or not report["agrees"] else None
 
 
 def _all_there(folder, *files):
@@ -111,7 +121,8 @@ def _export(folder, name, network, probes, input_name):
     except Exception as error:  # the exporter raises whatever an operator raises
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return {"agrees": False, "reason": f"the export failed: {reason[0]}"}
-    return {"sha256": digest, **comparison}
+    data_digest = file_sha256(folder / "backbone.onnx.data")
+    return {"sha256": digest, "data_sha256": data_digest, **comparison}
 
 
 @contextlib.contextmanager

@@ -63,8 +63,3 @@ class TorchRunner:
     def describe(self):
         """Return what runs the network, as a dict."""
         return {"library": f"torch {torch.__version__}", "device": str(self._device)}
-
-
-def best_device():
-    """Return the fastest device that torch finds: CUDA, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"

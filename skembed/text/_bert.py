@@ -145,6 +145,10 @@ class BertEmbedder(NeuralEmbedder):
     }
     _kind = "texts"
     _wanted = "text"
+    _late_problem = (
+        "longer than the network takes",
+        'Shorten them, set long_texts="truncate" or "chunk"',
+    )
     _input_name = "input_ids"
     _poolings = POOLING_NAMES
 
@@ -264,6 +268,8 @@ class BertEmbedder(NeuralEmbedder):
                 f"{network.path} is a ready-made graph, whose answer is one vector a text."
             )
         columns = self._columns(X, reset=False)
+        if len(columns.names) > 1:
+            raise ValueError(f"embed_tokens takes one column of texts; got {len(columns.names)}.")
         keys, bad = self._checked(columns)
         network = with_export(replace(network, head=network.head.for_tokens()))
         tokens = {
@@ -273,7 +279,7 @@ class BertEmbedder(NeuralEmbedder):
         }
         too_long = {i: item.problem for i, item in tokens.items() if item.problem}
         if too_long and self.bad_rows == "raise":
-            raise self._bad_rows_error(too_long, columns, "too long to embed", "Shorten them")
+            raise self._bad_rows_error(too_long, columns, *self._late_problem)
         bad |= too_long
         self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
         windows = [(i, k) for i, item in tokens.items() for k in range(len(item.inputs))]

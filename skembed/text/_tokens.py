@@ -1,14 +1,14 @@
 """From texts to token ids, with `tokenizers` and a model's tokenizer.json."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skembed._digest import file_sha256
 from skembed._neural import Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
-from skembed.models._digest import file_sha256
 from skembed.models._folder import read_json
 from skembed.models._registry import Registry
 
@@ -62,6 +62,10 @@ class TextFront:
         del settings["tokenizer"]
         return settings
 
+    def moved(self, here):
+        """Return the same, with its file where ``here(path)`` says."""
+        return replace(self, tokenizer=here(self.tokenizer))
+
     def _loaded(self):
         return _tokenizers.get((self.sha256, self.prompt, self.lowercase), self._load)
 
@@ -73,7 +77,10 @@ class TextFront:
                 f"{self.tokenizer} is another tokenizer now than when the estimator was fitted. "
                 "Fit it again, or put the old file back."
             )
-        tokenizer = Tokenizer.from_file(self.tokenizer)
+        try:
+            tokenizer = Tokenizer.from_file(self.tokenizer)
+        except Exception as error:  # tokenizers raises plain Exception
+            raise ModelFormatError(f"{self.tokenizer} is not a tokenizer: {error}") from error
         # Files remember the padding and truncation they were saved with.
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -201,6 +208,11 @@ def _prompt(folder, prompt, saved):
         return saved.get("prompt", "") if prompt is None else prompt
     modules = folder.modules
     name = modules.default_prompt if prompt is None else prompt
+    if name and name.isidentifier() and name not in modules.prompts:
+        raise ValueError(
+            f"The model has no prompt named {name!r}; it has {list(modules.prompts)}. To put words "
+            f"before each text, write them with their end: prompt={name + ': '!r}."
+        )
     return modules.prompts.get(name, name or "")
 
 

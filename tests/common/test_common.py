@@ -284,6 +284,8 @@ def test_containers_give_the_same(embedder, rows):
         pytest.param(lambda rows: pd.Series(rows, name="a", dtype=object), id="pandas-object"),
         pytest.param(lambda rows: pl.Series("a", rows), id="polars"),
         pytest.param(lambda rows: pa.chunked_array([rows[:2], rows[2:]]), id="pyarrow"),
+        pytest.param(lambda rows: pa.array(rows), id="pyarrow-array"),
+        pytest.param(lambda rows: pa.record_batch({"a": rows}), id="pyarrow-batch"),
     ],
 )
 def test_columns_of_data_frame_libraries_give_the_same(embedder, rows, make):
@@ -382,6 +384,20 @@ def test_bad_rows_spoil_nothing(case, embedder, rows, bad_rows, value):
     vectors = embedder.fit_transform(X)
     np.testing.assert_array_equal(vectors[[0, 5]], value)
     close(case, np.delete(vectors, [0, 5], axis=0), embedder.transform(rows))
+
+
+def test_a_column_in_which_all_is_missing_is_bad_rows(embedder):
+    """A data-frame library says that such a column is of floats."""
+    missing = pd.Series([None, np.nan], dtype=float)
+    with pytest.raises(BadRowsError, match="2 of 2 rows are not"):
+        embedder.fit(missing)
+    assert np.isnan(embedder.set_params(bad_rows="nan").fit_transform(missing)).all()
+
+
+def test_columns_that_share_a_name_are_refused(embedder, rows):
+    frame = pd.DataFrame([[rows[0], rows[1]]], columns=["a", "a"])
+    with pytest.raises(ValueError, match="unique column names"):
+        embedder.fit(frame)
 
 
 def test_bad_rows_alone(embedder, rows):

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from tiny import add_modules, save_tiny_bert
 
+from skembed._digest import digest, file_sha256
 from skembed.exceptions import ModelFormatError
-from skembed.models._digest import digest, file_sha256
 from skembed.models._folder import ModelFolder, Modules, read_json
 
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from skembed.models._digest import file_sha256
+from skembed._digest import file_sha256
 from skembed.models._head import POOLING_NAMES, Dense, Head
 from skembed.models._modules import POOLINGS, HeadModule, Network
 

@@ -149,8 +149,9 @@ def test_long_texts_error_names_the_rows(tiny_bert):
     embedder = BertEmbedder(tiny_bert, max_length=10, long_texts="error").fit(["a"])
     n_tokens = len(LONG.split()) + 2
     message = (
-        f"BertEmbedder: 1 of 3 rows are not fit to embed (row 1: {n_tokens} tokens, more than "
-        'max_length=10). Mend them, or set bad_rows="zero" or "nan".'
+        "BertEmbedder: 1 of 3 rows are longer than the network takes (row 1: "
+        f"{n_tokens} tokens, more than max_length=10). Shorten them, set "
+        'long_texts="truncate" or "chunk", or set bad_rows="zero" or "nan".'
     )
     with pytest.raises(BadRowsError, match=re.escape(message)):
         embedder.transform(["a", LONG, "b"])
@@ -289,6 +290,12 @@ def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
         ({"layers": 3}, "must be an index from -3 to 2 (0 is the embedding layer)"),
         ({"layers": [0, -4]}, "Got [0, -4] instead."),
         ({"layers": []}, "Got [] instead."),
+        ({"layers": [1.7]}, "Got [1.7] instead."),
+        ({"layers": ["a"]}, "Got ['a'] instead."),
+        ({"layers": True}, "Got True instead."),
+        ({"device": "gpu"}, "must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps'."),
+        ({"prompt": "query"}, "The model has no prompt named 'query'; it has []."),
+        ({"cache": ""}, "A cache's folder must be a path, got ''."),
         ({"backend": "onnx", "precision": "bfloat16"}, "set backend='torch'"),
         ({"backend": "onnx", "device": "cuda"}, "got device='cuda'"),
         ({"device": "cuda:7", "backend": "torch"}, "torch finds no CUDA device"),
@@ -298,7 +305,7 @@ def test_what_cannot_be_had_says_why(tiny_bert, parameters, message):
     if "cuda" in str(parameters) and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     with pytest.raises(ValueError, match=re.escape(message)):
-        BertEmbedder(tiny_bert, **parameters).fit(["a"])
+        BertEmbedder(tiny_bert, **parameters).fit(["a"]).transform(["a"])
 
 
 def test_a_model_that_is_nowhere(tmp_path):
@@ -321,6 +328,13 @@ def test_a_folder_without_a_tokenizer(tiny_bert, tmp_path):
     folder = save_tiny_bert(tmp_path)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelFormatError, match=r"has no tokenizer\.json\. Write one"):
+        BertEmbedder(folder).fit(["a"])
+
+
+def test_a_tokenizer_that_is_none(tmp_path):
+    folder = save_tiny_bert(tmp_path)
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelFormatError, match=r"tokenizer\.json is not a tokenizer"):
         BertEmbedder(folder).fit(["a"])
 
 
@@ -356,6 +370,13 @@ def test_embed_tokens_layers_prompt_and_chunks(tiny_bert, reference):
         (cut,) = chunked.set_params(long_texts="truncate").fit(["a"]).embed_tokens([LONG])
     assert cut.tokens == LONG.split()[:8]
     np.testing.assert_allclose(cut.vectors, whole.vectors[:8], atol=1e-6)
+
+
+def test_embed_tokens_takes_one_column(tiny_bert):
+    two = np.array([["a", "b"]], dtype=object)
+    embedder = BertEmbedder(tiny_bert).fit(two)
+    with pytest.raises(ValueError, match="embed_tokens takes one column of texts; got 2"):
+        embedder.embed_tokens(two)
 
 
 def test_a_word_has_another_vector_in_another_context(tiny_bert):

@@ -1,4 +1,4 @@
-"""Digests of files and settings, from which fingerprints are made."""
+"""Digests of files and settings, from which fingerprints are made. Imports nothing of skembed."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 
 @lru_cache(maxsize=256)
-def _digest_of(path, name, size, mtime_ns, inode):
+def _digest_of(path, name, size, times, inode):
     with open(path, "rb") as file:
         return (
             hashlib.file_digest(file, name).hexdigest()
@@ -19,7 +19,9 @@ def _digest_of(path, name, size, mtime_ns, inode):
 def _file_digest(path, name):
     """Digest a file; read again only when its size, time or inode changed."""
     stat = os.stat(path)
-    return _digest_of(os.fspath(path), name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _digest_of(
+        os.fspath(path), name, stat.st_size, (stat.st_mtime_ns, stat.st_ctime_ns), stat.st_ino
+    )
 
 
 def file_sha256(path):
