@@ -22,12 +22,12 @@ GOAL_WRITTEN, GOAL_READ, GOAL_HASH, GOAL_HIT = 20_000, 50_000, 3.0, 0.03
 
 def reconnect():
     """Close the connections of this process, so that the next use opens new ones."""
-    from skembed.cache import _disk
+    from skembed.cache import _file
 
-    for file in _disk._files.values():
+    for file in _file._files.values():
         file.flush()
         file._close()
-    _disk._files.clear()
+    _file._files.clear()
 
 
 def vectors_on_disk(n_vectors, folder):
