@@ -110,6 +110,8 @@ def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progres
 def config_context(**settings):
     """Change settings inside a ``with`` block, in this thread alone.
 
+    The threads and processes of a search with ``n_jobs`` do not see them: use :func:`set_config`.
+
     Parameters
     ----------
     **settings : dict
