@@ -93,7 +93,7 @@ def find_network(embedder):
     """
     folder = ModelFolder(locate(embedder.model, embedder.revision))
     front = embedder._front(folder)
-    backend, device = _backend_and_device(embedder, folder)
+    backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
         model=os.fspath(embedder.model),
         revision=embedder.revision,
@@ -103,7 +103,7 @@ def find_network(embedder):
         front=front,
         input_name=embedder._input_name,
         backend=backend,
-        precision=embedder.precision,
+        precision=precision,
         device=device,
         ready_made=folder.onnx is not None,
     )
@@ -117,6 +117,8 @@ def find_network(embedder):
             f"{type(embedder).__name__}: {spec.model} does not run on ONNX Runtime "
             f"({exported.report['reason']})."
         )
+        if precision != "float32":
+            raise ExportError(f"{message} Set precision='float32'.")
         if embedder.backend == "onnx":
             raise ExportError(f"{message} Set backend='torch'.")
         warnings.warn(f"{message} Using torch.", RuntimeFallbackWarning, stacklevel=2)
@@ -124,31 +126,60 @@ def find_network(embedder):
     return replace(spec, n_dims=_n_dims_in_torch(spec, folder))
 
 
-def _backend_and_device(embedder, folder):
-    """Decide what runs the network, or say why it cannot be run as asked for."""
+# Who computes in what.
+_PRECISIONS = {"onnx": ("float32", "int8"), "torch": ("float32", "bfloat16", "float16")}
+
+
+def _runtime(embedder, folder):
+    """Decide backend, device and precision, or say why they cannot be had together."""
     backend, device, precision = embedder.backend, embedder.device, embedder.precision
-    ready_made = folder.onnx is not None
-    if ready_made and (backend == "torch" or precision != "float32"):
-        raise ValueError(
-            f"{folder.onnx} is an ONNX graph and run as it stands: backend={backend!r} with "
-            f"precision={precision!r} cannot be had."
-        )
-    if backend == "onnx" and precision != "float32":
-        raise ValueError(f"precision={precision!r} is computed by torch: set backend='torch'.")
-    if (backend == "onnx" or ready_made) and device not in ("auto", "cpu"):
-        raise ValueError(f"ONNX Runtime runs on the CPU here; got device={device!r}.")
-    if backend == "onnx" or ready_made:
-        return "onnx", "cpu"
     if device not in ("auto", "cpu", "cuda") and not re.fullmatch(r"cuda:\d+|mps", device):
         raise ValueError(
             f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps'. Got "
             f"{device!r} instead."
         )
-    if device not in ("auto", "cpu") or backend == "torch":
-        return "torch", _torch_device(device, backend)
-    if device == "auto" and _has_cuda():
-        return "torch", "cuda"
-    return ("onnx" if precision == "float32" else "torch"), "cpu"
+    if folder.onnx is not None:
+        own = (folder.manifest or {}).get("precision", "float32")
+        if backend == "torch" or precision not in ("float32", own):
+            raise ValueError(
+                f"{folder.onnx} is an ONNX graph in {own} and run as it stands: "
+                f"backend={backend!r} with precision={precision!r} cannot be had."
+            )
+        return "onnx", _onnx_device(device, own), own
+    if backend == "auto":
+        able = [name for name, known in _PRECISIONS.items() if precision in known]
+        on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
+        backend = able[0] if on_cpu else able[-1]
+    if precision not in _PRECISIONS[backend]:
+        other = {"onnx": "torch", "torch": "onnx"}[backend]
+        raise ValueError(
+            f"backend={backend!r} computes in {' or '.join(_PRECISIONS[backend])}; for "
+            f"precision={precision!r} set backend={other!r}."
+        )
+    if backend == "onnx":
+        return backend, _onnx_device(device, precision), precision
+    device = _torch_device(device, backend)
+    if precision == "float16" and device == "cpu":
+        raise ValueError(
+            "precision='float16' is for CUDA; on a CPU 'int8' and 'bfloat16' are the fast ones."
+        )
+    return backend, device, precision
+
+
+def _onnx_device(device, precision):
+    import onnxruntime
+
+    if device in ("auto", "cpu"):
+        return "cpu"
+    if device == "mps" or precision == "int8":
+        raise ValueError(f"ONNX Runtime runs {precision} on the CPU; got device={device!r}.")
+    providers = onnxruntime.get_available_providers()
+    if "CUDAExecutionProvider" not in providers:
+        raise ValueError(
+            f"device={device!r} with backend='onnx' needs onnxruntime-gpu; the onnxruntime "
+            f"installed has only {providers}."
+        )
+    return device
 
 
 def _torch_device(device, backend):
@@ -278,6 +309,7 @@ def _ensure_exported(spec, *, verify=False):
         partial(_torch_network, spec),
         spec.front.probes,
         spec.input_name,
+        precision=spec.precision,
         verify=verify,
     )
 
@@ -307,7 +339,8 @@ def _found_again(spec):
 
 
 def _export_folder(spec):
-    name = digest([FORMAT, spec.backbone_digest, spec.input_name, exporter_versions()])[:32]
+    parts = [FORMAT, spec.backbone_digest, spec.input_name, spec.precision, exporter_versions()]
+    name = digest(parts)[:32]
     folder = Path(get_config()["cache_folder"]) / "networks" / name
     if (folder / f"{_export_name(spec)}.json").exists():  # a read-only folder will do
         return folder
@@ -353,7 +386,7 @@ def _load(spec):
         return TorchRunner(_torch_network(spec), spec.device)
     if not spec.ready_made:
         _ensure_exported(spec, verify=True)
-    return OnnxRunner(graph_of(spec), spec.input_name)
+    return OnnxRunner(graph_of(spec), spec.input_name, device=spec.device)
 
 
 def graph_of(spec):
@@ -371,15 +404,17 @@ def _torch_network(spec):
     from skembed.models._backbone import load_backbone
     from skembed.models._modules import Network
 
+    # What ONNX Runtime runs is exported from, and compared with, float32.
+    precision = spec.precision if spec.backend == "torch" else "float32"
+
     def load():
         folder = _unchanged(spec).backbone_path
-        dtype = getattr(torch, spec.precision)
-        return load_backbone(folder, spec.input_name).to(spec.device, dtype)
+        return load_backbone(folder, spec.input_name).to(spec.device, getattr(torch, precision))
 
     for dense in spec.head.dense:
         if file_sha256(dense.weights) != dense.sha256:
             raise _changed(dense.weights)
-    key = (spec.backbone_digest, spec.precision, spec.device)
+    key = (spec.backbone_digest, precision, spec.device)
     return Network(_backbones.get(key, load), spec.head)
 
 

@@ -24,7 +24,7 @@ from skembed._version import __version__
 from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
 from skembed.exceptions import ExportError
 from skembed.runtime._export import write_standalone
-from skembed.runtime._schedule import batches, n_threads_for
+from skembed.runtime._schedule import Ahead, batches, n_threads_for
 
 # Rows looked up, prepared and claimed at a time: memory stays flat however many rows there are,
 # and processes that embed the same rows share them out in parts of this size.
@@ -37,6 +37,15 @@ class Prepared(NamedTuple):
     inputs: list  # of ndarray
     weights: list  # one a window
     cut: bool = False  # longer than can be embedded
+
+
+class _Claimed:
+    """A chunk of rows whose keys this process claimed, and what is being made of them."""
+
+    def __init__(self, keys):
+        self.keys = keys  # to be let go
+        self.rows = None  # positions of those that were granted
+        self.prepared = None  # a function that returns what the network's front made of them
 
 
 class _NoBar:
@@ -59,7 +68,7 @@ class NeuralEmbedder(Embedder):
         "normalize": ["boolean", StrOptions({"auto"})],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
         "backend": [StrOptions({"auto", "onnx", "torch"})],
-        "precision": [StrOptions({"float32", "bfloat16"})],
+        "precision": [StrOptions({"float32", "bfloat16", "float16", "int8"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -96,45 +105,61 @@ class NeuralEmbedder(Embedder):
         return EmbeddingCache() if cache_folder_was_set() else memory_cache()
 
     def _embed(self, rows, keys, bad, *, progress=False):
-        """Yield blocks of vectors: those in the cache, those computed here, those by others."""
+        """Yield blocks of vectors: those in the cache, those computed here, those by others.
+
+        A chunk's rows are prepared on a thread of their own while the chunk before it is computed.
+        """
         network = with_export(self._network)
         store, fingerprint = self._store(), network.fingerprint
         store.describe(fingerprint, network.model)
         record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
         waiting = deque(np.split(np.arange(len(rows)), range(_CHUNK, len(rows), _CHUNK)))
-        held_elsewhere = []
-        with self._progress(len(rows), progress) as bar:
-            while waiting:
-                chunk = waiting.popleft()
-                values = store.read(fingerprint, [keys[i] for i in chunk])
-                hits = np.array([value is not None for value in values], dtype=bool)
-                if hits.any():
-                    kept = np.frombuffer(b"".join(v for v in values if v is not None), record)
-                    yield Block(chunk[hits], kept["vector"], kept["cut"])
-                chunk = chunk[~hits]
-                missing = [keys[i] for i in chunk]
-                try:
-                    mine = np.array(store.claim(fingerprint, missing), dtype=bool)
-                    block = self._compute(network, chunk[mine], rows, bad)
+        claimed, held_elsewhere = deque(), []
+        with self._progress(len(rows), progress) as bar, Ahead() as ahead:
+            try:
+                while waiting or claimed:
+                    if waiting and len(claimed) < 2:
+                        chunk = waiting.popleft()
+                        values = store.read(fingerprint, [keys[i] for i in chunk])
+                        hits = np.array([value is not None for value in values], dtype=bool)
+                        kept = b"".join(value for value in values if value is not None)
+                        kept = np.frombuffer(kept, record)
+                        yield Block(chunk[hits], kept["vector"], kept["cut"])
+                        bar.update(len(kept))
+                        chunk = chunk[~hits]
+                        missing = [keys[i] for i in chunk]
+                        claimed.append(_Claimed(missing))
+                        mine = np.array(store.claim(fingerprint, missing), dtype=bool)
+                        if not mine.all():
+                            held_elsewhere.append(chunk[~mine])
+                        claimed[-1].rows = chunk[mine]
+                        claimed[-1].prepared = ahead.call(
+                            network.front.prepare,
+                            [rows[i] for i in chunk[mine]],
+                            now=not waiting and len(claimed) == 1,
+                        )
+                        continue
+                    first = claimed[0]
+                    block = self._compute(network, first.rows, first.prepared(), bad)
                     records = np.empty(len(block.rows), dtype=record)
                     records["vector"], records["cut"] = block.vectors, block.cut
                     computed = [keys[i] for i in block.rows]
                     store.write(fingerprint, computed, [item.tobytes() for item in records])
-                    missing = list(set(missing).difference(computed))  # bad, or others'
-                finally:
-                    store.release(fingerprint, missing)
-                yield block
-                bar.update(int(hits.sum()) + int(mine.sum()))
-                if not mine.all():
-                    held_elsewhere.append(chunk[~mine])
-                if not waiting and held_elsewhere:
-                    store.wait(fingerprint, [keys[i] for i in held_elsewhere[0]])
-                    waiting.extend(held_elsewhere)
-                    held_elsewhere = []
+                    first.keys = list(set(first.keys).difference(computed))  # bad, or others'
+                    store.release(fingerprint, claimed.popleft().keys)
+                    yield block
+                    bar.update(len(first.rows))
+                    if not waiting and not claimed and held_elsewhere:
+                        store.wait(fingerprint, [keys[i] for i in held_elsewhere[0]])
+                        waiting.extend(held_elsewhere)
+                        held_elsewhere = []
+            finally:
+                for chunk in claimed:
+                    store.release(fingerprint, chunk.keys)
 
-    def _compute(self, network, positions, rows, bad):
+    def _compute(self, network, positions, prepared, bad):
         """Compute the rows at `positions`; those that turn out bad are entered in `bad`."""
-        prepared, wrong = network.front.prepare([rows[i] for i in positions])
+        prepared, wrong = prepared
         bad.update((int(positions[i]), reason) for i, reason in wrong.items())
         if bad and self.bad_rows == "raise":
             prepared = []  # the error is certain: look for the rest of the bad rows only
@@ -287,6 +312,7 @@ class NeuralEmbedder(Embedder):
                 "model": network.model,
                 "front": network.front.save(aside),
                 "head": network.head.settings(),
+                "precision": network.precision,
                 "n_dims": network.n_dims,
                 "parity": network.report,
             }

@@ -24,6 +24,7 @@ from skembed.exceptions import (
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
+from skembed.runtime import _export
 from skembed.text import _tokens
 
 
@@ -239,7 +240,7 @@ def test_an_unwritable_cache_folder_warns_and_goes_on(tiny_bert, tmp_path, texts
 
 def test_an_export_that_differs_is_not_used(tiny_bert, tmp_path, texts, monkeypatch):
     """auto warns and uses torch; onnx raises."""
-    monkeypatch.setattr("skembed.runtime._export._MAX_DIFFERENCE", -1.0)
+    monkeypatch.setitem(_export._LIMITS, "float32", (-1.0, 1.0))
     with skembed.config_context(cache_folder=tmp_path):
         with pytest.warns(RuntimeFallbackWarning, match=r"differs from torch by .* Using torch\."):
             embedder = BertEmbedder(tiny_bert).fit(texts)
@@ -356,7 +357,7 @@ def test_an_exported_folder_is_what_it_is(exported):
     _, folder = exported
     with pytest.raises(ValueError, match="so pooling and layers cannot be set"):
         BertEmbedder(folder, pooling="max", layers=0).fit(["a"])
-    with pytest.raises(ValueError, match=re.escape("an ONNX graph and run as it stands")):
+    with pytest.raises(ValueError, match=re.escape("an ONNX graph in float32 and run as it")):
         BertEmbedder(folder, backend="torch").fit(["a"])
     with pytest.raises(ValueError, match="one vector a text"):
         BertEmbedder(folder).fit(["a"]).embed_tokens(["a"])

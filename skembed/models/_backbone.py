@@ -12,6 +12,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from skembed.exceptions import ModelFormatError
+from skembed.models._attention import FUSED
 
 
 class HiddenStates(nn.Module):
@@ -22,11 +23,14 @@ class HiddenStates(nn.Module):
         self.model = model
         self.input_name = input_name
 
+    # How attention may be written into a graph, the fastest first.
+    attentions = (FUSED, "eager")
+
     @contextlib.contextmanager
-    def eager_attention(self):
-        """Compute attention by plain products inside a block: exports to fewer operators."""
+    def attention(self, name):
+        """Compute attention otherwise inside a block."""
         before = self.model.config._attn_implementation
-        self.model.set_attn_implementation("eager")
+        self.model.set_attn_implementation(name)
         try:
             yield
         finally:

@@ -1,9 +1,13 @@
 """Running a network on ONNX Runtime."""
 
+import os
+import threading
+from functools import partial
+
 import numpy as np
 import onnxruntime
 
-from skembed.exceptions import ModelFormatError
+from skembed.exceptions import ExportError, ModelFormatError
 from skembed.runtime._schedule import in_threads
 
 # Inputs of graphs made elsewhere, which skembed's one input implies: rows are never padded.
@@ -19,7 +23,7 @@ _DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)"
 
 
 class OnnxRunner:
-    """One session with one thread inside, called from as many threads as are given.
+    """Sessions with one thread inside, called from as many threads as are given.
 
     A batch then runs the same instructions in the same order whatever the number of threads, so
     that vectors do not depend on it, and batches of several estimators share the cores fairly.
@@ -27,32 +31,29 @@ class OnnxRunner:
     Parameters
     ----------
     path : path
-        The graph. Its first output is the answer.
+        The graph.
     input_name : str
         The input that rows become.
+    output : str, default=None
+        Which output is the answer. None: the first.
+    device : str, default="cpu"
+        ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
 
     Raises
     ------
     ModelFormatError
         If the graph cannot be read, or has inputs that are not known.
+    ExportError
+        If the device is a GPU, and ONNX Runtime does not run the graph there.
     """
 
-    def __init__(self, path, input_name):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=_SLOW_FUSIONS,
-            )
-        except Exception as error:  # its errors have no base of their own
-            raise ModelFormatError(
-                f"{path} cannot be read by onnxruntime {onnxruntime.__version__}: {error}"
-            ) from error
+    def __init__(self, path, input_name, output=None, device="cpu"):
+        self._path, self._device = str(path), device
+        self._session = self._open(n_threads=1)
+        # Sessions with threads inside, for a batch by itself; by process, because threads do not
+        # survive a fork.
+        self._wide = {}
+        self._lock = threading.Lock()
         self._input_name = input_name
         self._inputs = {node.name: node.type for node in self._session.get_inputs()}
         unknown = set(self._inputs) - {input_name} - set(_IMPLIED)
@@ -61,14 +62,45 @@ class OnnxRunner:
                 f"{path} has the inputs {sorted(self._inputs)}; skembed can feed {input_name!r} "
                 f"and, with it, {sorted(_IMPLIED)}."
             )
-        self._output = self._session.get_outputs()[0].name
+        self._output = output or self._session.get_outputs()[0].name
 
-    def _run(self, batch):
+    def _open(self, n_threads):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        kind, _, number = self._device.partition(":")
+        providers = ["CPUExecutionProvider"]
+        if kind == "cuda":
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(number or 0)}))
+        try:
+            session = onnxruntime.InferenceSession(
+                self._path, options, providers=providers, disabled_optimizers=_SLOW_FUSIONS
+            )
+        except Exception as error:  # its errors have no base of their own
+            raise ModelFormatError(
+                f"{self._path} cannot be read by onnxruntime {onnxruntime.__version__}: {error}"
+            ) from error
+        if kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+            raise ExportError(
+                f"ONNX Runtime was asked for device={self._device!r} and fell back to "
+                f"{session.get_providers()}: its CUDA libraries do not load. Set backend='torch'."
+            )
+        return session
+
+    def _run(self, batch, session=None):
         feed = {}
         for name, kind in self._inputs.items():
             values = batch if name == self._input_name else _IMPLIED[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
-        return self._session.run([self._output], feed)[0]
+        return (session or self._session).run([self._output], feed)[0]
+
+    def _session_of(self, n_threads):
+        with self._lock:
+            key = os.getpid(), n_threads
+            if key not in self._wide:
+                self._wide[key] = self._open(n_threads)
+            return self._wide[key]
 
     def run(self, batches, n_threads):
         """Yield the vectors of each batch, in order.
@@ -78,13 +110,16 @@ class OnnxRunner:
         batches : list of ndarray
             Network inputs, each of rows of one shape.
         n_threads : int
-            Batches that run at the same time.
+            Batches that run at the same time; threads inside, for a batch by itself.
 
         Yields
         ------
         vectors : ndarray of shape (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
         """
-        yield from in_threads(self._run, batches, n_threads)
+        run = self._run
+        if len(batches) == 1 and n_threads > 1 and self._device == "cpu":
+            run = partial(run, session=self._session_of(n_threads))
+        yield from in_threads(run, batches, n_threads)
 
     def describe(self):
         """Return what runs the network, as a dict."""

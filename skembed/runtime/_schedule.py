@@ -8,6 +8,7 @@ import os
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import joblib
 import numpy as np
@@ -16,7 +17,7 @@ from skembed._config import get_config
 
 # Elements (tokens, pixels) a batch: enough rows of one length to keep a matrix product busy, few
 # enough that the activations stay in the processor's cache.
-_BATCH_ELEMENTS = 2048
+_BATCH_ELEMENTS = 512
 
 
 def n_threads_for(n_threads=None):
@@ -41,7 +42,7 @@ def batches(inputs, batch_size="auto"):
     inputs : list of ndarray
         Network inputs, one a row.
     batch_size : int or "auto", default="auto"
-        Rows a batch; "auto": as many as make 2,048 tokens.
+        Rows a batch; "auto": as many as make 512 tokens.
 
     Returns
     -------
@@ -95,3 +96,30 @@ def in_threads(function, items, n_threads):
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+class Ahead:
+    """Calls that a thread of their own makes while the caller goes on; a context manager.
+
+    The thread is started by the first call that may wait.
+    """
+
+    def __init__(self):
+        self._pool = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def call(self, function, argument, *, now):
+        """Begin a call, and return a function that waits for its answer.
+
+        With ``now=True`` nothing would be done meanwhile: the caller makes the call itself.
+        """
+        if now and self._pool is None:
+            return partial(function, argument)
+        self._pool = self._pool or ThreadPoolExecutor(1, "skembed-ahead")
+        return self._pool.submit(function, argument).result

@@ -125,8 +125,9 @@ class TextFront:
             starts, stop = starts[:1], start + room
         parts = [ids[i : min(i + room, stop)] for i in starts]
         before, after = ids[:start], ids[len(ids) - n_after :]
+        windows = [np.concatenate([before, part, after]) for part in parts] if too_long else [ids]
         return Tokens(
-            inputs=[np.concatenate([before, part, after]) for part in parts],
+            inputs=windows,
             counts=[len(part) for part in parts],
             cut=cut,
             problem=problem,

@@ -62,6 +62,14 @@ CASES = [
         ("layers", [0, -1]),
     ),
     Case(
+        "bert-int8",
+        BertEmbedder,
+        {"model": "{tiny_bert}", "precision": "int8"},
+        TEXTS,
+        1e-6,
+        ("pooling", "max"),
+    ),
+    Case(
         "bert-bfloat16",
         BertEmbedder,
         {"model": "{tiny_bert}", "precision": "bfloat16", "normalize": True},

@@ -28,7 +28,7 @@ from skembed.models._backbone import load_backbone
 from skembed.models._head import POOLING_NAMES, Dense, Head
 from skembed.models._modules import Network
 from skembed.runtime import _export
-from skembed.runtime._export import ensure_exported, exporter_versions, write_standalone
+from skembed.runtime._export import ensure_exported, write_standalone
 from skembed.runtime._onnx import OnnxRunner
 
 random = np.random.default_rng(0)
@@ -47,9 +47,10 @@ class ToyBackbone(nn.Module):
         for parameter in self.parameters():
             nn.init.normal_(parameter)
 
-    @contextlib.contextmanager
-    def eager_attention(self):
-        yield
+    attentions = ("only",)
+
+    def attention(self, name):
+        return contextlib.nullcontext()
 
     def forward(self, inputs):
         states = self.embedding(inputs)
@@ -242,7 +243,7 @@ RACE = """
         from skembed.models._modules import Network
 
         class Backbone(torch.nn.Embedding):
-            eager_attention = contextlib.nullcontext
+            attentions, attention = ("only",), contextlib.nullcontext
             def forward(self, inputs):
                 return (super().forward(inputs),)
 
@@ -379,11 +380,11 @@ def test_a_file_that_was_lost_is_made_again(there, file):
 
 def test_the_gate_reports_what_differs(toy, monkeypatch):
     """By how much, and what is allowed; the verdict is kept."""
-    monkeypatch.setattr(_export, "_MAX_DIFFERENCE", -1.0)
+    monkeypatch.setitem(_export._LIMITS, "float32", (-1.0, 1.0))
     report = toy.export()
     assert report["agrees"] is False
-    assert report["reason"].startswith("ONNX Runtime differs from torch by ")
-    assert report["reason"].endswith(" (limit -1e+00), cosine 1.000000 (limit 0.99999)")
+    assert report["reason"].startswith("ONNX Runtime in float32 differs from torch by ")
+    assert report["reason"].endswith(" (limit -1e+00), cosine 1.000000 (limit 1.0)")
     assert toy.export() == report
     assert toy.n_built == 1
 
@@ -436,7 +437,7 @@ def test_a_graph_that_does_not_load_is_a_verdict(toy, monkeypatch):
     """An estimator with backend="auto" then goes on with torch."""
 
     class NoRunner:
-        def __init__(self, path, input_name):
+        def __init__(self, path, input_name, output=None):
             raise ModelFormatError("no kernel for this operator\nand more")
 
     monkeypatch.setattr(_export, "OnnxRunner", NoRunner)
@@ -478,7 +479,7 @@ def test_without_the_exporter_the_remedy_is_named(toy, monkeypatch):
 
 def test_versions_of_what_is_not_installed_are_empty(monkeypatch):
     """A machine without torch looks its exports up by the same function."""
-    assert exporter_versions()["torch"] == metadata.version("torch")
+    assert _export.exporter_versions()["torch"] == metadata.version("torch")
     version = metadata.version
 
     def not_torch(name):
@@ -487,6 +488,7 @@ def test_versions_of_what_is_not_installed_are_empty(monkeypatch):
         return version(name)
 
     monkeypatch.setattr(metadata, "version", not_torch)
+    exporter_versions = _export.exporter_versions.__wrapped__  # without what it remembers
     assert exporter_versions()["torch"] == ""
     assert exporter_versions()["onnxscript"] == version("onnxscript")
 

@@ -297,7 +297,10 @@ def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
         ({"prompt": "query"}, "The model has no prompt named 'query'; it has []."),
         ({"cache": ""}, "A cache's folder must be a path, got ''."),
         ({"backend": "onnx", "precision": "bfloat16"}, "set backend='torch'"),
-        ({"backend": "onnx", "device": "cuda"}, "got device='cuda'"),
+        ({"backend": "onnx", "device": "cuda"}, "device='cuda' with backend='onnx' needs"),
+        ({"backend": "torch", "precision": "int8"}, "set backend='onnx'"),
+        ({"device": "cuda", "precision": "int8"}, "runs int8 on the CPU; got device='cuda'"),
+        ({"device": "cpu", "precision": "float16"}, "precision='float16' is for CUDA"),
         ({"device": "cuda:7", "backend": "torch"}, "torch finds no CUDA device"),
     ],
 )
