@@ -5,7 +5,7 @@ An estimator joins with one line: how to make it, and twelve rows of its kind.
 
 from typing import Any, NamedTuple
 
-from skembed import BertEmbedder, FastTextVectorizer, Word2VecVectorizer
+from skembed import BertEmbedder, FastTextVectorizer, GloVeVectorizer, Word2VecVectorizer
 
 TEXTS = [
     "The cat sat on the mat.",
@@ -89,6 +89,7 @@ CASES = [
     ),
     Case("word2vec", Word2VecVectorizer, SMALL | {"pooling": "sif"}, WORDS, 1e-6, ("sg", 1), True),
     Case("fasttext", FastTextVectorizer, SMALL | {"bucket": 99}, WORDS, 1e-6, ("max_n", 4), True),
+    Case("glove", GloVeVectorizer, SMALL, WORDS, 1e-6, ("window", 1), True),
     Case(
         "word2vec-file",
         Word2VecVectorizer,
