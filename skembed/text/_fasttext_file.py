@@ -12,7 +12,7 @@ from skembed.exceptions import VectorFileError
 from skembed.text._word_table import Subwords, table_of_words
 
 MAGIC = struct.pack("<i", 793712314)
-_VERSION = 12
+_VERSIONS = (11, 12)
 _SETTINGS = struct.Struct("<12id")  # dim ... lr_update_rate, t
 _DICTIONARY = struct.Struct("<3iqq")  # entries, words, labels, tokens, pruned
 _ENTRY = struct.Struct("<qb")  # after a word: its count, its type
@@ -50,8 +50,8 @@ def read_fasttext(buffer, path, max_words):
 
 def _read(buffer, path, max_words):
     (version,) = struct.unpack_from("<i", buffer, 4)
-    if version != _VERSION:
-        raise VectorFileError(f"{path} is a fastText file of version {version}, not {_VERSION}.")
+    if version not in _VERSIONS:
+        raise VectorFileError(f"{path} is a fastText file of version {version}, not 11 or 12.")
     settings = _SETTINGS.unpack_from(buffer, 8)
     n_dims, (n_buckets, min_n, max_n) = settings[0], settings[8:11]
     place = 8 + _SETTINGS.size

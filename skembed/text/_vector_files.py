@@ -9,7 +9,7 @@ import mmap
 import os
 import warnings
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 
@@ -145,6 +145,7 @@ def _opened(path):
 def _buffer(file):
     """Return the whole file as bytes, mapped into memory unless it is packed."""
     if isinstance(file, gzip.GzipFile):
+        file.seek(0)
         return file.read()
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -170,11 +171,10 @@ def _read_words(file, path, max_words):
     first = file.readline(1 << 20)
     header = _header(first)
     if header is None:
-        fields = first.split()
-        if len(fields) < 2 or not _are_numbers(fields[1:2]) or not first.endswith(b"\n"):
-            raise VectorFileError(f"{path} is no file of word vectors: {_KINDS} is expected.")
         # The first word may have spaces in it, so the numbers are counted from the end.
-        n_dims = next(i for i, x in enumerate([*reversed(fields[1:]), b"-"]) if not _is_number(x))
+        n_dims = len(list(takewhile(_is_number, reversed(first.split()[1:]))))
+        if not n_dims or not first.endswith(b"\n"):
+            raise VectorFileError(f"{path} is no file of word vectors: {_KINDS} is expected.")
         file.seek(0)
         return _read_text(file, path, None, n_dims, max_words, 1)
     n_words, n_dims = header
@@ -182,7 +182,8 @@ def _read_words(file, path, max_words):
         raise VectorFileError(f"{path} says that it holds {n_words} words of {n_dims} dimensions.")
     if _is_text(file.peek(4096)[:4096]):
         return _read_text(file, path, n_words, n_dims, max_words, 2)
-    return _read_binary(_buffer(file), file.tell(), path, n_words, n_dims, max_words)
+    place = file.tell()
+    return _read_binary(_buffer(file), place, path, n_words, n_dims, max_words)
 
 
 def _header(line):
@@ -248,7 +249,7 @@ def _split(lines, n_dims, path, line_number):
             if word is None:
                 raise VectorFileError(
                     f"{path}, line {line_number + i}: {n_dims} numbers are expected after the "
-                    f"word, got {len(line.split()) - 1}."
+                    f"word, got {max(len(line.split()) - 1, 0)}."
                 )
         words.append(word)
         numbers.append(rest.decode("latin-1"))
@@ -257,7 +258,7 @@ def _split(lines, n_dims, path, line_number):
 
 def _part(line, n_dims):
     """Part a line whose word has spaces in it, or whose fields are parted by tabs."""
-    word, *numbers = line.rstrip().rsplit(None, n_dims)
+    word, *numbers = line.rstrip().rsplit(None, n_dims) or [b""]
     if len(numbers) != n_dims or _are_numbers(word.split()[1:][-1:] or [b"-"]):
         return None, None
     return word, b" ".join(numbers)

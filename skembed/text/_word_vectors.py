@@ -89,7 +89,7 @@ class _WordVectorizer(Embedder):
         trains = source is None or self.fine_tune
         words = self._words_of(rows) if trains or needs_rows(self.pooling) else []
         if trains:
-            source = self._train(words, source)
+            source = self._train(words, None if source is None else source.table())
         self._source = source  # a WordTable, or the file that holds one
         table = source.table()
         self._pooling = learn(self.pooling, lambda: self._bags(table, words), *table.vectors.shape)
@@ -125,9 +125,9 @@ class _WordVectorizer(Embedder):
                 bar.update(stop - start)
 
     def _cut_message(self, n_cut, n_rows):
-        which = "texts have" if n_cut > 1 else "text has"
+        texts, have = "texts" if n_rows > 1 else "text", "have" if n_cut > 1 else "has"
         return (
-            f"{n_cut} of {n_rows} {which} none of the {len(self.vocabulary_)} known words, and got "
+            f"{n_cut} of {n_rows} {texts} {have} none of the {len(self.vocabulary_)} known words, and got "
             "zeros."
         )
 
