@@ -126,9 +126,9 @@ class _WordVectorizer(Embedder):
 
     def _cut_message(self, n_cut, n_rows):
         texts, have = "texts" if n_rows > 1 else "text", "have" if n_cut > 1 else "has"
+        n_words = len(self.vocabulary_)
         return (
-            f"{n_cut} of {n_rows} {texts} {have} none of the {len(self.vocabulary_)} known words, and got "
-            "zeros."
+            f"{n_cut} of {n_rows} {texts} {have} none of the {n_words} known words, and got zeros."
         )
 
     def _seed(self):

@@ -19,6 +19,7 @@ class Tokenizer(NamedTuple):
     split: Callable  # str -> words
     stop_words: frozenset | None
     own: bool  # whether `split` is a function of the user's
+    ascii_table: bytes | None  # does the work of the two faster; see `_ascii_table`
 
     def words(self, row):
         """Return the words of a row, a list or tuple of str.
@@ -31,7 +32,11 @@ class Tokenizer(NamedTuple):
         """
         if not isinstance(row, str):
             return row
-        words = self.split(self.preprocess(row))
+        if self.ascii_table is not None and row.isascii():
+            parts = row.encode().translate(self.ascii_table).decode().split()
+            words = [word for word in parts if len(word) > 1]
+        else:
+            words = self.split(self.preprocess(row))
         if self.own:
             words = list(words)
             for word in words:
@@ -64,8 +69,25 @@ def make_tokenizer(
         token_pattern=token_pattern,
         stop_words=stop_words,
     )
-    preprocess, split = counter.build_preprocessor(), counter.build_tokenizer()
-    return Tokenizer(preprocess, split, counter.get_stop_words(), tokenizer is not None)
+    usual = preprocessor is None and tokenizer is None and token_pattern == TOKEN_PATTERN
+    return Tokenizer(
+        preprocess=counter.build_preprocessor(),
+        split=counter.build_tokenizer(),
+        stop_words=counter.get_stop_words(),
+        own=tokenizer is not None,
+        ascii_table=_ascii_table(lowercase) if usual else None,
+    )
+
+
+def _ascii_table(lowercase):
+    """Return a table for ``bytes.translate`` that leaves words of `TOKEN_PATTERN` and blanks.
+
+    With ``str.split`` it finds the words of ASCII texts in less than half of the time that the
+    regular expression takes, most of the time of a transform.
+    """
+    kept = [chr(i) if chr(i).isalnum() or chr(i) == "_" else " " for i in range(128)]
+    table = "".join(kept)
+    return (table.lower() if lowercase else table).encode() + bytes(128)
 
 
 def check_rows(rows):

@@ -33,6 +33,12 @@ def test_words_are_count_vectorizers(texts, parameters):
     assert pickle.loads(pickle.dumps(tokenizer)).words(texts[0]) == analyze(texts[0])
 
 
+@given(st.text(st.characters(max_codepoint=200)), st.booleans())
+def test_ascii_texts_are_split_as_the_pattern_says(text, lowercase):
+    analyze = CountVectorizer(lowercase=lowercase).build_analyzer()
+    assert make_tokenizer(lowercase=lowercase).words(text) == analyze(text)
+
+
 def test_a_list_of_words_stands_as_it_is():
     row = ["The", "CAT", "a"]
     assert make_tokenizer(stop_words=["cat"]).words(row) is row
