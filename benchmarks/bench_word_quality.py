@@ -1,7 +1,7 @@
 """What word vectors are good for: word similarity, accuracy in a pipeline, a search.
 
-1. Trained on the novels: Spearman on WordSim-353 and SimLex-999, accuracy on questions-words, beside
-   a table of random vectors of the same words. Goal: each clearly above it (0.1 of Spearman).
+1. Trained on the novels: Spearman on WordSim-353 and SimLex-999, accuracy on questions-words,
+   beside random vectors of the same words. Goal: each clearly above it (0.1 of Spearman).
 2. A pipeline with LogisticRegression on AG News, 5 folds of 5,000 rows, beside TF-IDF. The vectors
    are trained on the training folds alone.
 3. GridSearchCV over vector_size, window, sg and pooling on TREC, twice, with n_jobs 1 and 2. Goal:

@@ -1,6 +1,6 @@
 """Speed and memory of word vectors: transform, fit, GloVe's counts and steps.
 
-1. Texts to vectors: 38,000 distinct rows made of AG News, each title before several descriptions.
+1. Texts to vectors: 38,000 distinct rows of AG News, each title before several descriptions.
    Tokenising alone is CountVectorizer's regular expression over all rows; gensim's loop is
    ``get_mean_vector`` on the words that it finds. Goals: at least 3 times gensim's loop, at most 1.4
    times tokenising alone, at most 200 MB over rows and answer.

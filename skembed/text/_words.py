@@ -60,8 +60,10 @@ def make_tokenizer(
     Raises
     ------
     ValueError
-        If `token_pattern` has several groups, or there is no such list of stop words.
+        If `token_pattern` has several groups, or neither it nor `tokenizer` is given.
     """
+    if tokenizer is None and token_pattern is None:
+        raise ValueError("token_pattern=None needs a tokenizer.")
     counter = CountVectorizer(
         lowercase=lowercase,
         preprocessor=preprocessor,
@@ -69,6 +71,7 @@ def make_tokenizer(
         token_pattern=token_pattern,
         stop_words=stop_words,
     )
+    counter.build_analyzer()  # warns of stop words that do not match what they are compared with
     usual = preprocessor is None and tokenizer is None and token_pattern == TOKEN_PATTERN
     return Tokenizer(
         preprocess=counter.build_preprocessor(),

@@ -56,6 +56,17 @@ def test_a_tokenizer_that_returns_other_things_is_refused():
         tokenizer.words("one")
 
 
+def test_neither_pattern_nor_tokenizer():
+    with pytest.raises(ValueError, match="token_pattern=None needs a tokenizer"):
+        make_tokenizer(token_pattern=None)
+
+
+def test_stop_words_that_cannot_match_are_warned_of():
+    """By CountVectorizer itself."""
+    with pytest.warns(UserWarning, match="Your stop_words may be inconsistent"):
+        make_tokenizer(stop_words=["don't"])
+
+
 def test_keys_and_bad_rows():
     rows = ["a", ["a"], ("a",), np.array(["a", "b"]), None, 3.5, ["a", 2], "\ud800", ["\ud800"]]
     keys, bad = check_rows(rows)
