@@ -2,8 +2,8 @@
 
 1. Texts to vectors: 38,000 distinct rows of AG News, each title before several descriptions.
    Tokenising alone is CountVectorizer's regular expression over all rows; gensim's loop is
-   ``get_mean_vector`` on the words that it finds. Goals: at least 3 times gensim's loop, at most 1.4
-   times tokenising alone, at most 200 MB over rows and answer.
+   ``get_mean_vector`` on the words that it finds. Goals: at least 3 times gensim's loop, at most
+   1.4 times tokenising alone, at most 200 MB over rows and answer.
 2. Fit: what Word2VecVectorizer does besides calling gensim, from lists of words and from raw text,
    which has to be tokenised. The clock stops within gensim, whose own time varies more than that.
    Goal: at most 5 % of gensim's time.

@@ -59,17 +59,19 @@ def _read(buffer, path, max_words):
     if n_labels:
         raise VectorFileError(f"{path} is a classifier ({n_labels} labels), not word vectors.")
     words, place = _dictionary(buffer, place + _DICTIONARY.size, n_entries, path)
-    place += 8 * max(n_pruned, 0)
+    place = min(place + 8 * max(n_pruned, 0), len(buffer))
     quantized, n_rows, n_columns = _MATRIX.unpack_from(buffer, place)
     place += _MATRIX.size
     if quantized:
         raise VectorFileError(f"{path} is quantized (.ftz); the .bin file is needed.")
     if max_n < min_n:
         n_buckets = 0
-    if (n_columns, n_rows) != (n_dims, n_words + n_buckets) or n_words != n_entries:
+    expected = (n_dims, n_words + n_buckets)
+    sound = n_dims > 0 and min(n_words, n_buckets, min_n, max_n) >= 0 and n_words == n_entries
+    if (n_columns, n_rows) != expected or not sound:
         raise VectorFileError(
             f"{path} is damaged: a matrix of {n_rows} rows and {n_columns} columns for {n_words} "
-            f"words and {n_buckets} buckets of {n_dims} dimensions."
+            f"words and {n_buckets} buckets of {n_dims} dimensions, n-grams of {min_n} to {max_n}."
         )
     if len(buffer) < place + 4 * n_rows * n_columns:
         raise VectorFileError(f"{path} is cut off within its vectors.")

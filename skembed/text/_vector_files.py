@@ -267,14 +267,15 @@ def _part(line, n_dims):
 def _numbers(lines, path, line_number):
     try:
         return np.loadtxt(lines, dtype=np.float32, comments=None, delimiter=" ", ndmin=2)
-    except ValueError:
+    except ValueError as error:
         for i, line in enumerate(lines):
             wrong = next((field for field in line.split(" ") if not _is_number(field)), None)
             if wrong is not None:
                 raise VectorFileError(
                     f"{path}, line {line_number + i}: {wrong!r} is not a number."
                 ) from None
-        raise
+        what = f"{path}, lines {line_number} to {line_number + len(lines) - 1}: {error}"
+        raise VectorFileError(what) from None
 
 
 def _read_binary(buffer, place, path, n_words, n_dims, max_words):

@@ -192,6 +192,7 @@ HEADER = struct.pack("<i", 793712314)
         (b"aa 1 2\nbb 3\n", "line 2: 2 numbers are expected after the word, got 1."),
         (b"aa 1 2\nbb 3 4 5\n", "line 2: 2 numbers are expected after the word, got 3."),
         (b"2 2\naa 1 2\nbb 3 x\n", "line 3: 'x' is not a number."),
+        (b"aa 1 2\nbb 3 4_0\n", "lines 1 to 2: could not convert string '4_0'"),
         (b"aa 1 2\n\nbb 3 4\n", "line 2: 2 numbers are expected after the word, got"),
         (b"3 2\naa 1 2\nbb 3 4\n", "ends after 2 of 3 words."),
         (b"1 2\naa 1 2\nbb 3 4\n", "says that it holds 1 words, and holds more."),
@@ -240,6 +241,7 @@ def test_fasttext_files_cut_off_anywhere(fasttext_file, tmp_path):
     ("place", "value", "message"),
     [
         (8, struct.pack("<i", 6), "is damaged: a matrix of"),
+        (44, struct.pack("<i", -3), "n-grams of -3 to 6"),
         (72, struct.pack("<i", 2), "is a classifier (2 labels), not word vectors"),
     ],
 )
