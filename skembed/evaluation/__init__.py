@@ -3,7 +3,7 @@
 Imports `text` and the layers below it.
 """
 
-from skembed.evaluation._words import (
+from skembed.evaluation._word_tasks import (
     AnalogyAccuracy,
     WordSimilarity,
     word_analogies,

@@ -113,7 +113,7 @@ class GloVeVectorizer(_WordVectorizer):
     A row may also be a list of words, which is taken as it stands. A word has two vectors, as a
     word and as a context; their sum is used. As in the authors' program the squares that AdaGrad
     adds up are those of the steps, learning rate included, and biases are learned at rate one.
-    Training takes 16 bytes a pair, and 24 while pairs are put in order.
+    Training takes some 32 bytes a pair.
 
     References
     ----------

@@ -7,7 +7,19 @@ import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True)
+def _compiled(**options):
+    """Return numba's decorator; what it compiles is kept on disk where there is a place for it."""
+
+    def decorate(function):
+        try:
+            return njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # neither the package's folder nor the user's can be written
+            return njit(nogil=True, **options)(function)
+
+    return decorate
+
+
+@_compiled()
 def count_neighbors(sequence, positions, firsts, weights, starts, columns, values):
     """Add up, for each word, the weights of the words around its occurrences.
 
@@ -55,7 +67,7 @@ def count_neighbors(sequence, positions, firsts, weights, starts, columns, value
             sums[found[i]] = 0.0
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@_compiled(fastmath={"reassoc", "contract"})
 def sweep(rows, columns, logs, shares, words, contexts, word_biases, context_biases, rate):
     """Go over pairs once, with a step of AdaGrad for each.
 

@@ -8,6 +8,7 @@ import gzip
 import mmap
 import os
 import warnings
+import zlib
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -129,7 +130,7 @@ def read_vectors(path, max_words=None):
                 table = read_fasttext(_buffer(file), path, max_words)
             else:
                 table = _read_words(file, path, max_words)
-        except (EOFError, OSError) as error:  # gzip's errors
+        except (EOFError, OSError, zlib.error) as error:  # gzip's
             raise VectorFileError(f"{path} cannot be read: {error}") from error
     _check_finite(table.words, table.vectors, path, VectorFileError)
     table.vectors.flags.writeable = False

@@ -169,6 +169,17 @@ def test_without_numba_the_error_names_the_extra(news, monkeypatch):
         GloVeVectorizer(5).fit(news)
 
 
+def test_a_file_system_that_cannot_be_written(monkeypatch):
+    """Numba refuses to compile for its cache where there is no place for that."""
+    from numba.core.caching import CacheImpl
+
+    from skembed.text import _glove_kernels
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    increased = _glove_kernels._compiled()(lambda x: x + 1)
+    assert increased(1) == 2
+
+
 def test_verbose_shows_a_progress_bar(news, capsys):
     GloVeVectorizer(5, epochs=2, verbose=1, random_state=0).fit(news)
     assert "GloVeVectorizer: 100%" in capsys.readouterr().err

@@ -202,6 +202,7 @@ HEADER = struct.pack("<i", 793712314)
         (b"aa 1 2\nbb 3 1e999\n", "the vector of 'bb' holds NaN or infinity."),
         (b"999999999999 300\naa \x00\x00\x80\x3f", "ends after 0 or fewer of 999999999999 words"),
         (gzip.compress(glove_text())[:-20], "cannot be read"),
+        (gzip.compress(glove_text())[:20] + bytes(50), "cannot be read"),
         (HEADER + struct.pack("<i", 13) + bytes(200), "file of version 13, not 11 or 12"),
         (HEADER, "is cut off"),
     ],
