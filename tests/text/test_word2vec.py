@@ -1,5 +1,6 @@
 """Word2VecVectorizer: gensim to the bit, its poolings, its queries, its messages."""
 
+import os
 import pickle
 import re
 import subprocess
@@ -105,7 +106,7 @@ print(embedder.fit_transform(words).tobytes().hex())
     answers = {
         subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PATH": ""},
+            env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
             check=True,
