@@ -32,18 +32,24 @@ class Tokenizer(NamedTuple):
         """
         if not isinstance(row, str):
             return row
-        if self.ascii_table is not None and row.isascii():
-            parts = row.encode().translate(self.ascii_table).decode().split()
-            words = [word for word in parts if len(word) > 1]
-        else:
-            words = self.split(self.preprocess(row))
+        words = self._found(row)
+        if self.stop_words:
+            words = [word for word in words if word not in self.stop_words]
+        return words
+
+    def _found(self, text):
+        if self.ascii_table is not None:
+            if text.isascii():
+                parts = text.encode().translate(self.ascii_table).decode().split()
+                return [word for word in parts if len(word) > 1]
+            if "\n" in text:  # no word goes on in the next line, and most lines are ASCII
+                return [word for line in text.split("\n") for word in self._found(line)]
+        words = self.split(self.preprocess(text))
         if self.own:
             words = list(words)
             for word in words:
                 if not isinstance(word, str):
                     raise TypeError(f"tokenizer must return words as str; got {describe(word)}.")
-        if self.stop_words:
-            words = [word for word in words if word not in self.stop_words]
         return words
 
 

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -33,7 +33,8 @@ def test_words_are_count_vectorizers(texts, parameters):
     assert pickle.loads(pickle.dumps(tokenizer)).words(texts[0]) == analyze(texts[0])
 
 
-@given(st.text(st.characters(max_codepoint=200)), st.booleans())
+@given(st.text(st.characters(max_codepoint=200) | st.sampled_from("ab_ \nΣ\u2028İ")), st.booleans())
+@example("ΟΔΟΣ\nΣ ΟΔΟΣ", True)
 def test_ascii_texts_are_split_as_the_pattern_says(text, lowercase):
     analyze = CountVectorizer(lowercase=lowercase).build_analyzer()
     assert make_tokenizer(lowercase=lowercase).words(text) == analyze(text)
