@@ -177,9 +177,7 @@ def bench_fit(arguments):
             table.append(
                 [pooling, kind, f"{inside:.1f}", f"{besides:.2f}", f"{besides / inside:.1%}", met]
             )
-    print(
-        "fit on the novels with the defaults (CBOW, 5 epochs), 1 thread; goal: at most 5 % besides gensim"
-    )
+    print("fit on the novels with the defaults, 1 thread; goal: at most 5 % besides gensim")
     heads = ["pooling", "rows", "in gensim, s", "besides, s", "share", ""]
     print_table(heads, table)
 
