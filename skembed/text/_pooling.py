@@ -31,7 +31,7 @@ class _Statistics(NamedTuple):
     """What `learn` counts; the last entry of the arrays is 0 and stands for all other words."""
 
     words: np.ndarray  # (n_words + 1,) how often each word occurs
-    rows: np.ndarray  # (n_words + 1,) in how many rows
+    rows: np.ndarray | None  # (n_words + 1,) in how many rows; counted where `by_rows`
     n_rows: int
 
     @property
@@ -58,6 +58,7 @@ def _unsupervised_smooth_inverse_frequency(statistics):
 
 class _Method(NamedTuple):
     weigh: Callable | None = None  # _Statistics -> weights (n_words + 1,)
+    by_rows: bool = False  # whether that asks in how many rows a word occurs
     divisor: str | None = "words"  # or "weights"
     extremes: tuple = ()  # ufuncs over a row's words, instead of a sum
     n_components: int = 0  # common components to take away
@@ -68,7 +69,7 @@ POOLINGS = {
     "sum": _Method(divisor=None),
     "max": _Method(extremes=(np.maximum,)),
     "min_max": _Method(extremes=(np.minimum, np.maximum)),
-    "tfidf": _Method(weigh=_inverse_document_frequency, divisor="weights"),
+    "tfidf": _Method(weigh=_inverse_document_frequency, by_rows=True, divisor="weights"),
     "sif": _Method(weigh=_smooth_inverse_frequency, n_components=1),
     "usif": _Method(weigh=_unsupervised_smooth_inverse_frequency, n_components=5),
 }
@@ -161,7 +162,8 @@ def learn(name, bags, n_words, n_dims):
     name : str
         Key of `POOLINGS`.
     bags : callable
-        Called without arguments, gives an iterable of the `Bag` of all rows, part by part.
+        Called without arguments, gives an iterable of the `Bag` of all rows, part by part. It is
+        called twice at most, and may give the same bags again.
     n_words : int
         Words of the vocabulary.
     n_dims : int
@@ -174,7 +176,7 @@ def learn(name, bags, n_words, n_dims):
     method = POOLINGS[name]
     if method.weigh is None:
         return Pooling(name)
-    weights = method.weigh(_count(bags(), n_words)).astype(np.float32)
+    weights = method.weigh(_count(bags(), n_words, method.by_rows)).astype(np.float32)
     pooling = Pooling(name, weights)
     if not method.n_components:
         return pooling
@@ -190,16 +192,16 @@ def learn(name, bags, n_words, n_dims):
     return Pooling(name, weights, components.astype(np.float32), shares.astype(np.float32))
 
 
-def _count(bags, n_words):
+def _count(bags, n_words, by_rows):
     words, rows = np.zeros((2, n_words + 1), dtype=np.int64)
     n_rows = 0
     for bag in bags:
-        counts = bag.counts
         words += _bincount(bag, n_words)
-        counts.sum_duplicates()
-        rows += _bincount(bag, n_words)
-        n_rows += counts.shape[0]
-    return _Statistics(words, rows, n_rows)
+        n_rows += bag.counts.shape[0]
+        if by_rows:
+            bag.counts.sum_duplicates()
+            rows += _bincount(bag, n_words)
+    return _Statistics(words, rows if by_rows else None, n_rows)
 
 
 def _bincount(bag, n_words):

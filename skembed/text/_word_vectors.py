@@ -4,6 +4,7 @@ A subclass supplies `_train`; where vectors come from otherwise is `_vector_file
 """
 
 import os
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -92,8 +93,15 @@ class _WordVectorizer(Embedder):
             source = self._train(words, None if source is None else source.table())
         self._source = source  # a WordTable, or the file that holds one
         table = source.table()
-        self._pooling = learn(self.pooling, lambda: self._bags(table, words), *table.vectors.shape)
+        self._pooling = self._learned_pooling(table, words)
         self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
+
+    def _learned_pooling(self, table, words):
+        bags = partial(self._bags, table, words)
+        if needs_rows(self.pooling) and not self._with_subwords:
+            kept = list(bags())  # small, unless each bag has vectors of unknown words
+            bags = partial(iter, kept)
+        return learn(self.pooling, bags, *table.vectors.shape)
 
     def _check_parameters(self):
         """Raise a ValueError for parameters that do not go together."""
