@@ -8,8 +8,13 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skembed.exceptions import VectorFileError
-from skembed.text._gensim import build_vocabulary, model_settings, sentences_of, train
-from skembed.text._word2vec import GENSIM_CONSTRAINTS
+from skembed.text._gensim import (
+    GENSIM_CONSTRAINTS,
+    build_vocabulary,
+    model_settings,
+    sentences_of,
+    train,
+)
 from skembed.text._word_table import from_keyed_vectors
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN

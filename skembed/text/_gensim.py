@@ -1,6 +1,17 @@
 """Training with gensim: what Word2VecVectorizer and FastTextVectorizer have in common."""
 
+from numbers import Integral, Real
+
 from joblib import effective_n_jobs
+from sklearn.utils._param_validation import Interval, Options
+
+GENSIM_CONSTRAINTS = {
+    "sg": [Options(Integral, {0, 1})],
+    "hs": [Options(Integral, {0, 1})],
+    "negative": [Interval(Integral, 0, None, closed="left")],
+    "alpha": [Interval(Real, 0, None, closed="neither")],
+    "sample": [Interval(Real, 0, None, closed="left")],
+}
 
 
 def model_settings(estimator):

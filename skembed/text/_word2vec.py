@@ -1,21 +1,15 @@
 """Word2VecVectorizer: word vectors trained by gensim's Word2Vec, or read from a file."""
 
-from numbers import Integral, Real
-
-from sklearn.utils._param_validation import Interval, Options
-
-from skembed.text._gensim import build_vocabulary, model_settings, sentences_of, train
+from skembed.text._gensim import (
+    GENSIM_CONSTRAINTS,
+    build_vocabulary,
+    model_settings,
+    sentences_of,
+    train,
+)
 from skembed.text._word_table import from_keyed_vectors, numbers_in, with_words_of
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
-
-GENSIM_CONSTRAINTS = {
-    "sg": [Options(Integral, {0, 1})],
-    "hs": [Options(Integral, {0, 1})],
-    "negative": [Interval(Integral, 0, None, closed="left")],
-    "alpha": [Interval(Real, 0, None, closed="neither")],
-    "sample": [Interval(Real, 0, None, closed="left")],
-}
 
 
 class Word2VecVectorizer(_WordVectorizer):
