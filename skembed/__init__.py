@@ -12,16 +12,24 @@ from skembed._version import __version__
 _LAZY = {
     "BertEmbedder": "skembed.text",
     "EmbeddingCache": "skembed.cache",
+    "FastTextVectorizer": "skembed.text",
+    "GloVeVectorizer": "skembed.text",
     "MemoryCache": "skembed.cache",
+    "Neighbor": "skembed.text",
     "TokenEmbeddings": "skembed.text",
+    "Word2VecVectorizer": "skembed.text",
     "memory_cache": "skembed.cache",
 }
 
 __all__ = [
     "BertEmbedder",
     "EmbeddingCache",
+    "FastTextVectorizer",
+    "GloVeVectorizer",
     "MemoryCache",
+    "Neighbor",
     "TokenEmbeddings",
+    "Word2VecVectorizer",
     "__version__",
     "config_context",
     "get_config",

@@ -7,6 +7,7 @@ Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 
 import multiprocessing
 import warnings
+from contextlib import nullcontext
 from numbers import Integral
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._config import own_settings, set_config
+from skembed._config import get_config, own_settings, set_config
 from skembed._rows import bad_rows_error, columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
 
@@ -25,7 +26,11 @@ class Block(NamedTuple):
 
     rows: np.ndarray  # (n,) positions among those rows
     vectors: np.ndarray  # (n, n_dims) float32
-    cut: np.ndarray | None = None  # (n,) bool: the row was longer than can be embedded
+    cut: np.ndarray | None = None  # (n,) bool: something of the row could not be embedded
+
+
+class _NoBar:
+    update = staticmethod(lambda n: None)
 
 
 class Embedder(TransformerMixin, BaseEstimator):
@@ -42,11 +47,12 @@ class Embedder(TransformerMixin, BaseEstimator):
     _kind = "rows"  # what X holds, in the plural
     _wanted = "rows"  # what a bad row is not
     _late_problem = ("not fit to embed", "Mend them")  # of rows that prove bad when prepared
+    _cut_warning = TruncationWarning
 
     # -- what a subclass supplies ---------------------------------------------------------------
 
     def _check_rows(self, rows):
-        """Return a key for each row (None for a bad one) and {position: what is wrong}."""
+        """Return a hashable key for each row (None: it is bad) and {position: what is wrong}."""
         raise NotImplementedError
 
     def _fit_rows(self, rows, y):
@@ -209,7 +215,15 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _warn_of_cut(self, n_cut, n_rows):
         if n_cut:
             message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
-            warnings.warn(message, TruncationWarning, stacklevel=4)
+            warnings.warn(message, self._cut_warning, stacklevel=4)
+
+    def _progress(self, total, *, unit, shown=False):
+        """Return a context whose value has ``update(n)``: a progress bar, if one is asked for."""
+        if not (shown or self.verbose or get_config()["progress"]):
+            return nullcontext(_NoBar)
+        from tqdm.auto import tqdm
+
+        return tqdm(total=total, desc=type(self).__name__, unit=unit)
 
     # -- what scikit-learn asks ------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections import deque
-from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._config import cache_folder_was_set, get_config
+from skembed._config import cache_folder_was_set
 from skembed._embedder import Block, Embedder
 from skembed._network import FORMAT, find_network, graph_of, runner_of, with_export
 from skembed._rows import unique_keys
@@ -46,10 +45,6 @@ class _Claimed:
         self.keys = keys  # to be let go
         self.rows = None  # positions of those that were granted
         self.prepared = None  # a function that returns what the network's front made of them
-
-
-class _NoBar:
-    update = staticmethod(lambda n: None)
 
 
 class NeuralEmbedder(Embedder):
@@ -115,7 +110,7 @@ class NeuralEmbedder(Embedder):
         record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
         waiting = deque(np.split(np.arange(len(rows)), range(_CHUNK, len(rows), _CHUNK)))
         claimed, held_elsewhere = deque(), []
-        with self._progress(len(rows), progress) as bar, Ahead() as ahead:
+        with self._progress(len(rows), unit="row", shown=progress) as bar, Ahead() as ahead:
             try:
                 while waiting or claimed:
                     if waiting and len(claimed) < 2:
@@ -197,14 +192,6 @@ class NeuralEmbedder(Embedder):
             stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
             answers = runner_of(network).run(stacked, n_threads_for(self.n_threads))
             yield from zip(grouped, answers, strict=True)
-
-    def _progress(self, n_rows, shown):
-        shown = shown or bool(self.verbose) or get_config()["progress"]
-        if not shown:
-            return nullcontext(_NoBar)
-        from tqdm.auto import tqdm
-
-        return tqdm(total=n_rows, desc=type(self).__name__, unit="row")
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 

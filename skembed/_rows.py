@@ -242,7 +242,7 @@ def unique_keys(keys):
 
     Parameters
     ----------
-    keys : list of (bytes or None)
+    keys : list of (hashable or None)
         One a row; None marks a row to leave out.
 
     Returns

@@ -10,6 +10,10 @@ __all__ = [
     "NetworkChangedError",
     "RuntimeFallbackWarning",
     "TruncationWarning",
+    "UnknownWordError",
+    "UnknownWordsWarning",
+    "VectorFileError",
+    "VectorFileWarning",
 ]
 
 
@@ -57,6 +61,17 @@ class MissingDependencyError(ImportError):
     """An optional dependency is needed and not installed."""
 
 
+class UnknownWordError(KeyError):
+    """A word was asked for that has no vector."""
+
+    def __str__(self):
+        return str(self.args[0])  # KeyError itself would show the message in quotes
+
+
+class VectorFileError(ValueError):
+    """A file of word vectors is damaged, or not of a kind that skembed reads."""
+
+
 class CacheWarning(UserWarning):
     """A cache of vectors does not work as it should; the work goes on, slower."""
 
@@ -67,3 +82,11 @@ class RuntimeFallbackWarning(UserWarning):
 
 class TruncationWarning(UserWarning):
     """Rows were longer than the network takes and have been cut."""
+
+
+class UnknownWordsWarning(UserWarning):
+    """No word of some rows has a vector, and their vectors are zeros."""
+
+
+class VectorFileWarning(UserWarning):
+    """A file of word vectors has oddities that were passed over; the message counts them."""

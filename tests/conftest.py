@@ -53,6 +53,19 @@ def tiny_bert(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def word_file(tmp_path_factory):
+    """File of the vectors of some words, in GloVe's text format."""
+    words = "the cat sat on mat dog ran over hill and naïve café to town who bank river".split()
+    vectors = np.random.default_rng(0).standard_normal((len(words), 5))
+    path = tmp_path_factory.mktemp("word-vectors") / "words.txt"
+    lines = [
+        f"{word} {' '.join(map(str, row))}\n" for word, row in zip(words, vectors, strict=True)
+    ]
+    path.write_text("".join(lines), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
 def texts():
     """Texts of many lengths, an empty one and two equal ones among them."""
     random = np.random.default_rng(0)

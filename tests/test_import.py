@@ -7,7 +7,7 @@ import pytest
 
 import skembed
 
-HEAVY = ("torch", "transformers", "gensim", "onnxruntime", "onnx", "sklearn")
+HEAVY = ("torch", "transformers", "gensim", "numba", "onnxruntime", "onnx", "sklearn")
 
 
 def test_import_loads_nothing_heavy():

@@ -5,7 +5,7 @@ An estimator joins with one line: how to make it, and twelve rows of its kind.
 
 from typing import Any, NamedTuple
 
-from skembed import BertEmbedder
+from skembed import BertEmbedder, FastTextVectorizer, GloVeVectorizer, Word2VecVectorizer
 
 TEXTS = [
     "The cat sat on the mat.",
@@ -22,6 +22,22 @@ TEXTS = [
     "dog, cat; cat, dog",
 ]
 
+WORDS = [
+    "the cat sat on the mat",
+    "A dog ran over the hill, and the cat sat on a mat.",
+    ["the", "dog", "sat"],
+    "naïve café",
+    "the cat sat on the mat",
+    "to town",
+    ("over", "and", "over"),
+    "over and over and over",
+    "Who ran to the bank?",
+    "river",
+    "on the hill",
+    "dog, cat; cat, dog",
+]
+SMALL = {"vector_size": 8, "min_count": 1, "random_state": 0}
+
 
 class Case(NamedTuple):
     """An embedder to check: its class, its parameters ("{name}" is a fixture), its rows."""
@@ -34,6 +50,8 @@ class Case(NamedTuple):
     tolerance: float
     # A parameter, and a value of it that changes the vectors.
     changing: tuple[str, Any]
+    # Whether fit learns from the rows: after other rows, a row has another vector.
+    learns: bool = False
 
 
 CASES = [
@@ -76,5 +94,16 @@ CASES = [
         TEXTS,
         2e-3,
         ("truncate_dim", 8),
+    ),
+    Case("word2vec", Word2VecVectorizer, SMALL | {"pooling": "sif"}, WORDS, 1e-6, ("sg", 1), True),
+    Case("fasttext", FastTextVectorizer, SMALL | {"bucket": 99}, WORDS, 1e-6, ("max_n", 4), True),
+    Case("glove", GloVeVectorizer, SMALL, WORDS, 1e-6, ("window", 1), True),
+    Case(
+        "word2vec-file",
+        Word2VecVectorizer,
+        {"vectors": "{word_file}"},
+        WORDS,
+        1e-6,
+        ("pooling", "min_max"),
     ),
 ]

@@ -249,7 +249,8 @@ def test_one_row(case, embedder, rows):
     """Fitting and transforming one row work, and give what they give among others."""
     vectors = embedder.fit_transform(rows[:1])
     assert vectors.shape == (1, embedder.n_features_out_)
-    close(case, vectors[0], clone(embedder).fit_transform(rows)[0])
+    if not case.learns:
+        close(case, vectors[0], clone(embedder).fit_transform(rows)[0])
 
 
 def test_equal_rows_have_equal_vectors(embedder, rows):
@@ -289,8 +290,7 @@ def test_containers_give_the_same(embedder, rows):
     ],
 )
 def test_columns_of_data_frame_libraries_give_the_same(embedder, rows, make):
-    if not all(isinstance(row, str) for row in rows):
-        pytest.skip("such columns hold text only")
+    rows = [row if isinstance(row, str) else " ".join(row) for row in rows]
     expected = embedder.fit_transform(rows)
     np.testing.assert_array_equal(embedder.fit_transform(make(rows)), expected)
 
@@ -301,14 +301,14 @@ def test_rows_are_taken_by_position_not_by_label(embedder, rows):
     np.testing.assert_array_equal(embedder.fit_transform(series), embedder.transform(rows))
 
 
-def test_columns_of_a_frame_lie_side_by_side(embedder, rows):
+def test_columns_of_a_frame_lie_side_by_side(case, embedder, rows):
     frame = pd.DataFrame({"a": column(rows), "b": column(rows[::-1])})
     vectors = embedder.fit_transform(frame)
     assert embedder.n_features_in_ == 2
     half = embedder.n_features_out_ // 2
-    single = clone(embedder).fit(rows)
-    np.testing.assert_array_equal(vectors[:, :half], single.transform(rows))
-    np.testing.assert_array_equal(vectors[:, half:], single.transform(rows[::-1]))
+    single = clone(embedder).fit([*rows, *rows[::-1]])
+    close(case, vectors[:, :half], single.transform(rows))
+    close(case, vectors[:, half:], single.transform(rows[::-1]))
     assert vectors.flags.c_contiguous
 
 
@@ -386,12 +386,13 @@ def test_bad_rows_spoil_nothing(case, embedder, rows, bad_rows, value):
     close(case, np.delete(vectors, [0, 5], axis=0), embedder.transform(rows))
 
 
-def test_a_column_in_which_all_is_missing_is_bad_rows(embedder):
+def test_a_column_in_which_all_is_missing_is_bad_rows(case, embedder):
     """A data-frame library says that such a column is of floats."""
     missing = pd.Series([None, np.nan], dtype=float)
     with pytest.raises(BadRowsError, match="2 of 2 rows are not"):
         embedder.fit(missing)
-    assert np.isnan(embedder.set_params(bad_rows="nan").fit_transform(missing)).all()
+    if not case.learns:
+        assert np.isnan(embedder.set_params(bad_rows="nan").fit_transform(missing)).all()
 
 
 def test_columns_that_share_a_name_are_refused(embedder, rows):
@@ -400,8 +401,12 @@ def test_columns_that_share_a_name_are_refused(embedder, rows):
         embedder.fit(frame)
 
 
-def test_bad_rows_alone(embedder, rows):
-    vectors = embedder.set_params(bad_rows="zero").fit_transform([None, None])
+def test_bad_rows_alone(case, embedder, rows):
+    embedder.set_params(bad_rows="zero")
+    if case.learns:
+        with pytest.raises(ValueError, match="empty vocabulary"):
+            embedder.fit([None, None])
+    vectors = embedder.fit(rows if case.learns else [None]).transform([None, None])
     assert vectors.shape == (2, embedder.n_features_out_)
     assert not vectors.any()
 

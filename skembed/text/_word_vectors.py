@@ -1,0 +1,318 @@
+"""The base of the word-vector estimators: rows -> words -> ids -> counts @ vectors, and queries.
+
+A subclass supplies `_train`; where vectors come from otherwise is `_vector_files`' matter.
+"""
+
+import os
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skembed._embedder import Block, Embedder
+from skembed.exceptions import UnknownWordError, UnknownWordsWarning
+from skembed.text._pooling import POOLINGS, learn, needs_rows
+from skembed.text._vector_files import open_vectors
+from skembed.text._word_table import to_keyed_vectors
+from skembed.text._words import check_rows, chunks, make_tokenizer
+
+# Characters (or words, where rows are lists of words) that are looked up at a time: what lies
+# between text and vector stays small, and in the processor's cache.
+_CHUNK = 250_000
+
+
+class _WordVectorizer(Embedder):
+    """Base of the estimators that embed a row by the vectors of its words."""
+
+    _parameter_constraints: dict = {
+        **Embedder._parameter_constraints,
+        "vector_size": [Interval(Integral, 1, None, closed="left")],
+        "window": [Interval(Integral, 1, None, closed="left")],
+        "min_count": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "vectors": [str, os.PathLike, HasMethods(["get_vector", "most_similar"]), None],
+        "max_words": [Interval(Integral, 1, None, closed="left"), None],
+        "fine_tune": ["boolean"],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "lowercase": ["boolean"],
+        "preprocessor": [callable, None],
+        "tokenizer": [callable, None],
+        "token_pattern": [str, None],
+        "stop_words": [StrOptions({"english"}), list, set, tuple, frozenset, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+    _kind = "texts"
+    _wanted = "text or lists of words"
+    _cut_warning = UnknownWordsWarning
+
+    # -- what a subclass supplies ---------------------------------------------------------------
+
+    def _train(self, words, start):
+        """Learn vectors.
+
+        Parameters
+        ----------
+        words : list of n_rows lists of str
+            The words of each row; equal words are one object.
+        start : WordTable or None
+            Vectors to go on from.
+
+        Returns
+        -------
+        table : WordTable
+        """
+        raise NotImplementedError
+
+    def _wants_subwords(self):
+        """Tell whether unknown words get a vector from their n-grams."""
+        return False
+
+    # -- the path --------------------------------------------------------------------------------
+
+    def _check_rows(self, rows):
+        return check_rows(rows)
+
+    def _fit_rows(self, rows, y):
+        self._check_parameters()
+        self._tokenizer = make_tokenizer(
+            lowercase=self.lowercase,
+            preprocessor=self.preprocessor,
+            tokenizer=self.tokenizer,
+            token_pattern=self.token_pattern,
+            stop_words=self.stop_words,
+        )
+        self._with_subwords = self._wants_subwords()
+        source = None if self.vectors is None else open_vectors(self.vectors, self.max_words)
+        trains = source is None or self.fine_tune
+        words = self._words_of(rows) if trains or needs_rows(self.pooling) else []
+        if trains:
+            source = self._train(words, None if source is None else source.table())
+        self._source = source  # a WordTable, or the file that holds one
+        table = source.table()
+        self._pooling = self._learned_pooling(table, words)
+        self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
+
+    def _learned_pooling(self, table, words):
+        bags = partial(self._bags, table, words)
+        if needs_rows(self.pooling) and not self._with_subwords:
+            kept = list(bags())  # small, unless each bag has vectors of unknown words
+            bags = partial(iter, kept)
+        return learn(self.pooling, bags, *table.vectors.shape)
+
+    def _check_parameters(self):
+        """Raise a ValueError for parameters that do not go together."""
+        if self.vectors is None:
+            for name in ("fine_tune", "max_words"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} says how to use `vectors`, which is None.")
+
+    def _words_of(self, rows):
+        shared = {}  # a word that occurs again is the same object: less memory, faster look-ups
+        words = []
+        for row in rows:
+            found = self._tokenizer.words(row)
+            words.append(list(map(shared.setdefault, found, found)))
+        return words
+
+    def _bags(self, table, words):
+        for start, stop in chunks(words, _CHUNK):
+            yield table.bag(words[start:stop], subwords=self._with_subwords)
+
+    def _embed(self, rows, keys, bad):
+        table = self._source.table()
+        with self._progress(len(rows), unit="row") as bar:
+            for start, stop in chunks(rows, _CHUNK):
+                words = [self._tokenizer.words(row) for row in rows[start:stop]]
+                bag = table.bag(words, subwords=self._with_subwords)
+                vectors, known = self._pooling.rows(bag)
+                yield Block(np.arange(start, stop), vectors, ~known)
+                bar.update(stop - start)
+
+    def _cut_message(self, n_cut, n_rows):
+        texts, have = "texts" if n_rows > 1 else "text", "have" if n_cut > 1 else "has"
+        n_words = len(self.vocabulary_)
+        return (
+            f"{n_cut} of {n_rows} {texts} {have} none of the {n_words} known words, and got zeros."
+        )
+
+    def _seed(self):
+        """Return a seed below 2**32: `random_state` itself where it is a number."""
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _no_words_error(self, counts):
+        """Return the error that says why no word is left to learn of.
+
+        `counts` holds how often each word occurs.
+        """
+        if not counts:
+            what = "the rows hold no words, or only stop words"
+        else:
+            most = max(counts, key=counts.get)
+            what = (
+                f"no word occurs min_count={self.min_count} times; the most frequent, {most!r}, "
+                f"occurs {counts[most]} times"
+            )
+        return ValueError(f"{type(self).__name__}: empty vocabulary; {what}.")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
+
+    # -- words -----------------------------------------------------------------------------------
+
+    @property
+    def vocabulary_(self):
+        """Number of each word."""
+        return self._table().vocabulary
+
+    @property
+    def vectors_(self):
+        """Vector of each word."""
+        return self._table().vectors
+
+    def _table(self):
+        check_is_fitted(self)
+        return self._source.table()
+
+    def _vector(self, word):
+        """Return the vector of a word, or a vector as it is; and the word, if it is one."""
+        table = self._table()
+        if not isinstance(word, str):
+            vector = np.asarray(word, dtype=np.float32)
+            if vector.shape != table.vectors.shape[1:]:
+                raise ValueError(
+                    f"A vector of shape {table.vectors.shape[1:]} is expected, got one of shape "
+                    f"{vector.shape}."
+                )
+            return vector, None
+        for spelling in dict.fromkeys([word, self._tokenizer.preprocess(word)]):
+            if spelling in table.vocabulary:
+                return table.find(spelling), spelling
+        vector = table.find(spelling) if self._with_subwords else None
+        if vector is None:
+            raise UnknownWordError(
+                f"{word!r} is not among the {len(table.words)} words that "
+                f"{type(self).__name__} knows."
+            )
+        return vector, spelling
+
+    def most_similar(self, word, topn=10):
+        """Find the words whose vectors are nearest by cosine.
+
+        Parameters
+        ----------
+        word : str or array-like of shape (vector_size,)
+            A word, which is left out of the answer, or a vector. A word that is not known as it
+            stands is looked up as a word of a text would be, in lower case if `lowercase`.
+        topn : int, default=10
+            How many to return.
+
+        Returns
+        -------
+        list of Neighbor, of length topn or less
+            Pairs ``(word, similarity)``, the nearest first. ``pandas.DataFrame(...)`` makes a
+            frame of them.
+
+        Raises
+        ------
+        UnknownWordError
+            If the word has no vector.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        vector, spelling = self._vector(word)
+        table = self._table()
+        without = () if spelling is None else (spelling,)
+        return table.nearest(table.cosines(vector), _checked_topn(topn), without)
+
+    def similarity(self, a, b):
+        """Compare two words.
+
+        Parameters
+        ----------
+        a, b : str or array-like of shape (vector_size,)
+            Words or vectors, as for :meth:`most_similar`.
+
+        Returns
+        -------
+        float
+            Cosine of their vectors.
+
+        Raises
+        ------
+        UnknownWordError
+            If a word has no vector.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        (a, _), (b, _) = self._vector(a), self._vector(b)
+        return float(a @ b / ((np.linalg.norm(a) * np.linalg.norm(b)) or 1))
+
+    def analogy(self, positive, negative, topn=10, *, method="3cosadd"):
+        """Complete an analogy: king - man + woman is near queen.
+
+        Parameters
+        ----------
+        positive : list of str or array-like
+            Words or vectors that the answer should be near to: ``["king", "woman"]``.
+        negative : list of str or array-like
+            Those that it should be far from: ``["man"]``.
+        topn : int, default=10
+            How many to return.
+        method : {"3cosadd", "3cosmul"}, default="3cosadd"
+            Add cosines up, or multiply them; Levy & Goldberg, "Linguistic Regularities in Sparse
+            and Explicit Word Representations", CoNLL 2014.
+
+        Returns
+        -------
+        list of Neighbor, of length topn or less
+            Pairs ``(word, similarity)``, the best first, without the words that were given.
+
+        Raises
+        ------
+        UnknownWordError
+            If a word has no vector.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        if method not in ("3cosadd", "3cosmul"):
+            raise ValueError(f"method must be '3cosadd' or '3cosmul', got {method!r}.")
+        for name, given in (("positive", positive), ("negative", negative)):
+            if isinstance(given, str):
+                raise TypeError(f"{name} must be a list of words, got the str {given!r}.")
+        if not len(positive):
+            raise ValueError("positive must hold at least one word.")
+        near = [self._vector(word) for word in positive]
+        far = [self._vector(word) for word in negative]
+        table = self._table()
+        scores = table.analogy_scores([v for v, _ in near], [v for v, _ in far], method)
+        return table.nearest(scores, _checked_topn(topn), [word for _, word in near + far if word])
+
+    def to_keyed_vectors(self):
+        """Copy words and vectors into gensim's object.
+
+        Returns
+        -------
+        gensim.models.KeyedVectors
+            With a copy of the vectors; of ``FastTextKeyedVectors``, which also knows unseen words,
+            where there are vectors of character n-grams.
+
+        Raises
+        ------
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        return to_keyed_vectors(self._table())
+
+
+def _checked_topn(topn):
+    if isinstance(topn, bool) or not isinstance(topn, Integral) or topn < 1:
+        raise ValueError(f"topn must be a positive int, got {topn!r}.")
+    return topn

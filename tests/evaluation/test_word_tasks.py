@@ -1,0 +1,116 @@
+"""Word similarity and analogies: as gensim evaluates them, and from files of all kinds."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+from gensim.test.utils import datapath
+
+from skembed import Word2VecVectorizer
+from skembed.evaluation import word_analogies, word_similarity
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    """Random vectors of nearly all words of the tasks, in lower case."""
+    words = set()
+    for name in ("wordsim353.tsv", "simlex999.txt", "questions-words.txt"):
+        with open(datapath(name), encoding="utf-8") as file:
+            words |= set(re.findall(r"[a-z]+", file.read().lower()))
+    words = sorted(words)[::2] + sorted(words)[1::4]
+    made = KeyedVectors(25)
+    made.add_vectors(words, np.random.default_rng(0).standard_normal((len(words), 25)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def embedder(vectors):
+    return Word2VecVectorizer(vectors=vectors).fit(["a"])
+
+
+@pytest.mark.parametrize("name", ["wordsim353", "simlex999"])
+def test_similarity_is_gensims(embedder, vectors, name):
+    file = datapath({"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}[name])
+    _, (spearman, _), unknown = vectors.evaluate_word_pairs(file)
+    result = word_similarity(embedder, name)
+    assert result.spearman == pytest.approx(spearman, abs=1e-6)
+    assert result.known == pytest.approx(1 - unknown / 100, abs=1e-6)
+    assert result.n_pairs == {"wordsim353": 353, "simlex999": 999}[name]
+    assert word_similarity(embedder, file) == result
+
+
+def test_gensims_vectors_can_be_compared(vectors):
+    pairs = [("aa", "old", 1)]
+    assert word_similarity(vectors, pairs).n_pairs == 1
+
+
+def test_analogies_are_gensims(embedder, vectors):
+    accuracy, sections = vectors.evaluate_word_analogies(
+        datapath("questions-words.txt"), restrict_vocab=None
+    )
+    result = word_analogies(embedder)
+    assert [row.section for row in result[:-1]] == [s["section"] for s in sections[:-1]]
+    for row, section in zip(result[:-1], sections[:-1], strict=True):
+        n_known = len(section["correct"]) + len(section["incorrect"])
+        assert row.known == pytest.approx(n_known / row.n_questions)
+        assert row.accuracy == pytest.approx(len(section["correct"]) / n_known)
+    assert result[-1].accuracy == pytest.approx(accuracy)
+    assert result[-1].n_questions == sum(row.n_questions for row in result[:-1]) == 19544
+
+
+@pytest.mark.parametrize("method", ["3cosadd", "3cosmul"])
+def test_answers_are_the_estimators(embedder, method):
+    words = ["athens", "greece", "london"]
+    words = [word for word in embedder.vocabulary_ if word.startswith("a")][:3]
+    best = embedder.analogy([words[1], words[2]], [words[0]], topn=1, method=method)[0].word
+    right = word_analogies(embedder, {"one": [(*words, best)]}, method=method)
+    assert right[0].accuracy == 1
+    wrong = word_analogies(embedder, {"one": [(*words, words[0])]}, method=method)
+    assert wrong[-1].accuracy == 0
+
+
+def test_nothing_known(embedder):
+    result = word_similarity(embedder, [("?", "!", 1)])
+    assert math.isnan(result.spearman)
+    assert result[1:] == (0, 1)
+    section = word_analogies(embedder, {"empty": [], "odd": [("?", "!", ".", ",")]})[-1]
+    assert math.isnan(section.accuracy)
+    assert section[2:] == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "old,new,1.5\nhard,easy,2\n",
+        "Word 1,Word 2,Score\nold,new,1.5\nhard,easy,2",
+        "old new 1.5\n",
+    ],
+)
+def test_files_of_pairs(embedder, tmp_path, text):
+    (tmp_path / "pairs.txt").write_text(text)
+    expected = len(text.strip().splitlines()) - text.startswith("Word")
+    assert word_similarity(embedder, tmp_path / "pairs.txt").n_pairs == expected
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "text", "message"),
+    [
+        (word_similarity, "old\tnew\t1\nhard\teasy\n", "line 2: two words and a score"),
+        (word_similarity, "old\tnew\t1\nhard\teasy\tvery\n", "line 2: two words and a score"),
+        (word_analogies, "a b c d\n", "line 1: a section (': name') or four words"),
+        (word_analogies, ": one\na b c\n", "line 2: a section (': name') or four words"),
+    ],
+)
+def test_damaged_files(embedder, tmp_path, evaluate, text, message):
+    (tmp_path / "file.txt").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        evaluate(embedder, tmp_path / "file.txt")
+
+
+def test_other_messages(embedder):
+    with pytest.raises(FileNotFoundError, match="no-such: there is no such file; shipped are"):
+        word_similarity(embedder, "no-such")
+    with pytest.raises(ValueError, match="method must be '3cosadd' or '3cosmul', got 'cos'"):
+        word_analogies(embedder, {}, method="cos")

@@ -1,0 +1,289 @@
+"""Files of word vectors: each format as gensim reads it, each damage with its message."""
+
+import gzip
+import pickle
+import re
+import struct
+
+import numpy as np
+import pytest
+from gensim.models import FastText, KeyedVectors
+from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
+from gensim.test.utils import datapath
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skembed import Word2VecVectorizer
+from skembed.exceptions import NetworkChangedError, VectorFileError, VectorFileWarning
+from skembed.text import _vector_files
+from skembed.text._vector_files import open_vectors, read_vectors
+
+WORDS = ["the", "naïve", "1999", "日本", "a.b", "don't"]
+VECTORS = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def keyed():
+    made = KeyedVectors(5)
+    made.add_vectors(WORDS, VECTORS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def model():
+    sentences = [["night", "knight", "nights"], ["day", "days", "daily"]] * 20
+    return FastText(sentences, vector_size=5, min_count=1, bucket=50, epochs=2, seed=0, workers=1)
+
+
+@pytest.fixture(scope="module")
+def fasttext_file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("fasttext") / "model.bin"
+    save_facebook_model(model, str(path))
+    return path
+
+
+def glove_text(words=WORDS, vectors=VECTORS):
+    lines = [f"{w} {' '.join(map(str, row))}\n" for w, row in zip(words, vectors, strict=True)]
+    return "".join(lines).encode()
+
+
+# -- formats --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("kind", ["text", "binary", "glove"])
+def test_formats(keyed, tmp_path, kind, packed):
+    path = tmp_path / "vectors.any"
+    if kind == "glove":
+        path.write_bytes(glove_text())
+    else:
+        keyed.save_word2vec_format(path, binary=kind == "binary")
+    if packed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    table = read_vectors(path)
+    assert table.words == WORDS
+    np.testing.assert_array_equal(table.vectors, VECTORS)
+    assert table.vectors.dtype == np.float32
+    assert table.subwords is None
+    few = read_vectors(path, max_words=2)
+    assert few.words == WORDS[:2]
+    np.testing.assert_array_equal(few.vectors, VECTORS[:2])
+    assert read_vectors(path, max_words=99).words == WORDS
+
+
+@pytest.mark.parametrize(
+    "name", ["euclidean_vectors.bin", "high_precision.kv.bin", "high_precision.kv.txt"]
+)
+def test_files_that_gensim_ships(name):
+    table = read_vectors(datapath(name))
+    theirs = KeyedVectors.load_word2vec_format(datapath(name), binary=name.endswith(".bin"))
+    assert table.words == theirs.index_to_key
+    np.testing.assert_array_equal(table.vectors, theirs.vectors)
+
+
+@pytest.mark.parametrize("name", ["lee_fasttext.vec", "crime-and-punishment.vec", "toy-model.vec"])
+def test_fasttext_vec_files(name):
+    table = read_vectors(datapath(name))
+    theirs = KeyedVectors.load_word2vec_format(datapath(name))
+    assert table.words == theirs.index_to_key
+    np.testing.assert_array_equal(table.vectors, theirs.vectors)
+
+
+@pytest.mark.parametrize(
+    "name", ["lee_fasttext_new.bin", "crime-and-punishment.bin", "toy-model.bin"]
+)
+def test_fasttext_bin_files(name):
+    table, theirs = read_vectors(datapath(name)), load_facebook_vectors(datapath(name))
+    assert table.words == theirs.index_to_key
+    np.testing.assert_allclose(table.vectors, theirs.vectors, atol=1e-6)
+    unknown = ["unheardof", "x", "наука"]
+    vectors, known = table.subwords.vectors_of(unknown)
+    assert known.all()
+    np.testing.assert_allclose(vectors, [theirs[word] for word in unknown], atol=1e-6)
+    few = read_vectors(datapath(name), max_words=3)
+    np.testing.assert_array_equal(few.vectors, table.vectors[:3])
+    np.testing.assert_array_equal(few.subwords.vectors, table.subwords.vectors)
+
+
+def test_fasttext_bin_packed_and_without_ngrams(model, fasttext_file, tmp_path):
+    packed = tmp_path / "model.bin.gz"
+    packed.write_bytes(gzip.compress(fasttext_file.read_bytes()))
+    np.testing.assert_array_equal(read_vectors(packed).vectors, read_vectors(fasttext_file).vectors)
+    plain = FastText([["a", "b"]] * 9, vector_size=5, min_count=1, max_n=0, workers=1)
+    save_facebook_model(plain, str(tmp_path / "plain.bin"))
+    table = read_vectors(tmp_path / "plain.bin")
+    assert table.subwords is None
+    np.testing.assert_array_equal(table.vectors, plain.wv.vectors)
+
+
+def test_binary_files_with_a_newline_after_each_vector(tmp_path):
+    """As Google's program writes them."""
+    parts = [w.encode() + b" " + row.tobytes() for w, row in zip(WORDS, VECTORS, strict=True)]
+    (tmp_path / "v.bin").write_bytes(b"6 5\n" + b"\n".join(parts) + b"\n")
+    table = read_vectors(tmp_path / "v.bin")
+    assert table.words == WORDS
+    np.testing.assert_array_equal(table.vectors, VECTORS)
+
+
+def test_words_with_spaces_tabs_and_windows_line_ends(tmp_path):
+    text = b". . . 1 2 3\r\nat name@domain.com 4 5 6 \nx\t7\t8\t9\n"
+    (tmp_path / "v.txt").write_bytes(text)
+    table = read_vectors(tmp_path / "v.txt")
+    assert table.words == [". . .", "at name@domain.com", "x"]
+    assert table.vectors.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    words=st.lists(
+        st.text(min_size=1).filter(lambda word: not set(word) & set(" \n\r\t\v\f\x1c\x1d\x1e\x1f")),
+        min_size=1,
+        max_size=9,
+        unique=True,
+    ),
+    n_dims=st.integers(1, 7),
+    binary=st.booleans(),
+)
+def test_what_gensim_writes_is_read(tmp_path_factory, words, n_dims, binary):
+    words = [w for w in words if w.isprintable()] or ["word"]
+    made = KeyedVectors(n_dims)
+    made.add_vectors(words, np.random.default_rng(0).standard_normal((len(words), n_dims)))
+    path = tmp_path_factory.mktemp("any") / "v"
+    made.save_word2vec_format(path, binary=binary)
+    table = read_vectors(path)
+    assert table.words == words
+    np.testing.assert_array_equal(table.vectors, made.vectors)
+
+
+# -- oddities that are passed over ---------------------------------------------------------------
+
+
+def test_of_repeated_words_the_first_is_used_with_one_warning(tmp_path):
+    (tmp_path / "v.txt").write_text("aa 1 2\nbb 3 4\naa 5 6\naa 7 8\n")
+    with pytest.warns(VectorFileWarning, match="2 of 4 lines repeat a word, and the first") as seen:
+        table = read_vectors(tmp_path / "v.txt")
+    assert len(seen) == 1
+    assert table.words == ["aa", "bb"]
+    assert table.vectors.tolist() == [[1, 2], [3, 4]]
+
+
+def test_words_that_are_not_utf8(tmp_path):
+    (tmp_path / "v.txt").write_bytes(b"caf\xe9 1 2\nbb 3 4\n")
+    with pytest.warns(VectorFileWarning, match="1 of 2 words are not UTF-8"):
+        assert read_vectors(tmp_path / "v.txt").words == [r"caf\xe9", "bb"]
+
+
+# -- damage ---------------------------------------------------------------------------------------
+
+HEADER = struct.pack("<i", 793712314)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (pickle.dumps({"a": 1}), "is a pickle, as gensim's save() writes it"),
+        (b"PK\x03\x04...", "is a zip archive: unpack it"),
+        (b"BZh9...", "is a bz2 archive: unpack it"),
+        (b"some words of a letter\n", "is no file of word vectors"),
+        (b"\x00\x01\x02\x03" * 9, "is no file of word vectors"),
+        (b"0 5\n", "says that it holds 0 words of 5 dimensions"),
+        (b"5 0\n", "says that it holds 5 words of 0 dimensions"),
+        (b"aa 1 2\nbb 3\n", "line 2: 2 numbers are expected after the word, got 1."),
+        (b"aa 1 2\nbb 3 4 5\n", "line 2: 2 numbers are expected after the word, got 3."),
+        (b"2 2\naa 1 2\nbb 3 x\n", "line 3: 'x' is not a number."),
+        (b"aa 1 2\nbb 3 4_0\n", "lines 1 to 2: could not convert string '4_0'"),
+        (b"aa 1 2\n\nbb 3 4\n", "line 2: 2 numbers are expected after the word, got"),
+        (b"3 2\naa 1 2\nbb 3 4\n", "ends after 2 of 3 words."),
+        (b"1 2\naa 1 2\nbb 3 4\n", "says that it holds 1 words, and holds more."),
+        (b"2 3\naa 1 2\nbb 3 4\n", "line 2: 3 numbers are expected after the word, got 2."),
+        (b"aa 1 2\nbb nan 4\n", "the vector of 'bb' holds NaN or infinity."),
+        (b"aa 1 2\nbb 3 inf\n", "the vector of 'bb' holds NaN or infinity."),
+        (b"aa 1 2\nbb 3 1e999\n", "the vector of 'bb' holds NaN or infinity."),
+        (b"999999999999 300\naa \x00\x00\x80\x3f", "ends after 0 or fewer of 999999999999 words"),
+        (gzip.compress(glove_text())[:-20], "cannot be read"),
+        (gzip.compress(glove_text())[:20] + bytes(50), "cannot be read"),
+        (HEADER + struct.pack("<i", 13) + bytes(200), "file of version 13, not 11 or 12"),
+        (HEADER, "is cut off"),
+    ],
+)
+def test_damaged_files(tmp_path, content, message):
+    (tmp_path / "v").write_bytes(content)
+    with pytest.raises(VectorFileError, match=re.escape(message)):
+        read_vectors(tmp_path / "v")
+
+
+def test_binary_files_cut_off_anywhere(keyed, tmp_path):
+    keyed.save_word2vec_format(tmp_path / "whole", binary=True)
+    whole = (tmp_path / "whole").read_bytes()
+    for size in range(4, len(whole)):
+        (tmp_path / "v").write_bytes(whole[:size])
+        with pytest.raises(VectorFileError, match=r"ends|is no file|are expected"):
+            read_vectors(tmp_path / "v")
+    (tmp_path / "v").write_bytes(whole + b"and more")
+    with pytest.raises(VectorFileError, match="says that it holds 6 words, and holds more"):
+        read_vectors(tmp_path / "v")
+
+
+def test_fasttext_files_cut_off_anywhere(fasttext_file, tmp_path):
+    """Gensim's parser reads on for ever where the dictionary has no end."""
+    whole = fasttext_file.read_bytes()
+    _, n_vectors = len(whole), len(read_vectors(fasttext_file).words) + 50
+    end = whole.index(struct.pack("<qq", n_vectors, 5)) + 16 + 4 * n_vectors * 5
+    for size in range(4, end):
+        (tmp_path / "v").write_bytes(whole[:size])
+        with pytest.raises(VectorFileError, match="is cut off"):
+            read_vectors(tmp_path / "v")
+    (tmp_path / "v").write_bytes(whole[:end])
+    assert read_vectors(tmp_path / "v").words == read_vectors(fasttext_file).words
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (8, struct.pack("<i", 6), "is damaged: a matrix of"),
+        (44, struct.pack("<i", -3), "n-grams of -3 to 6"),
+        (72, struct.pack("<i", 2), "is a classifier (2 labels), not word vectors"),
+    ],
+)
+def test_fasttext_files_of_other_kinds(fasttext_file, tmp_path, place, value, message):
+    content = bytearray(fasttext_file.read_bytes())
+    content[place : place + len(value)] = value
+    (tmp_path / "v").write_bytes(content)
+    with pytest.raises(VectorFileError, match=re.escape(message)):
+        read_vectors(tmp_path / "v")
+
+
+def test_quantized_fasttext_files(fasttext_file, tmp_path):
+    content = bytearray(fasttext_file.read_bytes())
+    n_vectors = len(read_vectors(fasttext_file).words) + 50
+    content[content.index(struct.pack("<qq", n_vectors, 5)) - 1] = 1
+    (tmp_path / "v").write_bytes(content)
+    with pytest.raises(VectorFileError, match="is quantized"):
+        read_vectors(tmp_path / "v")
+
+
+# -- one reading a process ------------------------------------------------------------------------
+
+
+def test_a_file_is_read_once_a_process(tmp_path, monkeypatch):
+    (tmp_path / "v.txt").write_text("aa 1 2\nbb 3 4\n")
+    read = []
+    parse = _vector_files.read_vectors
+    monkeypatch.setattr(
+        _vector_files, "read_vectors", lambda *args: read.append(args) or parse(*args)
+    )
+    embedders = [Word2VecVectorizer(vectors=tmp_path / "v.txt").fit(["aa"]) for _ in range(3)]
+    assert len(read) == 1
+    assert len({id(embedder.vectors_) for embedder in embedders}) == 1
+
+
+def test_a_file_that_changed_after_fit_is_noticed(tmp_path):
+    (tmp_path / "v.txt").write_text("aa 1 2\nbb 3 4\n")
+    source = open_vectors(tmp_path / "v.txt", None)
+    (tmp_path / "v.txt").write_text("aa 1 2\nbb 3 9\n")
+    assert source.table().vectors.tolist() == [[1, 2], [3, 4]]
+    _vector_files._files.clear()
+    with pytest.raises(NetworkChangedError, match="holds other vectors now"):
+        source.table()
+    assert open_vectors(tmp_path / "v.txt", None).table().vectors.tolist() == [[1, 2], [3, 9]]
