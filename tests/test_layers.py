@@ -27,6 +27,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # What a bare `import skembed`, or a network that is exported already, must not load.
 LAZY_ONLY = {"torch", "transformers", "gensim", "numba", "onnx", "onnxscript"}
 LAZY_MODULES = {
+    "models/_attention.py",
     "models/_backbone.py",
     "models/_modules.py",
     "runtime/_torch.py",
