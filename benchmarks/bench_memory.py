@@ -1,11 +1,11 @@
-"""Memory and time of many short rows: 100,000 distinct ones, and 10,000 for comparison.
+"""Memory and time of short rows, distinct ones: from 10 to 100,000.
 
 Each measurement is a fresh process: fit, transform a few other rows (so that libraries, network
 and buffers are there), note the resident memory, transform, note its peak. What is reported is
 peak minus before minus the answer's own size. The peak is the kernel's (VmHWM, set back before
 the transform), so Linux only. Takes some minutes.
 
-    python benchmarks/bench_memory.py [--rows 100000] [--fewer 10000]
+    python benchmarks/bench_memory.py [--rows 10 1000 10000 100000] [--precision float32]
 """
 
 import json
@@ -34,12 +34,12 @@ def _memory(field):
     raise SystemExit("this script reads memory from Linux's /proc")
 
 
-def measure(cache, n_rows):
+def measure(cache, n_rows, precision):
     """Return the bytes and seconds of one transform; run in a process of its own."""
     from skembed import BertEmbedder
 
     rows = table_rows(n_rows)
-    embedder = BertEmbedder(cache=cache, backend="onnx").fit(rows[:10])
+    embedder = BertEmbedder(cache=cache, backend="onnx", precision=precision).fit(rows[:10])
     embedder.transform(table_rows(2000, words="warm up"))
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to VmRSS
@@ -52,18 +52,18 @@ def measure(cache, n_rows):
     return {"before": before, "peak": peak, "answer": answer, "seconds": seconds}
 
 
-def in_own_process(cache, n_rows):
+def in_own_process(cache, n_rows, precision):
     """Call `measure` in a fresh process."""
     print(f"cache={cache!r}, {n_rows} rows ...", file=sys.stderr, flush=True)
-    child = [sys.executable, __file__, "--child", json.dumps([cache, n_rows])]
+    child = [sys.executable, __file__, "--child", json.dumps([cache, n_rows, precision])]
     answer = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
 
 def main():
     arguments = parser(__doc__, data=False)
-    arguments.add_argument("--rows", type=int, default=100_000)
-    arguments.add_argument("--fewer", type=int, default=10_000)
+    arguments.add_argument("--rows", type=int, nargs="+", default=[10, 1000, 10_000, 100_000])
+    arguments.add_argument("--precision", default="float32")
     arguments.add_argument("--child", help="used by the script itself")
     arguments = arguments.parse_args()
     if arguments.child:
@@ -73,11 +73,13 @@ def main():
     print(machine("skembed", "onnxruntime", "tokenizers", "numpy"), flush=True)
     table = []
     for cache in ("memory", None):
-        for n_rows in (arguments.fewer, arguments.rows):
-            found = in_own_process(cache, n_rows)
+        per_row = {}
+        for n_rows in arguments.rows:
+            found = in_own_process(cache, n_rows, arguments.precision)
+            per_row[n_rows] = found["seconds"] / n_rows * 1e6
             print(f"    {found}", file=sys.stderr, flush=True)
             extra = (found["peak"] - found["before"] - found["answer"]) / MB
-            counts = n_rows == arguments.rows
+            counts = n_rows == max(arguments.rows)
             table.append(
                 [
                     repr(cache),
@@ -88,9 +90,16 @@ def main():
                     f"{extra:.0f}",
                     f"<= {GOAL_MB}, {verdict(extra <= GOAL_MB)}" if counts else "",
                     f"{found['seconds']:.1f}",
-                    f"{found['seconds'] / n_rows * 1e6:.0f}",
+                    f"{per_row[n_rows]:.0f}",
                 ]
             )
+        many = [value for n_rows, value in per_row.items() if n_rows >= 1000]
+        print(
+            f"cache={cache!r}: the slowest row of 1,000 and more takes "
+            f"{max(many) / min(many):.2f} times the fastest; goal 1.15: "
+            f"{verdict(max(many) <= 1.15 * min(many))}",
+            flush=True,
+        )
     heads = ["cache", "rows", "before, MB", "answer, MB", "peak, MB", "peak - before - answer, MB"]
     print_table([*heads, "goal", "s", "µs a row"], table)
 

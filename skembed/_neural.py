@@ -26,8 +26,9 @@ from skembed.runtime._export import write_standalone
 from skembed.runtime._schedule import Ahead, batches, n_threads_for
 
 # Rows looked up, prepared and claimed at a time: memory stays flat however many rows there are,
-# and processes that embed the same rows share them out in parts of this size.
-_CHUNK = 1024
+# processes that embed the same rows share them out in parts of this size, and the next part is
+# prepared while one is computed.
+_CHUNK = 256
 
 
 class Prepared(NamedTuple):

@@ -1,0 +1,44 @@
+"""An exported folder in an environment with the core dependencies alone; run by ``.ci/run``.
+
+    python tests/serving.py export FOLDER    # where torch is
+    python tests/serving.py serve FOLDER     # where it is not
+
+Not a pytest module: the two halves run in two environments.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from skembed import BertEmbedder
+
+TEXTS = ["A cat sits on the mat.", "Stocks fell sharply.", "", "naïve café " * 200]
+LEFT_OUT = ("torch", "transformers", "onnx", "onnxscript", "sentence_transformers", "pandas")
+
+
+def export(folder):
+    """Write a folder for each precision, and the vectors that it must give."""
+    for precision in ("float32", "int8"):
+        embedder = BertEmbedder(precision=precision, long_texts="chunk").fit(TEXTS)
+        embedder.export(folder / precision)
+        np.save(folder / f"{precision}.npy", embedder.transform(TEXTS))
+
+
+def serve(folder):
+    """Load both folders, and compare."""
+    there = [name for name in LEFT_OUT if importlib.util.find_spec(name)]
+    if there:
+        raise SystemExit(f"not an environment of the core dependencies alone: {there}")
+    for precision in ("float32", "int8"):
+        embedder = BertEmbedder(folder / precision, long_texts="chunk").fit(TEXTS)
+        np.testing.assert_allclose(
+            embedder.transform(TEXTS), np.load(folder / f"{precision}.npy"), atol=1e-6
+        )
+        assert embedder.show_runtime()["precision"] == precision
+    sys.stdout.write("served without torch and transformers, in float32 and int8\n")
+
+
+if __name__ == "__main__":
+    {"export": export, "serve": serve}[sys.argv[1]](Path(sys.argv[2]))
