@@ -7,7 +7,6 @@ global settings are neither read for a decision nor changed.
 import os
 import stat
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile
