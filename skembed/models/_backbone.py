@@ -75,7 +75,7 @@ class HiddenStates(Backbone):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet_transformers():
     """Silence transformers' log and progress bar for a block, and put them back."""
     level = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()
@@ -112,7 +112,7 @@ def load_backbone(folder, input_name):
     config = read_json(folder / "config.json", {})
     if config.get("model_type") in OWN:
         return _load_own(folder, config)
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
             model, report = transformers.AutoModel.from_pretrained(
                 folder,
