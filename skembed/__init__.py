@@ -11,6 +11,7 @@ from skembed._version import __version__
 
 _LAZY = {
     "BertEmbedder": "skembed.text",
+    "CNNImageEmbedder": "skembed.image",
     "EmbeddingCache": "skembed.cache",
     "FastTextVectorizer": "skembed.text",
     "GloVeVectorizer": "skembed.text",
@@ -23,6 +24,7 @@ _LAZY = {
 
 __all__ = [
     "BertEmbedder",
+    "CNNImageEmbedder",
     "EmbeddingCache",
     "FastTextVectorizer",
     "GloVeVectorizer",

@@ -253,7 +253,7 @@ def _head(embedder, folder, front):
             f"Got layers={embedder.layers!r}; set pooling to leave the dense layers out."
         )
     head = Head(
-        layers=tuple(int(layer) for layer in layers),
+        layers=embedder._state_indices(tuple(int(layer) for layer in layers), n_layers),
         pooling=poolings,
         skip=0 if modules.include_prompt else front.n_prompt_tokens,
         dense=dense,
@@ -355,6 +355,7 @@ def _found_again(spec):
 
 def _export_folder(spec):
     parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
+    parts.append(spec.front.fixed_shape)
     return kept_folder(digest([*parts, exporter_versions()])[:32], f"{_export_name(spec)}.json")
 
 

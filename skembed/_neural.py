@@ -94,7 +94,8 @@ class NeuralEmbedder(Embedder):
         ``probes()``, inputs to check an export with; ``save(folder)``, its files and settings for
         an exported folder; ``moved(here)``, the same with its files elsewhere; ``libraries``, the
         names of those that compute it; ``stem``, what of it belongs into the graph, before the
-        backbone: None, or a dataclass with ``module()``.
+        backbone: None, or a dataclass with ``module()``; ``fixed_shape``, sizes that an export is
+        made for, None where it takes inputs of any size.
         """
         raise NotImplementedError
 
@@ -109,6 +110,10 @@ class NeuralEmbedder(Embedder):
     def _n_hidden(self, folder):
         """Return the length of a pooled state; None: only the network itself tells."""
         return None
+
+    def _state_indices(self, layers, n_layers):
+        """Return which of the backbone's states are pooled, for the layers asked for."""
+        return layers
 
     def _fit_rows(self, rows, y):
         self._network = find_network(self)

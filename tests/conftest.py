@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import save_tiny_bert
+from tiny_images import save_tiny_cnn
 
 import skembed
 
@@ -53,6 +54,12 @@ def tiny_bert(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_cnn(tmp_path_factory):
+    """Folder of a ResNet of three stages, in transformers' layout."""
+    return save_tiny_cnn(tmp_path_factory.mktemp("tiny-cnn"))
+
+
+@pytest.fixture(scope="session")
 def word_file(tmp_path_factory):
     """File of the vectors of some words, in GloVe's text format."""
     words = "the cat sat on mat dog ran over hill and naïve café to town who bank river".split()
@@ -80,4 +87,13 @@ def shared_text():
     folder = SHARED / "data" / "text"
     if not folder.is_dir():
         pytest.skip("shared/data/text does not lie beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_images():
+    """Folder of real images beside the checkout; skips where it is absent."""
+    folder = SHARED / "data" / "image"
+    if not folder.is_dir():
+        pytest.skip("shared/data/image does not lie beside the checkout")
     return folder

@@ -29,6 +29,7 @@ LAZY_ONLY = {"torch", "transformers", "gensim", "numba", "onnx", "onnxscript"}
 LAZY_MODULES = {
     "models/_attention.py",
     "models/_backbone.py",
+    "models/_image_backbone.py",
     "models/_modules.py",
     "runtime/_torch.py",
     "text/_glove_kernels.py",

@@ -7,6 +7,7 @@ import importlib
 from typing import NamedTuple
 
 from skembed._optional import import_optional
+from skembed.models._image_architectures import IMAGE_ARCHITECTURES
 
 
 class Architecture(NamedTuple):
@@ -21,10 +22,13 @@ class Architecture(NamedTuple):
 
 
 # Names that `pretrained=False` knows.
-ARCHITECTURES: dict = {}
+ARCHITECTURES: dict = {
+    name: Architecture(config, {"preprocessor_config.json": processor})
+    for name, (config, processor) in IMAGE_ARCHITECTURES.items()
+}
 
 # model_type -> module and class of a network of our own: a `Backbone` with the config as arguments.
-OWN: dict = {}
+OWN: dict = {"skembed-resnet": ("skembed.models._image_backbone", "SmallResNet")}
 
 
 def build(config):

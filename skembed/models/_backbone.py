@@ -4,6 +4,7 @@ Imports torch and transformers, and so imported only when a network is loaded.
 """
 
 import contextlib
+import importlib
 
 import torch
 import transformers
@@ -74,7 +75,7 @@ class HiddenStates(Backbone):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet_transformers():
     """Silence transformers' log and progress bar for a block, and put them back."""
     level = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()
@@ -111,7 +112,7 @@ def load_backbone(folder, input_name):
     config = read_json(folder / "config.json", {})
     if config.get("model_type") in OWN:
         return _load_own(folder, config)
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
             model, report = transformers.AutoModel.from_pretrained(
                 folder,
@@ -136,7 +137,8 @@ def load_backbone(folder, input_name):
             f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
             f"shape, {min(wrong)} among them; they would be random."
         )
-    return WRAPPERS[input_name](model, input_name).eval()
+    module, name = WRAPPERS[input_name]
+    return getattr(importlib.import_module(module), name)(model, input_name).eval()
 
 
 def _load_own(folder, config):
@@ -151,5 +153,8 @@ def _load_own(folder, config):
     return backbone.eval()
 
 
-# Name of the network's input -> what makes a transformers model a `Backbone`.
-WRAPPERS = {"input_ids": HiddenStates}
+# Name of the network's input -> module and class that make a transformers model a `Backbone`.
+WRAPPERS = {
+    "input_ids": (__name__, "HiddenStates"),
+    "pixel_values": ("skembed.models._image_backbone", "ImageStates"),
+}

@@ -45,6 +45,14 @@ def _weighted_mean(states, skip):
     return _weighted(counted / counted.sum(), states)
 
 
+def _gem(states, skip):
+    """Take the generalised mean with exponent 3, between mean and maximum (Radenović et al., 2018).
+
+    Of what is above zero: the others have no cube root that means anything.
+    """
+    return _mean(states.clamp(min=1e-6) ** 3, skip) ** (1 / 3)
+
+
 # Hidden states (n_rows, n_tokens, n_dims), which `skip` tokens came before -> (n_rows, n_dims).
 POOLINGS = {
     "mean": _mean,
@@ -53,6 +61,8 @@ POOLINGS = {
     "mean_sqrt_len": _mean_sqrt_len,
     "weighted_mean": _weighted_mean,
     "last": lambda states, skip: states[:, -1],
+    "gem": _gem,
+    "flat": lambda states, skip: states.transpose(1, 2).flatten(1),
 }
 
 

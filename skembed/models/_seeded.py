@@ -61,6 +61,8 @@ def _write(folder, architecture, seed):
     torch = import_optional("torch", extra="torch", purpose="pretrained=False")
     from safetensors.torch import save_file
 
+    from skembed.models._backbone import quiet_transformers
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(architecture.config)
@@ -70,7 +72,8 @@ def _write(folder, architecture, seed):
             save_file(network.state_dict(), aside / "model.safetensors")
             _write_json(aside / "config.json", architecture.config)
         else:
-            network.save_pretrained(aside)
+            with quiet_transformers():
+                network.save_pretrained(aside)
         for name, content in architecture.files.items():
             _write_json(aside / name, content)
         aside.rename(folder)

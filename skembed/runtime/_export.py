@@ -200,7 +200,7 @@ def _join_head(folder, name, network, probes):
     inputs = [f"head_state_{i}" for i in range(len(chosen))]
     sizes = tuple(_varying([answer[i] for answer in answers]) for i in chosen)
     program = _to_onnx(
-        network.head, tuple(states[i] for i in chosen), inputs, ["vectors"], (sizes,)
+        network.head, tuple(states[i].contiguous() for i in chosen), inputs, ["vectors"], (sizes,)
     )
     # Not merge_models: it would look for the weights' file in the working folder.
     backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)

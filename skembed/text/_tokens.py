@@ -58,6 +58,7 @@ class TextFront:
 
     libraries = ("tokenizers",)
     stem = None
+    fixed_shape = None
 
     def settings(self):
         """Return what can change a vector."""

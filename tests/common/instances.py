@@ -3,9 +3,19 @@
 An estimator joins with one line: how to make it, and twelve rows of its kind.
 """
 
+from io import BytesIO
 from typing import Any, NamedTuple
 
-from skembed import BertEmbedder, FastTextVectorizer, GloVeVectorizer, Word2VecVectorizer
+import numpy as np
+from PIL import Image
+
+from skembed import (
+    BertEmbedder,
+    CNNImageEmbedder,
+    FastTextVectorizer,
+    GloVeVectorizer,
+    Word2VecVectorizer,
+)
 
 TEXTS = [
     "The cat sat on the mat.",
@@ -36,6 +46,25 @@ WORDS = [
     "on the hill",
     "dog, cat; cat, dog",
 ]
+
+
+def _images():
+    """Return twelve small images as bytes of files: of all formats, two of them equal."""
+    random = np.random.default_rng(0)
+    sizes = [(9, 7), (32, 32), (1, 1), (40, 12), (9, 7), (5, 33), (8, 8), (20, 21), (3, 50), (2, 2)]
+    files = []
+    for i, size in enumerate([*sizes, (16, 30), (31, 17)]):
+        shape = size if i % 3 == 1 else (*size, 4 if i % 3 == 2 else 3)
+        image = Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8))
+        form = ["PNG", "BMP", "WebP", "JPEG", "PNG", "GIF", "TIFF"][i % 7]
+        file = BytesIO()
+        image.convert("RGB" if form in ("BMP", "JPEG") else image.mode).save(file, form)
+        files.append(file.getvalue())
+    files[4] = files[0]
+    return files
+
+
+IMAGES = _images()
 SMALL = {"vector_size": 8, "min_count": 1, "random_state": 0}
 
 
@@ -94,6 +123,44 @@ CASES = [
         TEXTS,
         2e-3,
         ("truncate_dim", 8),
+    ),
+    Case(
+        "cnn-onnx",
+        CNNImageEmbedder,
+        {"model": "{tiny_cnn}", "backend": "onnx"},
+        IMAGES,
+        1e-6,
+        ("pooling", "avg_max"),
+    ),
+    Case(
+        "cnn-torch",
+        CNNImageEmbedder,
+        {"model": "{tiny_cnn}", "backend": "torch"},
+        IMAGES,
+        1e-6,
+        ("layers", [0, -1]),
+    ),
+    Case(
+        "cnn-random",
+        CNNImageEmbedder,
+        {
+            "model": "resnet-small-32",
+            "pretrained": False,
+            "random_state": 0,
+            "image_size": 16,
+            "normalize": True,
+        },
+        IMAGES,
+        1e-6,
+        ("random_state", 1),
+    ),
+    Case(
+        "cnn-bfloat16",
+        CNNImageEmbedder,
+        {"model": "{tiny_cnn}", "precision": "bfloat16", "normalize": True, "cache": None},
+        IMAGES,
+        2e-3,
+        ("pooling", "gem"),
     ),
     Case("word2vec", Word2VecVectorizer, SMALL | {"pooling": "sif"}, WORDS, 1e-6, ("sg", 1), True),
     Case("fasttext", FastTextVectorizer, SMALL | {"bucket": 99}, WORDS, 1e-6, ("max_n", 4), True),

@@ -290,7 +290,7 @@ def test_containers_give_the_same(embedder, rows):
     ],
 )
 def test_columns_of_data_frame_libraries_give_the_same(embedder, rows, make):
-    rows = [row if isinstance(row, str) else " ".join(row) for row in rows]
+    rows = [" ".join(row) if isinstance(row, (list, tuple)) else row for row in rows]
     expected = embedder.fit_transform(rows)
     np.testing.assert_array_equal(embedder.fit_transform(make(rows)), expected)
 

@@ -1,0 +1,314 @@
+"""CNNImageEmbedder: images to vectors with a convolutional network."""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+from PIL import Image
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+
+from skembed._neural import NeuralEmbedder
+from skembed._rows import describe
+from skembed.exceptions import ModelFormatError
+from skembed.image._front import image_front
+from skembed.image._pixels import BadImageError, is_encoded, key_of
+from skembed.runtime._schedule import in_threads, n_threads_for
+
+
+class CNNImageEmbedder(NeuralEmbedder):
+    """Embed images with a convolutional network or a vision transformer.
+
+    Images are read, set upright and resized as the network's own settings say, without
+    torchvision. An image's vector is the same whatever images are around it.
+
+    Parameters
+    ----------
+    model : str or path, default="microsoft/resnet-50"
+        A folder in transformers' layout (``config.json``, ``model.safetensors``,
+        ``preprocessor_config.json``), a folder written by :meth:`export`, an ``.onnx`` file beside
+        a ``preprocessor_config.json``, or a hub id. ResNet, ConvNeXT, ConvNeXT V2, EfficientNet,
+        MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are known. With
+        ``pretrained=False`` the name of an architecture: "resnet-18", "resnet-50",
+        "convnext-tiny", "mobilenet-v2" or "resnet-small-32".
+    revision : str, default=None
+        Branch, tag or commit of a hub id.
+    pretrained : bool, default=True
+        False: build the architecture `model` with random weights, drawn by `random_state`. Nothing
+        is downloaded. Its vectors are random features, a baseline: what a network has learned is
+        not in them.
+    image_size : int or tuple of int, default=None
+        Height and width in pixels that the network sees. An int keeps the model's own way of
+        resizing and cropping; a tuple (height, width) resizes to that. None: the model's own.
+    image_shape : tuple of int, default=None
+        Shape of an image, (height, width) or (height, width, channels), where X is a numeric table
+        with an image flattened into each row, as scikit-learn's image datasets are.
+    max_pixels : int, default=50_000_000
+        Width times height that an image may have; it is looked at before an image is decoded.
+        None: any.
+    max_value : float, default=None
+        The value of white in arrays, where black is 0. None: 1 for floats, 65,535 for uint16, 255
+        for other integers. Values outside make a bad row.
+    pooling : {"auto", "avg", "max", "avg_max", "gem", "none"} or list, default="auto"
+        How the map of a stage becomes one vector: its average, its maximum, both side by side, the
+        generalised mean with exponent 3 [3]_, or all of it, flattened in the order (channels,
+        height, width). "auto": what the network's own classifier would see, which is the average
+        (ConvNeXT: normalised; vision transformers: the class token).
+    layers : int, str or list of int, default=-1
+        Stage whose map is pooled: 0 is what comes before the first stage, -1 the last one. For
+        EfficientNet and MobileNet a stage is a block. A list is concatenated. For an ``.onnx``
+        file, the name of the output.
+    normalize : bool or "auto", default="auto"
+        Scale vectors to unit length. "auto": no.
+    truncate_dim : int, default=None
+        Keep only this many dimensions.
+    backend : {"auto", "onnx", "torch"}, default="auto"
+        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
+        network on ONNX Runtime exports it into the cache folder (seconds, needs
+        ``skembed[torch]``) and compares it with torch; where they differ, "auto" warns and uses
+        torch, "onnx" raises.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        What the network computes in; vectors are float32 in any case. "bfloat16" is run by torch,
+        and fast on processors that have it. "float16" is for CUDA.
+    batch_size : int or "auto", default="auto"
+        Images a batch. Changes no result.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
+    n_threads : int, default=None
+        Threads to decode and compute on. None: ``skembed.set_config``'s, else the cores that joblib
+        leaves.
+    cache : "memory", str, path, EmbeddingCache, MemoryCache or None, default="memory"
+        Where vectors that have been computed are kept, so that no image is computed twice: in this
+        process's memory (see :func:`skembed.memory_cache`), or on disk once
+        ``skembed.set_config(cache_folder=…)`` was called; in a folder, shared by processes and
+        later runs (see :class:`skembed.EmbeddingCache`); or nowhere. Images are known by their
+        content: a file that is moved is found again, one that is changed is computed again.
+    bad_rows : {"raise", "zero", "nan"}, default="raise"
+        What to do with rows that cannot be read: raise an error that names them and says why, or
+        give them a vector of zeros or NaN.
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights where ``pretrained=False``; pass an int for equal vectors in each `fit`.
+    verbose : int, default=0
+        1: show a progress bar.
+
+    Attributes
+    ----------
+    fingerprint_ : str
+        Names what the network computes: its weights, its parameters, the libraries' versions.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where they have names.
+    n_features_out_ : int
+        Columns of the answer.
+
+    See Also
+    --------
+    sklearn.feature_extraction.image.PatchExtractor : Patches of images, no network.
+    skembed.memory_cache : The vectors kept in this process.
+
+    Notes
+    -----
+    A row is a path, the ``bytes`` of a file, a ``PIL.Image.Image`` or an array of shape (height,
+    width), (height, width, 3) or (height, width, 4); X may also be a stack of images, an array of
+    shape (n, height, width) or (n, height, width, channels). Files are JPEG, PNG, WebP, GIF, BMP or
+    TIFF. Rotation by EXIF is applied; what is transparent is laid over white; 16 bits are scaled
+    to 8; of an animation the first frame is taken. Grey images become three equal channels, unless
+    the network takes one.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition",
+       CVPR 2016.
+    .. [2] S. Kornblith, J. Shlens, Q. V. Le, "Do Better ImageNet Models Transfer Better?",
+       CVPR 2019.
+    .. [3] F. Radenović, G. Tolias, O. Chum, "Fine-tuning CNN Image Retrieval with No Human
+       Annotation", TPAMI 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skembed import CNNImageEmbedder
+    >>> digits = load_digits().data[:10]  # 8 x 8 pixels a row, from 0 to 16
+    >>> embedder = CNNImageEmbedder(
+    ...     "resnet-small-32", pretrained=False, image_shape=(8, 8), max_value=16, random_state=0
+    ... )
+    >>> embedder.fit_transform(digits).shape
+    (10, 128)
+    """
+
+    _parameter_constraints: dict = {
+        **NeuralEmbedder._parameter_constraints,
+        "pretrained": ["boolean"],
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "image_shape": [tuple, list, None],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
+        "max_value": [Interval(Real, 0, None, closed="neither"), None],
+    }
+    _kind = "images"
+    _wanted = "images"
+    _late_problem = ("not readable as images", "Replace them")
+    _input_name = "pixel_values"
+    _poolings = {
+        "avg": ("mean",),
+        "max": ("max",),
+        "avg_max": ("mean", "max"),
+        "gem": ("gem",),
+        "none": ("flat",),
+    }
+    _chunk = 32
+    _batch_elements = 4 * 3 * 224 * 224
+
+    def __init__(
+        self,
+        model="microsoft/resnet-50",
+        *,
+        revision=None,
+        pretrained=True,
+        image_size=None,
+        image_shape=None,
+        max_pixels=50_000_000,
+        max_value=None,
+        pooling="auto",
+        layers=-1,
+        normalize="auto",
+        truncate_dim=None,
+        backend="auto",
+        precision="float32",
+        batch_size="auto",
+        device="auto",
+        n_threads=None,
+        cache="memory",
+        bad_rows="raise",
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.revision = revision
+        self.pretrained = pretrained
+        self.image_size = image_size
+        self.image_shape = image_shape
+        self.max_pixels = max_pixels
+        self.max_value = max_value
+        self.pooling = pooling
+        self.layers = layers
+        self.normalize = normalize
+        self.truncate_dim = truncate_dim
+        self.backend = backend
+        self.precision = precision
+        self.batch_size = batch_size
+        self.device = device
+        self.n_threads = n_threads
+        self.cache = cache
+        self.bad_rows = bad_rows
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def _unpacked(self, X):
+        name = type(self).__name__
+        if isinstance(X, Image.Image) or (
+            isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[2] in (3, 4)
+        ):
+            raise TypeError(
+                f"{name} expects a collection of images, got one {type(X).__name__} of "
+                f"{getattr(X, 'shape', getattr(X, 'size', None))}. Wrap it in a list: [x]."
+            )
+        if self.image_shape is None:
+            return X
+        table = X.to_numpy() if hasattr(X, "to_numpy") else X
+        if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind == "O":
+            return X
+        shape = tuple(self.image_shape)
+        if table.shape[1] != math.prod(shape):
+            raise ValueError(
+                f"image_shape={shape} makes images of rows of {math.prod(shape)} values; X has "
+                f"{table.shape[1]} columns."
+            )
+        return list(table.reshape(-1, *shape))
+
+    def _check_rows(self, rows):
+        limits = {"max_pixels": self.max_pixels, "max_value": self.max_value}
+
+        def checked(row):
+            if not (is_encoded(row) or isinstance(row, (np.ndarray, Image.Image))):
+                return describe(row)
+            try:
+                return key_of(row, **limits)
+            except BadImageError as error:
+                return str(error)
+
+        files = [row for row in rows if is_encoded(row)]
+        read = in_threads(checked, files, n_threads_for(self.n_threads))
+        # Others one by one: two threads must not load one image of Pillow's.
+        found = [next(read) if is_encoded(row) else checked(row) for row in rows]
+        keys = [None if isinstance(answer, str) else answer for answer in found]
+        return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
+
+    def _front(self, folder):
+        size = self.image_size
+        return image_front(
+            folder,
+            image_size=tuple(size) if isinstance(size, list) else size,
+            max_pixels=self.max_pixels,
+            max_value=self.max_value,
+        )
+
+    # -- the network -----------------------------------------------------------------------------
+
+    def _seed(self):
+        if self.pretrained:
+            return None
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _n_layers(self, folder):
+        return _n_stages(folder)
+
+    def _state_indices(self, layers, n_layers):
+        # After the states of the stages comes the network's own pooled vector.
+        counted = tuple(range(n_layers + 1)[layer] for layer in layers)
+        own = self.pooling == "auto" and counted == (n_layers,)
+        return (n_layers + 1,) if own else counted
+
+
+# Families -> how many states come after the first one.
+_N_STAGES = {
+    "efficientnet": lambda config: (
+        1
+        + sum(
+            math.ceil(config.get("depth_coefficient", 2.0) * n)
+            for n in config.get("num_block_repeats", [1, 2, 2, 3, 3, 4, 1])
+        )
+    ),
+    "mobilenet_v1": lambda config: 25,
+    "mobilenet_v2": lambda config: 16,
+    "mobilevit": lambda config: 5,
+    **dict.fromkeys(
+        ("vit", "deit", "dinov2", "dinov2_with_registers"),
+        lambda config: config.get("num_hidden_layers", 12),
+    ),
+    **dict.fromkeys(
+        ("resnet", "regnet", "bit", "convnext", "convnextv2", "skembed-resnet"),
+        lambda config: len(config.get("depths") or range(4)),
+    ),
+}
+
+
+def _n_stages(folder):
+    """Return how many stages a network has, by its config.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is of a family that is not known.
+    """
+    family = folder.config.get("model_type")
+    if family not in _N_STAGES:
+        raise ModelFormatError(
+            f"{folder.path} holds a network of the family {family!r}; of those for images skembed "
+            f"knows {', '.join(sorted(_N_STAGES))}."
+        )
+    return _N_STAGES[family](folder.config)

@@ -1,0 +1,109 @@
+"""From rows to the pixels of a network: reading and preparing, on threads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skembed._neural import Prepared
+from skembed.image._pixels import BadImageError, encoded, image_of, is_encoded, key_of_content
+from skembed.image._processor import Processor, processor_of
+from skembed.runtime._schedule import in_threads
+
+
+@dataclass(frozen=True)
+class ImageFront:
+    """How rows become pixels: all that can change them, and nothing else.
+
+    Parameters
+    ----------
+    processor : Processor
+        From an image to a network's pixels.
+    max_pixels : int or None
+        Width times height that an image may have.
+    max_value : float or None
+        The value of white in arrays; None: by dtype.
+    """
+
+    processor: Processor
+    max_pixels: int | None
+    max_value: float | None
+
+    libraries = ("pillow",)
+    stem = None
+
+    @property
+    def fixed_shape(self):
+        """Sizes of an input, the same for all rows."""
+        return (self.processor.n_channels, *self.processor.size)
+
+    def settings(self):
+        """Return what can change a vector."""
+        return {"processor": self.processor.settings(), "max_value": self.max_value}
+
+    def moved(self, here):
+        """Return the same: there are no files."""
+        return self
+
+    def prepare(self, rows, keys, n_threads):
+        """Return a `Prepared` for each row, and what is wrong with those that cannot be read."""
+
+        def pixels(item):
+            try:
+                return self.processor.pixels(self._image(*item))
+            except BadImageError as error:
+                return str(error)
+
+        prepared, wrong = [], {}
+        items = list(zip(rows, keys, strict=True))
+        for i, answer in enumerate(in_threads(pixels, items, n_threads)):
+            good = not isinstance(answer, str)
+            prepared.append(Prepared([answer], [1]) if good else Prepared([], []))
+            if not good:
+                wrong[i] = answer
+        return prepared, wrong
+
+    def _image(self, row, key):
+        if is_encoded(row):
+            row = encoded(row, self.max_pixels)
+            if key_of_content(row) != key:
+                raise BadImageError("a file that was changed while it was being embedded")
+        return image_of(row, max_pixels=self.max_pixels, max_value=self.max_value)
+
+    def probes(self):
+        """Return pixels to check an export with: noise, in batches of two sizes."""
+        random = np.random.default_rng(0)
+        levels = self.processor.levels()
+        probes = []
+        for n_rows in (2, 1):
+            chosen = random.integers(0, 256, (n_rows, *self.fixed_shape))
+            probes.append(np.stack([levels[c][chosen[:, c]] for c in range(len(levels))], axis=1))
+        return probes
+
+    def save(self, folder):
+        """Return the settings, which are all that an exported folder needs."""
+        return {"processor": self.processor.settings()}
+
+
+def image_front(folder, *, image_size, max_pixels, max_value):
+    """Return the `ImageFront` of a model's folder and an embedder's parameters.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder does not say how images are prepared.
+    ValueError
+        If `image_size` is not what an exported network takes.
+    """
+    saved = ((folder.manifest or {}).get("front") or {}).get("processor")
+    if saved is None:
+        processor = processor_of(folder, image_size)
+    else:
+        lists = {name: tuple(v) for name, v in saved.items() if isinstance(v, list)}
+        processor = Processor(**{**saved, **lists})
+        wanted = (image_size,) * 2 if isinstance(image_size, int) else image_size
+        if wanted not in (None, processor.size):
+            raise ValueError(
+                f"{folder.path} was exported for images of {processor.size}, and image_size="
+                f"{image_size!r} was asked for."
+            )
+    return ImageFront(processor, max_pixels, max_value)

@@ -1,0 +1,117 @@
+"""Backbones for images: transformers' networks, and a ResNet of our own for small images.
+
+A backbone for images gives the states of its stages, then one more: the model's own pooled vector,
+as a map of one token. Imports torch, and so imported only when a network is loaded.
+"""
+
+import torch
+from torch import nn
+
+from skembed.models._backbone import Backbone, HiddenStates
+
+# Families of vision transformers -> tokens before those of the image: class, distillation,
+# registers.
+_N_SPECIAL = {
+    "vit": lambda config: 1,
+    "deit": lambda config: 2,
+    "dinov2": lambda config: 1,
+    "dinov2_with_registers": lambda config: 1 + config.num_register_tokens,
+}
+# Families that have one more layer after those whose states transformers lists.
+_TOPPED = {"efficientnet", "mobilenet_v2", "mobilevit"}
+
+
+class ImageStates(HiddenStates):
+    """A transformers model for images that gives the states of its stages and its pooled vector."""
+
+    def __init__(self, model, input_name):
+        super().__init__(model, input_name)
+        family = model.config.model_type
+        self.n_special = None
+        if family in _N_SPECIAL:
+            self.n_special = _N_SPECIAL[family](model.config)
+            return
+        self.attentions = Backbone.attentions
+        self.attention = super(HiddenStates, self).attention
+        # Convolutions are faster so on a CPU; the exporter does not see it.
+        model.to(memory_format=torch.channels_last)
+        if family == "efficientnet":  # whose pooler's window is larger than any map
+            pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+            model.pooler = pool[model.config.pooling_type](1)
+
+    def forward(self, inputs):
+        """(n_rows, n_channels, height, width) -> maps, tokens of images; pooled (n_rows, 1, n)."""
+        inputs = inputs.to(self.model.dtype)
+        if self.n_special is None:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
+        last = answer.last_hidden_state
+        if self.n_special is not None:
+            states = (*answer.hidden_states[:-1], last)
+            # A pooler with weights of its own is missing in many published models.
+            return (*(state[:, self.n_special :] for state in states), last[:, :1])
+        states = answer.hidden_states
+        states = states if self.model.config.model_type in _TOPPED else states[:-1]
+        return (*states, last, answer.pooler_output.flatten(1)[:, None])
+
+
+class _Block(nn.Module):
+    """Two convolutions and a way around them."""
+
+    def __init__(self, n_in, n_out, stride):
+        super().__init__()
+        self.first = nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(n_out)
+        self.second = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(n_out)
+        self.shortcut = nn.Identity()
+        if stride > 1 or n_in != n_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
+            )
+
+    def forward(self, states):
+        answer = self.first_norm(self.first(states)).relu()
+        answer = self.second_norm(self.second(answer))
+        return (answer + self.shortcut(states)).relu()
+
+
+class SmallResNet(Backbone):
+    """A ResNet for images of some 32 pixels, after section 4.2 of He et al., CVPR 2016.
+
+    Parameters
+    ----------
+    depths : list of int
+        Blocks a stage.
+    hidden_sizes : list of int
+        Channels of each stage.
+    num_channels : int, default=3
+        Of the images.
+    """
+
+    def __init__(self, depths, hidden_sizes, num_channels=3):
+        super().__init__()
+        width = hidden_sizes[0]
+        self.stem = nn.Sequential(
+            nn.Conv2d(num_channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        )
+        stages = []
+        for depth, n_out in zip(depths, hidden_sizes, strict=True):
+            blocks = [_Block(width, n_out, stride=2 if stages else 1)]
+            blocks += [_Block(n_out, n_out, stride=1) for _ in range(depth - 1)]
+            stages.append(nn.Sequential(*blocks))
+            width = n_out
+        self.stages = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, inputs):
+        """(n_rows, n_channels, height, width) -> maps of stem and stages; pooled (n_rows, 1, n)."""
+        inputs = inputs.to(self.stem[0].weight.dtype)
+        states = [self.stem(inputs.contiguous(memory_format=torch.channels_last))]
+        for stage in self.stages:
+            states.append(stage(states[-1]))
+        return (*states, states[-1].mean(dim=(2, 3))[:, None])
