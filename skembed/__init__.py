@@ -10,6 +10,7 @@ from skembed._config import config_context, get_config, set_config
 from skembed._version import __version__
 
 _LAZY = {
+    "AudioEmbedder": "skembed.audio",
     "BertEmbedder": "skembed.text",
     "CNNImageEmbedder": "skembed.image",
     "EmbeddingCache": "skembed.cache",
@@ -23,6 +24,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "AudioEmbedder",
     "BertEmbedder",
     "CNNImageEmbedder",
     "EmbeddingCache",

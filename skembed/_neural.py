@@ -37,6 +37,45 @@ class Prepared(NamedTuple):
     cut: bool = False  # longer than can be embedded
 
 
+class Front:
+    """How rows become network inputs: base of frozen dataclasses that fit into a pickle."""
+
+    libraries: tuple = ()  # that compute it, by the names of their distributions
+    stem = (
+        None  # what of it is put into the graph, before the backbone: a dataclass with `module()`
+    )
+    fixed_shape = None  # sizes that an export is made for; None: inputs may have any
+    n_prompt_tokens = 0
+
+    def prepare(self, rows, keys, n_threads):
+        """Return a list of `Prepared`, and what is wrong with bad rows, by their positions."""
+        raise NotImplementedError
+
+    def settings(self):
+        """Return what can change a vector."""
+        raise NotImplementedError
+
+    def probes(self):
+        """Return inputs to check an export with, of different sizes where they may differ."""
+        raise NotImplementedError
+
+    def save(self, folder):
+        """Write its files into an exported folder; return the settings beside them."""
+        raise NotImplementedError
+
+    def moved(self, here):
+        """Return the same, with its files where ``here(path)`` says."""
+        return self
+
+    def n_row_dims(self, n_dims):
+        """Return the length of a row's vector, whose windows' are `n_dims` long."""
+        return n_dims
+
+    def joined(self, vectors, weights):
+        """Make one vector of those of a row's windows, (n_windows, n_dims)."""
+        return np.average(vectors, axis=0, weights=weights)
+
+
 class _Claimed:
     """A chunk of rows whose keys this process claimed, and what is being made of them."""
 
@@ -87,16 +126,7 @@ class NeuralEmbedder(Embedder):
     _batch_elements = 512
 
     def _front(self, folder):
-        """Return how rows become network inputs, by the parameters and the model's folder.
-
-        The answer fits into a pickle and has ``prepare(rows, keys, n_threads)``, which returns a
-        list of `Prepared` and a dict of bad rows; ``settings()``, what of it can change a vector;
-        ``probes()``, inputs to check an export with; ``save(folder)``, its files and settings for
-        an exported folder; ``moved(here)``, the same with its files elsewhere; ``libraries``, the
-        names of those that compute it; ``stem``, what of it belongs into the graph, before the
-        backbone: None, or a dataclass with ``module()``; ``fixed_shape``, sizes that an export is
-        made for, None where it takes inputs of any size.
-        """
+        """Return the `Front` that the parameters and the model's folder ask for."""
         raise NotImplementedError
 
     def _seed(self):
@@ -117,7 +147,7 @@ class NeuralEmbedder(Embedder):
 
     def _fit_rows(self, rows, y):
         self._network = find_network(self)
-        self._n_dims = self._network.n_dims
+        self._n_dims = self._network.front.n_row_dims(self._network.n_dims)
         self.fingerprint_ = self._network.fingerprint
 
     # -- the path from unique rows to vectors -----------------------------------------------------
@@ -203,22 +233,25 @@ class NeuralEmbedder(Embedder):
         return Block(positions, self._run(network, prepared), cut)
 
     def _run(self, network, prepared):
-        """Turn prepared rows into (n_rows, n_dims) float32; windows of a row are averaged."""
+        """Turn prepared rows into (n_rows, n_row_dims) float32; windows of a row are joined."""
         windows = [window for row in prepared for window in row.inputs]
         vectors = np.empty((len(windows), network.n_dims), dtype=np.float32)
         for positions, answer in self._answers(network, windows):
             vectors[positions] = answer
-        if len(windows) == len(prepared):
+        n_dims = network.front.n_row_dims(network.n_dims)
+        alike = n_dims == network.n_dims
+        if alike and len(windows) == len(prepared):
             return vectors
-        answers = np.empty((len(prepared), network.n_dims), dtype=np.float32)
+        answers = np.empty((len(prepared), n_dims), dtype=np.float32)
         start = 0
         for i, row in enumerate(prepared):
             stop = start + len(row.inputs)
-            answers[i] = vectors[start]
-            if stop - start > 1:
-                mean = np.average(vectors[start:stop], axis=0, weights=row.weights)
-                length = np.linalg.norm(mean) if network.head.normalize else 1.0
-                answers[i] = mean / max(length, 1e-12)
+            if alike and stop - start == 1:
+                answers[i] = vectors[start]
+            else:
+                joined = network.front.joined(vectors[start:stop], row.weights)
+                length = np.linalg.norm(joined) if network.head.normalize else 1.0
+                answers[i] = joined / max(length, 1e-12)
             start = stop
         return answers
 

@@ -32,6 +32,7 @@ LAZY_MODULES = {
     "models/_image_backbone.py",
     "models/_modules.py",
     "runtime/_torch.py",
+    "audio/_log_mel_module.py",
     "text/_glove_kernels.py",
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def windows_of(samples, size, hop):
-    """Cut a waveform into windows, the last one filled up with zeros.
+    """Cut a waveform into windows, of which the last one may be shorter.
 
     Parameters
     ----------
@@ -17,24 +17,16 @@ def windows_of(samples, size, hop):
 
     Returns
     -------
-    windows : list of ndarray of shape (size,)
-        A waveform that is not longer than `size` is the only window, as it is.
-    counts : list of int
-        Samples of the waveform in each.
+    windows : list of ndarray of shape (up to size,)
+        Views of `samples`. Each sample is in one of them.
 
     Examples
     --------
-    >>> windows, counts = windows_of(np.arange(1.0, 8.0), size=4, hop=2)
-    >>> [window.tolist() for window in windows]
-    [[1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0], [5.0, 6.0, 7.0, 0.0]]
-    >>> counts
-    [4, 4, 3]
+    >>> [window.tolist() for window in windows_of(np.arange(7), size=4, hop=2)]
+    [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6]]
     """
-    if len(samples) <= size:
-        return [samples], [len(samples)]
-    n_windows = 1 + -(-(len(samples) - size) // hop)
-    parts = [samples[i * hop : i * hop + size] for i in range(n_windows)]
-    return [filled(part, size) for part in parts], [len(part) for part in parts]
+    n_more = max(0, -(-(len(samples) - size) // hop))
+    return [samples[i * hop : i * hop + size] for i in range(n_more + 1)]
 
 
 def filled(samples, size):

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skembed._neural import Prepared
+from skembed._neural import Front, Prepared
 from skembed.image._pixels import BadImageError, encoded, image_of, is_encoded, key_of_content
 from skembed.image._processor import Processor, processor_of
 from skembed.runtime._schedule import in_threads
 
 
 @dataclass(frozen=True)
-class ImageFront:
+class ImageFront(Front):
     """How rows become pixels: all that can change them, and nothing else.
 
     Parameters
@@ -29,7 +29,6 @@ class ImageFront:
     max_value: float | None
 
     libraries = ("pillow",)
-    stem = None
 
     @property
     def fixed_shape(self):
@@ -39,10 +38,6 @@ class ImageFront:
     def settings(self):
         """Return what can change a vector."""
         return {"processor": self.processor.settings(), "max_value": self.max_value}
-
-    def moved(self, here):
-        """Return the same: there are no files."""
-        return self
 
     def prepare(self, rows, keys, n_threads):
         """Return a `Prepared` for each row, and what is wrong with those that cannot be read."""

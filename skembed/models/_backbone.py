@@ -42,7 +42,8 @@ class Stemmed(Backbone):
 
     def forward(self, inputs):
         """Network inputs -> the backbone's states."""
-        return self.backbone(self.stem(inputs))
+        dtype = next(self.backbone.parameters()).dtype
+        return self.backbone(self.stem(inputs).to(dtype))
 
 
 class HiddenStates(Backbone):

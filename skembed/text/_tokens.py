@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skembed._digest import file_sha256
-from skembed._neural import Prepared
+from skembed._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
 from skembed.models._folder import read_json
 from skembed.models._registry import Registry
@@ -30,7 +30,7 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TextFront:
+class TextFront(Front):
     """How texts become token ids: all that can change them, and nothing else.
 
     Parameters
@@ -57,8 +57,6 @@ class TextFront:
     lowercase: bool
 
     libraries = ("tokenizers",)
-    stem = None
-    fixed_shape = None
 
     def settings(self):
         """Return what can change a vector."""

@@ -1,0 +1,284 @@
+"""AudioEmbedder: sounds to vectors with a network that hears."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skembed._neural import NeuralEmbedder
+from skembed._rows import describe
+from skembed.audio._front import audio_front
+from skembed.audio._waveforms import BadSoundError, is_sound, key_of
+from skembed.runtime._schedule import in_threads, n_threads_for
+
+
+class AudioEmbedder(NeuralEmbedder):
+    """Embed sounds with a convolutional network on spectrograms, or with a transformer.
+
+    Sounds are decoded, averaged over their channels, resampled to the network's rate and cut into
+    windows; a sound's vector is made of those of its windows. It is the same every time, whatever
+    sounds are around it: there are no random crops.
+
+    Parameters
+    ----------
+    model : str or path, default="MIT/ast-finetuned-audioset-10-10-0.4593"
+        A folder in transformers' layout (``config.json``, ``model.safetensors``,
+        ``preprocessor_config.json``), a folder written by :meth:`export` or by ``python -m skembed
+        convert panns``, an ``.onnx`` file (see `front_end`), or a hub id. AST, Wav2Vec2, HuBERT,
+        CLAP, Whisper (its encoder) and ConvNeXT and EfficientNet of one channel are known. With
+        ``pretrained=False`` the name of an architecture: "cnn14" [2]_ (80 M parameters, 2,048
+        dimensions), "cnn-small" (1 M parameters) or "vggish" [3]_.
+    revision : str, default=None
+        Branch, tag or commit of a hub id.
+    pretrained : bool, default=True
+        False: build the architecture `model` with random weights, drawn by `random_state`. Nothing
+        is downloaded. Its vectors are random features, a baseline: what a network has learned is
+        not in them.
+    sampling_rate : int, default=None
+        Of arrays that do not come with their rate, in Hz, from 1,000 to 768,000. Files know theirs.
+    max_seconds : float, default=600
+        What follows after so many seconds of a sound is left out, with one warning that counts such
+        sounds.
+    window_seconds : float or "auto", default="auto"
+        Length of the windows that a sound is cut into, in seconds. "auto": what the network was
+        made for (AST 10.24, Whisper 30, CLAP 10), else 10. The last window is filled up; a sound
+        that is shorter than a window is heard as it is, where the network can.
+    hop_seconds : float, default=None
+        From one window's start to the next one's, in seconds, at most `window_seconds`. None: the
+        same as `window_seconds`.
+    window_pooling : {"mean", "max", "mean_max", "none"}, default="mean"
+        How the vectors of a sound's windows become one: their mean, weighted by how much of the
+        sound they hold; their maximum; both side by side; or not at all, and sounds of more than
+        one window are bad rows.
+    front_end : str or dict, default="auto"
+        What becomes of a window before it enters the network. "auto": what the model's own
+        ``preprocessor_config.json`` says. A preset of log-mel spectrograms: "ast", "panns",
+        "vggish", "whisper", "clap" or "birdset", as those networks take them. A dict of such
+        settings: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``, ``win_length``, ``hop_length``
+        (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk", "slaney", "kaldi"), ``log``
+        ("dB", "ln", "log10"), ``reference`` and others, beside a ``preset`` that they change.
+        "waveform": nothing. To be set for an ``.onnx`` file made elsewhere.
+    pooling : {"auto", "mean", "max", "mean_max", "cls"} or list, default="auto"
+        How the states of a layer become a window's vector: by their mean over time (and frequency,
+        in a convolutional network), their maximum, both side by side, or the first one. "auto":
+        the network's own way, which is the mean where it has none.
+    layers : int, str or list of int, default=-1
+        Layer whose states are pooled: 0 is what enters the first block, -1 the last one. A list is
+        concatenated. For an ``.onnx`` file, the name of the output.
+    normalize : bool or "auto", default="auto"
+        Scale vectors to unit length. "auto": no.
+    truncate_dim : int, default=None
+        Keep only this many dimensions of a window's vector.
+    backend : {"auto", "onnx", "torch"}, default="auto"
+        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
+        network on ONNX Runtime exports it, with its log-mel spectrograms, into the cache folder
+        (seconds, needs ``skembed[torch]``) and compares it with torch; where they differ, "auto"
+        warns and uses torch, "onnx" raises.
+    precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
+        What the network computes in; vectors are float32 in any case. "int8": matrix products in
+        8-bit integers, for transformers, run by ONNX Runtime on a CPU. "bfloat16" is run by torch,
+        and fast on processors that have it. "float16" is for CUDA. Spectrograms are not reduced.
+    batch_size : int or "auto", default="auto"
+        Windows a batch. Changes no result.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
+    n_threads : int, default=None
+        Threads to decode and compute on. None: ``skembed.set_config``'s, else the cores that joblib
+        leaves.
+    cache : "memory", str, path, EmbeddingCache, MemoryCache or None, default="memory"
+        Where vectors that have been computed are kept, so that no sound is computed twice: in this
+        process's memory (see :func:`skembed.memory_cache`), or on disk once
+        ``skembed.set_config(cache_folder=…)`` was called; in a folder, shared by processes and
+        later runs (see :class:`skembed.EmbeddingCache`); or nowhere. Sounds are known by their
+        content: a file that is moved is found again, one that is changed is computed again.
+    bad_rows : {"raise", "zero", "nan"}, default="raise"
+        What to do with rows that cannot be read: raise an error that names them and says why, or
+        give them a vector of zeros or NaN.
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights where ``pretrained=False``; pass an int for equal vectors in each `fit`.
+    verbose : int, default=0
+        1: show a progress bar.
+
+    Attributes
+    ----------
+    fingerprint_ : str
+        Names what the network computes: its weights, its parameters, the libraries' versions.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where they have names.
+    n_features_out_ : int
+        Columns of the answer.
+
+    See Also
+    --------
+    skembed.CNNImageEmbedder : The same for images.
+    skembed.memory_cache : The vectors kept in this process.
+
+    Notes
+    -----
+    A row is a path, the ``bytes`` of a file, an array of shape (n_samples,) or (n_samples,
+    n_channels) with its rate in `sampling_rate`, a tuple ``(array, rate)``, or a dict ``{"array":
+    …, "sampling_rate": …}`` as of the library `datasets`. Integers of 8, 16 and 32 bits are scaled
+    to the range from -1 to 1; floats are taken as they are. Files are WAV, FLAC, Ogg, MP3, AIFF, AU
+    and others that libsndfile reads.
+
+    References
+    ----------
+    .. [1] Y. Gong, Y.-A. Chung, J. Glass, "AST: Audio Spectrogram Transformer", Interspeech 2021.
+    .. [2] Q. Kong, Y. Cao, T. Iqbal, Y. Wang, W. Wang, M. D. Plumbley, "PANNs: Large-Scale
+       Pretrained Audio Neural Networks for Audio Pattern Recognition", TASLP 2020.
+    .. [3] S. Hershey et al., "CNN Architectures for Large-Scale Audio Classification", ICASSP
+       2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skembed import AudioEmbedder
+    >>> times = np.arange(16000) / 16000  # one second
+    >>> tones = [np.sin(2 * np.pi * pitch * times) for pitch in (220, 440, 880)]
+    >>> embedder = AudioEmbedder(
+    ...     "cnn-small", pretrained=False, sampling_rate=16000, random_state=0
+    ... )
+    >>> embedder.fit_transform(tones).shape
+    (3, 512)
+    """
+
+    _parameter_constraints: dict = {
+        **NeuralEmbedder._parameter_constraints,
+        "pretrained": ["boolean"],
+        "sampling_rate": [Interval(Integral, 1_000, 768_000, closed="both"), None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither")],
+        "window_seconds": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "hop_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "window_pooling": [StrOptions({"mean", "max", "mean_max", "none"})],
+        "front_end": [str, dict],
+    }
+    _kind = "sounds"
+    _wanted = "sounds"
+    _late_problem = ("not readable as sounds", "Replace them")
+    _input_name = "waveforms"
+    _poolings = {
+        "mean": ("mean",),
+        "max": ("max",),
+        "mean_max": ("mean", "max"),
+        "cls": ("cls",),
+    }
+    # Ten windows of ten seconds at 32 kHz are 13 MB.
+    _chunk = 32
+    _batch_elements = 320_000
+
+    def __init__(
+        self,
+        model="MIT/ast-finetuned-audioset-10-10-0.4593",
+        *,
+        revision=None,
+        pretrained=True,
+        sampling_rate=None,
+        max_seconds=600,
+        window_seconds="auto",
+        hop_seconds=None,
+        window_pooling="mean",
+        front_end="auto",
+        pooling="auto",
+        layers=-1,
+        normalize="auto",
+        truncate_dim=None,
+        backend="auto",
+        precision="float32",
+        batch_size="auto",
+        device="auto",
+        n_threads=None,
+        cache="memory",
+        bad_rows="raise",
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.revision = revision
+        self.pretrained = pretrained
+        self.sampling_rate = sampling_rate
+        self.max_seconds = max_seconds
+        self.window_seconds = window_seconds
+        self.hop_seconds = hop_seconds
+        self.window_pooling = window_pooling
+        self.front_end = front_end
+        self.pooling = pooling
+        self.layers = layers
+        self.normalize = normalize
+        self.truncate_dim = truncate_dim
+        self.backend = backend
+        self.precision = precision
+        self.batch_size = batch_size
+        self.device = device
+        self.n_threads = n_threads
+        self.cache = cache
+        self.bad_rows = bad_rows
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def _unpacked(self, X):
+        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu":
+            return list(X)  # a stack of sounds of one length
+        return X
+
+    def _check_rows(self, rows):
+        def checked(row):
+            if not is_sound(row):
+                return describe(row)
+            try:
+                return key_of(row, self.sampling_rate)
+            except BadSoundError as error:
+                return str(error)
+
+        found = list(in_threads(checked, rows, n_threads_for(self.n_threads)))
+        keys = [None if isinstance(answer, str) else answer for answer in found]
+        return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
+
+    def _cut_message(self, n_cut, n_rows):
+        return (
+            f"{n_cut} of {n_rows} sounds are longer than max_seconds={self.max_seconds:g} and were "
+            "cut there."
+        )
+
+    def _front(self, folder):
+        return audio_front(
+            folder,
+            front_end=self.front_end,
+            sampling_rate=self.sampling_rate,
+            window_seconds=self.window_seconds,
+            hop_seconds=self.hop_seconds,
+            window_pooling=self.window_pooling,
+            max_seconds=self.max_seconds,
+        )
+
+    # -- the network -----------------------------------------------------------------------------
+
+    def _seed(self):
+        if self.pretrained:
+            return None
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _n_layers(self, folder):
+        family = folder.config.get("model_type")
+        return _N_LAYERS.get(family, lambda config: folder.n_layers)(folder.config)
+
+    def _state_indices(self, layers, n_layers):
+        # After the states of the layers comes the network's own pooled vector.
+        counted = tuple(range(n_layers + 1)[layer] for layer in layers)
+        own = self.pooling == "auto" and counted == (n_layers,)
+        return (n_layers + 1,) if own else counted
+
+
+# Families -> how many states come after the first one, where the config does not say it plainly.
+_N_LAYERS = {
+    "whisper": lambda config: config.get("encoder_layers", 4),
+    "clap": lambda config: len(config.get("audio_config", {}).get("depths", [2, 2, 6, 2])),
+    "convnext": lambda config: len(config.get("depths") or range(4)),
+    "skembed-cnn14": lambda config: 5,
+}

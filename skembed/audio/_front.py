@@ -1,0 +1,223 @@
+"""From rows to the waveforms, or log-mel spectrograms, that a network takes."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from skembed._neural import Front, Prepared
+from skembed.audio._listening import Listening, listening_of, restored
+from skembed.audio._waveforms import BadSoundError, waveform_of
+from skembed.audio._windows import filled, repeated, windows_of
+from skembed.runtime._schedule import in_threads
+
+_FILLINGS = {"zeros": filled, "repeat": repeated}
+_WINDOW_SECONDS = 10.0  # of networks that have no length of their own
+# `Listening.layout` -> what gives a spectrogram its order of axes.
+_LAYOUTS = {
+    "frames, bands": lambda values: values,
+    "bands, frames": np.transpose,
+    "channel, frames, bands": lambda values: values[None],
+    "channel, bands, frames": lambda values: values.T[None],
+}
+
+
+def _mean(vectors, weights):
+    return np.average(vectors, axis=0, weights=weights)
+
+
+# (n_windows, n_dims), and how much of a sound each holds -> a sound's vector.
+_WINDOW_POOLINGS = {
+    "mean": _mean,
+    "max": lambda vectors, weights: vectors.max(axis=0),
+    "mean_max": lambda vectors, weights: np.concatenate(
+        [_mean(vectors, weights), vectors.max(axis=0)]
+    ),
+    "none": lambda vectors, weights: vectors[0],
+}
+
+
+@dataclass(frozen=True)
+class AudioFront(Front):
+    """How rows become network inputs: all that can change them, and nothing else.
+
+    Parameters
+    ----------
+    listening : Listening
+        What the network hears.
+    in_graph : bool
+        Whether log-mel spectrograms are computed in the network's graph.
+    window, hop : int
+        Of the windows that sounds are cut into, in samples.
+    window_pooling : {"mean", "max", "mean_max", "none"}
+        How the vectors of a sound's windows become one.
+    max_seconds : float
+        Of a sound; what follows is left out.
+    sampling_rate : int or None
+        Of arrays that do not say, in Hz. (Part of a row's key.)
+    """
+
+    listening: Listening
+    in_graph: bool
+    window: int
+    hop: int
+    window_pooling: str
+    max_seconds: float
+    sampling_rate: int | None
+
+    libraries = ("soundfile", "soxr")
+
+    @property
+    def stem(self):
+        """What is put before the backbone in the graph."""
+        return self.listening.log_mel if self.in_graph else None
+
+    @property
+    def fixed_shape(self):
+        """Sizes of an input, where they are the same for all rows."""
+        return None if self.listening.fixed is None else (self.listening.fixed,)
+
+    def settings(self):
+        """Return what can change a vector."""
+        settings = asdict(self)
+        del settings["sampling_rate"]
+        return settings
+
+    def n_row_dims(self, n_dims):
+        """Return the length of a sound's vector."""
+        return 2 * n_dims if self.window_pooling == "mean_max" else n_dims
+
+    def joined(self, vectors, weights):
+        """Make one vector of those of a sound's windows."""
+        return _WINDOW_POOLINGS[self.window_pooling](vectors, weights)
+
+    def prepare(self, rows, keys, n_threads):
+        """Return a `Prepared` for each row, and what is wrong with those that cannot be read."""
+
+        def prepared(item):
+            try:
+                return self._prepared(*item)
+            except BadSoundError as error:
+                return str(error)
+
+        items = list(zip(rows, keys, strict=True))
+        answers = list(in_threads(prepared, items, n_threads))
+        wrong = {i: answer for i, answer in enumerate(answers) if isinstance(answer, str)}
+        return [Prepared([], []) if i in wrong else a for i, a in enumerate(answers)], wrong
+
+    def _prepared(self, row, key):
+        waveform = waveform_of(
+            row,
+            key,
+            sampling_rate=self.sampling_rate,
+            target_rate=self.listening.sampling_rate,
+            max_seconds=self.max_seconds,
+        )
+        windows = windows_of(waveform.samples, self.window, self.hop)
+        if len(windows) > 1 and self.window_pooling == "none":
+            seconds = len(waveform.samples) / self.listening.sampling_rate
+            raise BadSoundError(
+                f"{seconds:.3g} s, more than one window of "
+                f"{self.window / self.listening.sampling_rate:g} s"
+            )
+        size = self.window if len(windows) > 1 else 0
+        inputs = [self._input(window, size) for window in windows]
+        return Prepared(inputs, list(map(len, windows)), waveform.cut)
+
+    def _input(self, window, size=0):
+        """Turn a window, filled up to `size`, into what the network takes."""
+        listening = self.listening
+        if listening.standardize:
+            window = (window - window.mean()) / np.sqrt(window.var() + 1e-7)
+        if listening.log_mel is not None and listening.log_mel.n_frames:
+            size = 0  # its spectrogram is filled up
+        size = listening.fixed or max(size, listening.shortest)
+        window = _FILLINGS[listening.filling](window, size)
+        if self.in_graph or listening.log_mel is None:
+            return np.ascontiguousarray(window, dtype=np.float32)
+        return np.ascontiguousarray(_LAYOUTS[listening.layout](listening.log_mel(window)))
+
+    def probes(self):
+        """Return inputs to check an export with: noise, in batches of two sizes."""
+        random = np.random.default_rng(0)
+        lengths = [self.listening.fixed] * 2
+        if self.listening.fixed is None:
+            length = min(self.window, max(2 * self.listening.shortest, self.window // 4))
+            lengths = [length, max(self.listening.shortest, length * 2 // 3)]
+        noise = [
+            np.cumsum(random.standard_normal((n_rows, length)), axis=1) / length**0.5 / 4
+            + random.standard_normal((n_rows, length)) / 8
+            for n_rows, length in zip((2, 1), lengths, strict=True)
+        ]
+        return [np.stack([self._input(row.astype(np.float32)) for row in rows]) for rows in noise]
+
+    def save(self, folder):
+        """Return the settings, which are all that an exported folder needs."""
+        return {"listening": asdict(self.listening), "in_graph": self.in_graph}
+
+
+def audio_front(
+    folder,
+    *,
+    front_end,
+    sampling_rate,
+    window_seconds,
+    hop_seconds,
+    window_pooling,
+    max_seconds,
+):
+    """Return the `AudioFront` of a model's folder and an embedder's parameters.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder does not say what the network hears.
+    ValueError
+        If the parameters do not fit the model.
+    """
+    saved = (folder.manifest or {}).get("front") or {}
+    if "listening" in saved:
+        if front_end != "auto":
+            raise ValueError(
+                f"{folder.path} was exported with its front end; front_end={front_end!r} "
+                "cannot be set."
+            )
+        listening, in_graph = restored(saved["listening"]), bool(saved["in_graph"])
+    else:
+        listening, in_graph = listening_of(folder, front_end), folder.onnx is None
+    window = _window(listening, window_seconds)
+    hop = window
+    if hop_seconds is not None:
+        hop = round(hop_seconds * listening.sampling_rate)
+        if not 1 <= hop <= window:
+            raise ValueError(
+                f"hop_seconds={hop_seconds:g} must be at most the window's "
+                f"{window / listening.sampling_rate:g} s, so that no sample is left out."
+            )
+    return AudioFront(
+        listening=listening,
+        in_graph=in_graph,
+        window=window,
+        hop=hop,
+        window_pooling=window_pooling,
+        max_seconds=float(max_seconds),
+        sampling_rate=sampling_rate,
+    )
+
+
+def _window(listening, window_seconds):
+    """Return the length of a window in samples."""
+    longest = listening.fixed or listening.longest
+    if window_seconds == "auto":
+        return longest or round(_WINDOW_SECONDS * listening.sampling_rate)
+    window = round(window_seconds * listening.sampling_rate)
+    if longest is not None and window > longest:
+        raise ValueError(
+            f"window_seconds={window_seconds:g} is more than the network takes, "
+            f"{longest / listening.sampling_rate:g} s."
+        )
+    if window < listening.shortest:
+        raise ValueError(
+            f"window_seconds={window_seconds:g} is less than the network takes, "
+            f"{listening.shortest / listening.sampling_rate:.3g} s."
+        )
+    return window
