@@ -221,9 +221,9 @@ class AudioEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu":
-            return list(X)  # a stack of sounds of one length
-        return X
+        # A table of numbers is a stack of sounds only if their rate is given.
+        numeric = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu"
+        return list(X) if numeric and self.sampling_rate else X
 
     def _check_rows(self, rows):
         def checked(row):
