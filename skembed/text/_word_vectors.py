@@ -17,7 +17,7 @@ from skembed.exceptions import UnknownWordError, UnknownWordsWarning
 from skembed.text._pooling import POOLINGS, learn, needs_rows
 from skembed.text._vector_files import open_vectors
 from skembed.text._word_table import to_keyed_vectors
-from skembed.text._words import check_rows, chunks, make_tokenizer
+from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
 # Characters (or words, where rows are lists of words) that are looked up at a time: what lies
 # between text and vector stays small, and in the processor's cache.
@@ -56,8 +56,8 @@ class _WordVectorizer(Embedder):
 
         Parameters
         ----------
-        words : list of n_rows lists of str
-            The words of each row; equal words are one object.
+        words : NumberedWords
+            The words of each row.
         start : WordTable or None
             Vectors to go on from.
 
@@ -88,20 +88,16 @@ class _WordVectorizer(Embedder):
         self._with_subwords = self._wants_subwords()
         source = None if self.vectors is None else open_vectors(self.vectors, self.max_words)
         trains = source is None or self.fine_tune
-        words = self._words_of(rows) if trains or needs_rows(self.pooling) else []
+        words = None
+        if trains or needs_rows(self.pooling):
+            words = number_words(map(self._tokenizer.words, rows))
         if trains:
             source = self._train(words, None if source is None else source.table())
         self._source = source  # a WordTable, or the file that holds one
         table = source.table()
-        self._pooling = self._learned_pooling(table, words)
-        self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
-
-    def _learned_pooling(self, table, words):
         bags = partial(self._bags, table, words)
-        if needs_rows(self.pooling) and not self._with_subwords:
-            kept = list(bags())  # small, unless each bag has vectors of unknown words
-            bags = partial(iter, kept)
-        return learn(self.pooling, bags, *table.vectors.shape)
+        self._pooling = learn(self.pooling, bags, *table.vectors.shape)
+        self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
 
     def _check_parameters(self):
         """Raise a ValueError for parameters that do not go together."""
@@ -110,25 +106,30 @@ class _WordVectorizer(Embedder):
                 if getattr(self, name):
                     raise ValueError(f"{name} says how to use `vectors`, which is None.")
 
-    def _words_of(self, rows):
-        shared = {}  # a word that occurs again is the same object: less memory, faster look-ups
-        words = []
-        for row in rows:
-            found = self._tokenizer.words(row)
-            words.append(list(map(shared.setdefault, found, found)))
-        return words
-
     def _bags(self, table, words):
-        for start, stop in chunks(words, _CHUNK):
-            yield table.bag(words[start:stop], subwords=self._with_subwords)
+        """Yield the `Bag` of some rows of `fit` after the other."""
+        numbers, _ = word_ids([words.distinct], table.vocabulary)
+        for start, stop in chunks(np.diff(words.starts), _CHUNK):
+            starts = words.starts[start : stop + 1]
+            seen = words.ids[starts[0] : starts[-1]]
+            ids, unknown = numbers[seen], ()
+            if self._with_subwords:
+                unknown = [words.distinct[i] for i in seen[ids < 0]]
+            yield table.bag(ids, starts - starts[0], unknown)
+
+    def _bag(self, table, rows):
+        """Return the `Bag` of some rows of `transform`."""
+        words, unknown = map(self._tokenizer.words, rows), ()
+        if self._with_subwords:
+            words = list(words)
+            unknown = [word for row in words for word in row if word not in table.vocabulary]
+        return table.bag(*word_ids(words, table.vocabulary), unknown)
 
     def _embed(self, rows, keys, bad):
         table = self._source.table()
         with self._progress(len(rows), unit="row") as bar:
-            for start, stop in chunks(rows, _CHUNK):
-                words = [self._tokenizer.words(row) for row in rows[start:stop]]
-                bag = table.bag(words, subwords=self._with_subwords)
-                vectors, known = self._pooling.rows(bag)
+            for start, stop in chunks([len(row) for row in rows], _CHUNK):
+                vectors, known = self._pooling.rows(self._bag(table, rows[start:stop]))
                 yield Block(np.arange(start, stop), vectors, ~known)
                 bar.update(stop - start)
 
@@ -145,18 +146,16 @@ class _WordVectorizer(Embedder):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _no_words_error(self, counts):
-        """Return the error that says why no word is left to learn of.
-
-        `counts` holds how often each word occurs.
-        """
-        if not counts:
-            what = "the rows hold no words, or only stop words"
+    def _no_words_error(self, words):
+        """Return the error that says why no word is left to learn of."""
+        if not words.distinct:
+            what = "the rows hold no words that token_pattern finds, or only stop words"
         else:
-            most = max(counts, key=counts.get)
+            counts = words.counts()
+            most = int(counts.argmax())
             what = (
-                f"no word occurs min_count={self.min_count} times; the most frequent, {most!r}, "
-                f"occurs {counts[most]} times"
+                f"no word occurs min_count={self.min_count} times or more; the most frequent, "
+                f"{words.distinct[most]!r}, occurs {counts[most]} times. Lower min_count"
             )
         return ValueError(f"{type(self).__name__}: empty vocabulary; {what}.")
 

@@ -166,10 +166,14 @@ def test_bad_rows_are_named(fitted):
         (
             {},
             ["the cat", "the dog"],
-            "Word2VecVectorizer: empty vocabulary; no word occurs min_count=5 times; the most "
-            "frequent, 'the', occurs 2 times.",
+            "Word2VecVectorizer: empty vocabulary; no word occurs min_count=5 times or more; the "
+            "most frequent, 'the', occurs 2 times. Lower min_count.",
         ),
-        ({}, ["", "a !"], "empty vocabulary; the rows hold no words, or only stop words."),
+        (
+            {},
+            ["", "a !"],
+            "empty vocabulary; the rows hold no words that token_pattern finds, or only stop",
+        ),
         ({"hs": 0, "negative": 0}, ["a"], "Nothing is learned with hs=0 and negative=0"),
         ({"fine_tune": True}, ["a"], "fine_tune says how to use `vectors`, which is None."),
         ({"max_words": 3}, ["a"], "max_words says how to use `vectors`, which is None."),

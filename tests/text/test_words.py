@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from skembed.text._words import check_rows, chunks, make_tokenizer, word_ids
+from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,21 @@ def test_word_ids_against_a_loop(words):
     assert ids.dtype == np.int32
 
 
-@given(st.lists(st.text(max_size=6)), st.integers(1, 12))
-def test_chunks_cover_all_rows_and_are_not_too_long(rows, size):
-    runs = list(chunks(rows, size))
-    assert [i for start, stop in runs for i in range(start, stop)] == list(range(len(rows)))
+@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=5), max_size=8))
+def test_numbered_words_against_a_loop(words):
+    numbered = number_words(iter(words))
+    distinct = list(dict.fromkeys(word for row in words for word in row))
+    assert numbered.distinct == distinct
+    ids = [distinct.index(word) for row in words for word in row]
+    assert numbered.ids.tolist() == ids
+    assert np.diff(numbered.starts).tolist() == [len(row) for row in words]
+    assert numbered.counts().tolist() == [ids.count(i) for i in range(len(distinct))]
+
+
+@given(st.lists(st.integers(0, 6)), st.integers(1, 12))
+def test_chunks_cover_all_rows_and_are_not_too_long(lengths, size):
+    runs = list(chunks(lengths, size))
+    assert [i for start, stop in runs for i in range(start, stop)] == list(range(len(lengths)))
     for start, stop in runs:
         assert stop > start
-        assert sum(map(len, rows[start : stop - 1])) < size
+        assert sum(lengths[start : stop - 1]) < size
