@@ -184,13 +184,7 @@ class _WordVectorizer(Embedder):
         """Return the vector of a word, or a vector as it is; and the word, if it is one."""
         table = self._table()
         if not isinstance(word, str):
-            vector = np.asarray(word, dtype=np.float32)
-            if vector.shape != table.vectors.shape[1:]:
-                raise ValueError(
-                    f"A vector of shape {table.vectors.shape[1:]} is expected, got one of shape "
-                    f"{vector.shape}."
-                )
-            return vector, None
+            return _checked_vector(word, table.vectors.shape[1:]), None
         for spelling in dict.fromkeys([word, self._tokenizer.preprocess(word)]):
             if spelling in table.vocabulary:
                 return table.find(spelling), spelling
@@ -284,8 +278,8 @@ class _WordVectorizer(Embedder):
         if method not in ("3cosadd", "3cosmul"):
             raise ValueError(f"method must be '3cosadd' or '3cosmul', got {method!r}.")
         for name, given in (("positive", positive), ("negative", negative)):
-            if isinstance(given, str):
-                raise TypeError(f"{name} must be a list of words, got the str {given!r}.")
+            if given is None or isinstance(given, str):
+                raise TypeError(f"{name} must be a list of words or vectors, got {given!r}.")
         if not len(positive):
             raise ValueError("positive must hold at least one word.")
         near = [self._vector(word) for word in positive]
@@ -309,6 +303,20 @@ class _WordVectorizer(Embedder):
             If the embedder is not fitted.
         """
         return to_keyed_vectors(self._table())
+
+
+def _checked_vector(vector, shape):
+    expected = f"A word or a vector of shape {shape} is expected, got"
+    try:
+        checked = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{expected} {vector!r}.") from None
+    if checked.shape != shape:
+        what = f"{vector!r}" if checked.ndim == 0 else f"one of shape {checked.shape}"
+        raise ValueError(f"{expected} {what}.")
+    if not np.isfinite(checked).all():
+        raise ValueError(f"{expected} one that holds NaN or infinity.")
+    return checked
 
 
 def _checked_topn(topn):

@@ -2,8 +2,8 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable
-from itertools import repeat
+from collections.abc import Callable, Iterable
+from itertools import groupby, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -40,19 +40,37 @@ class Tokenizer(NamedTuple):
         return words
 
     def _found(self, text):
-        if self.ascii_table is not None:
-            if text.isascii():
-                parts = text.encode().translate(self.ascii_table).decode().split()
-                return [word for word in parts if len(word) > 1]
-            if "\n" in text:  # no word goes on in the next line, and most lines are ASCII
-                return [word for line in text.split("\n") for word in self._found(line)]
-        words = self.split(self.preprocess(text))
-        if self.own:
-            words = list(words)
-            for word in words:
-                if not isinstance(word, str):
-                    raise TypeError(f"tokenizer must return words as str; got {describe(word)}.")
+        if self.ascii_table is None:
+            return self._split(text)
+        if text.isascii():
+            return self._split_ascii(text)
+        words = []  # no word goes on in the next line, and most lines are ASCII
+        for is_ascii, lines in groupby(text.split("\n"), str.isascii):
+            split = self._split_ascii if is_ascii else self._split
+            words += split("\n".join(lines))
         return words
+
+    def _split_ascii(self, text):
+        parts = text.encode().translate(self.ascii_table).decode().split()
+        return [word for word in parts if len(word) > 1]
+
+    def _split(self, text):
+        text = self.preprocess(text)
+        if not isinstance(text, str):
+            raise TypeError(f"preprocessor must return text as str; got {describe(text)}.")
+        words = self.split(text)
+        return _checked_words(words) if self.own else words
+
+
+def _checked_words(words):
+    """Return what a tokenizer of the user's has answered as a list, if it is words."""
+    if isinstance(words, (str, bytes)) or not isinstance(words, Iterable):
+        raise TypeError(f"tokenizer must return a list of words; got {describe(words)}.")
+    words = list(words)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"tokenizer must return words as str; got {describe(word)}.")
+    return words
 
 
 def make_tokenizer(

@@ -250,14 +250,23 @@ def test_messages_of_queries(fitted):
     with pytest.raises(UnknownWordError, match=f"'zyx' is not among the {n} words") as raised:
         fitted.most_similar("zyx")
     assert isinstance(raised.value, KeyError)
-    with pytest.raises(ValueError, match=r"shape \(20,\) is expected, got one of shape \(3,\)"):
-        fitted.most_similar([1, 2, 3])
+    for wrong, what in (
+        ([1, 2, 3], "one of shape (3,)"),
+        (None, "None"),
+        (["the", "of"], "['the', 'of']"),
+        ([np.nan] * 20, "one that holds NaN or infinity"),
+    ):
+        message = f"A word or a vector of shape (20,) is expected, got {what}."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            fitted.most_similar(wrong)
     with pytest.raises(ValueError, match="topn must be a positive int, got 0"):
         fitted.most_similar("the", topn=0)
     with pytest.raises(ValueError, match="method must be '3cosadd' or '3cosmul', got 'cos'"):
         fitted.analogy(["the"], [], method="cos")
-    with pytest.raises(TypeError, match="positive must be a list of words, got the str 'the'"):
+    with pytest.raises(TypeError, match="positive must be a list of words or vectors, got 'the'"):
         fitted.analogy("the", ["of"])
+    with pytest.raises(TypeError, match="negative must be a list of words or vectors, got None"):
+        fitted.analogy(["the"], None)
     with pytest.raises(ValueError, match="positive must hold at least one word"):
         fitted.analogy([], ["of"])
 

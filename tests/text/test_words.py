@@ -35,6 +35,7 @@ def test_words_are_count_vectorizers(texts, parameters):
 
 @given(st.text(st.characters(max_codepoint=200) | st.sampled_from("ab_ \nΣ\u2028İ")), st.booleans())
 @example("ΟΔΟΣ\nΣ ΟΔΟΣ", True)
+@example("one a\ntwo\nΟΔΟΣ é\nΣ ΟΔΟΣ\n\nthree", True)
 def test_ascii_texts_are_split_as_the_pattern_says(text, lowercase):
     analyze = CountVectorizer(lowercase=lowercase).build_analyzer()
     assert make_tokenizer(lowercase=lowercase).words(text) == analyze(text)
@@ -51,9 +52,23 @@ def test_a_tokenizer_may_return_any_iterable_of_words():
     ) == ["a", "b"]
 
 
-def test_a_tokenizer_that_returns_other_things_is_refused():
-    tokenizer = make_tokenizer(tokenizer=lambda text: [1], token_pattern=None)
-    with pytest.raises(TypeError, match="tokenizer must return words as str; got int"):
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([1], "tokenizer must return words as str; got int"),
+        (None, "tokenizer must return a list of words; got None"),
+        ("words", "tokenizer must return a list of words; got str"),
+    ],
+)
+def test_a_tokenizer_that_returns_other_things_is_refused(answer, message):
+    tokenizer = make_tokenizer(tokenizer=lambda text: answer, token_pattern=None)
+    with pytest.raises(TypeError, match=message):
+        tokenizer.words("one")
+
+
+def test_a_preprocessor_that_returns_other_things_is_refused():
+    tokenizer = make_tokenizer(preprocessor=str.encode)
+    with pytest.raises(TypeError, match="preprocessor must return text as str; got bytes"):
         tokenizer.words("one")
 
 
