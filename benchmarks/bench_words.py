@@ -4,9 +4,10 @@
    Tokenising alone is CountVectorizer's regular expression over all rows; gensim's loop is
    ``get_mean_vector`` on the words that it finds. Goals: at least 3 times gensim's loop, at most
    1.4 times tokenising alone, at most 200 MB over rows and answer.
-2. Fit: what Word2VecVectorizer does besides calling gensim, from lists of words and from raw text,
-   which has to be tokenised. The clock stops within gensim, whose own time varies more than that.
-   Goal: at most 5 % of gensim's time.
+2. Fit: what Word2VecVectorizer takes over the bare trainer, from lists of words and from raw text,
+   which has to be tokenised. The bare trainer is gensim's ``build_vocab`` and ``train`` on lists of
+   words. Training is the same in both, and varies more than all the rest, so it is timed once,
+   within the fit. Goal: at most 5 %.
 3. GloVe on the novels, 100 dimensions, window 10: words counted a second, pairs a second on one and
    on two threads, the loss of each iteration. Goals: 400,000 and 600,000, loss <= 0.050 by the
    second, the same bits again on one thread.
@@ -144,42 +145,40 @@ def memory(arguments):
 
 
 def bench_fit(arguments):
-    """Print how long fit takes within gensim, and how long besides."""
+    """Print how long fit takes over the bare trainer."""
     from gensim.models import Word2Vec
 
     from skembed import Word2VecVectorizer
 
-    within = []
-
-    def timed(method):
-        def run(*args, **kwargs):
-            start = time.perf_counter()
-            answer = method(*args, **kwargs)
-            within.append(time.perf_counter() - start)
-            return answer
-
-        return run
-
     texts = novels(arguments.data)
     rows = {"lists of words": tokenised(texts), "raw text": texts}
+    sentences = rows["lists of words"]
+    counting = min(
+        _seconds(Word2Vec(vector_size=100, workers=1).build_vocab, sentences) for _ in range(3)
+    )
+    training, train = [], Word2Vec.train
+
+    def timed_train(*args, **kwargs):
+        training.append(_seconds(train, *args, **kwargs))
+
     table = []
-    with patch.multiple(
-        Word2Vec, build_vocab=timed(Word2Vec.build_vocab), train=timed(Word2Vec.train)
-    ):
+    with patch.object(Word2Vec, "train", timed_train):
         for pooling, kind in product(("mean", "sif"), rows):
             embedder = Word2VecVectorizer(pooling=pooling, random_state=0)
-            within.clear()
-            start = time.perf_counter()
-            embedder.fit(rows[kind])
-            inside = sum(within)
-            besides = time.perf_counter() - start - inside
-            met = verdict(besides / inside <= GOALS["overhead"])
-            table.append(
-                [pooling, kind, f"{inside:.1f}", f"{besides:.2f}", f"{besides / inside:.1%}", met]
-            )
-    print("fit on the novels with the defaults, 1 thread; goal: at most 5 % besides gensim")
-    heads = ["pooling", "rows", "in gensim, s", "besides, s", "share", ""]
-    print_table(heads, table)
+            training.clear()
+            whole = _seconds(embedder.fit, rows[kind])
+            bare = sum(training) + counting
+            share = whole / bare - 1
+            met = verdict(share <= GOALS["overhead"])
+            table.append([pooling, kind, f"{bare:.1f}", f"{whole - bare:.2f}", f"{share:.1%}", met])
+    print("fit on the novels with the defaults, 1 thread; goal: at most 5 % over gensim alone")
+    print_table(["pooling", "rows", "gensim alone, s", "more, s", "share", ""], table)
+
+
+def _seconds(function, *args, **kwargs):
+    start = time.perf_counter()
+    function(*args, **kwargs)
+    return time.perf_counter() - start
 
 
 # -- GloVe ----------------------------------------------------------------------------------------
