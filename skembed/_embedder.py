@@ -51,6 +51,10 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     # -- what a subclass supplies ---------------------------------------------------------------
 
+    def _unpacked(self, X):
+        """Turn the modality's own containers (a stack of images) into a list of rows."""
+        return X
+
     def _check_rows(self, rows):
         """Return a hashable key for each row (None: it is bad) and {position: what is wrong}."""
         raise NotImplementedError
@@ -141,7 +145,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         return self._embed_columns(columns, *self._checked(columns))
 
     def _columns(self, X, *, reset):
-        columns = columns_of(X, estimator=type(self).__name__, kind=self._kind)
+        columns = columns_of(self._unpacked(X), estimator=type(self).__name__, kind=self._kind)
         names = columns.names if None not in columns.names else None
         if reset:
             self.n_features_in_ = len(columns.names)

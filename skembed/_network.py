@@ -7,18 +7,16 @@ modality.
 
 import os
 import re
-import tempfile
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib import metadata
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from skembed._config import get_config
 from skembed._digest import digest, file_sha256
-from skembed._optional import import_optional
+from skembed._optional import exporter_versions, import_optional
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
@@ -29,7 +27,8 @@ from skembed.models._folder import ModelFolder
 from skembed.models._head import Head
 from skembed.models._locate import locate
 from skembed.models._registry import Registry
-from skembed.runtime._export import ensure_exported, exporter_versions
+from skembed.models._storage import kept_folder
+from skembed.runtime._export import ensure_exported
 from skembed.runtime._onnx import OnnxRunner
 
 FORMAT = 1  # of fingerprints and exported folders; raise it when vectors change by our own doing
@@ -44,11 +43,13 @@ class NetworkSpec:
 
     model: str
     revision: str | None
+    seed: int | None  # of random weights; None: pretrained
     path: str  # of the folder or .onnx file
     backbone_digest: str
     head: Head
-    front: Any  # how rows become network inputs: `prepare`, `settings`, `save`, `probes`
+    front: Any  # how rows become network inputs; see `NeuralEmbedder._front`
     input_name: str  # of the network's input
+    output: str | None  # of a ready-made graph; None: its first
     backend: str
     precision: str
     device: str
@@ -68,7 +69,8 @@ class NetworkSpec:
             "backend": self.backend,
             "precision": self.precision,
             "device": self.device,
-            "libraries": {name: _version(name) for name in (*libraries, "tokenizers")},
+            "output": self.output,
+            "libraries": {name: _version(name) for name in (*libraries, *self.front.libraries)},
         }
 
     @property
@@ -91,17 +93,20 @@ def find_network(embedder):
     ModelNotFoundError, ModelFormatError, ExportError, MissingDependencyError, ValueError
         If there is no such network, or it cannot be run as asked for.
     """
-    folder = ModelFolder(locate(embedder.model, embedder.revision))
+    seed = embedder._seed()
+    folder = _folder_of(embedder.model, embedder.revision, seed)
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
         model=os.fspath(embedder.model),
         revision=embedder.revision,
+        seed=seed,
         path=str(folder.onnx or folder.path),
         backbone_digest=folder.digest,
         head=_head(embedder, folder, front),
         front=front,
         input_name=embedder._input_name,
+        output=embedder.layers if isinstance(embedder.layers, str) else None,
         backend=backend,
         precision=precision,
         device=device,
@@ -123,7 +128,15 @@ def find_network(embedder):
             raise ExportError(f"{message} Set backend='torch'.")
         warnings.warn(f"{message} Using torch.", RuntimeFallbackWarning, stacklevel=2)
         spec = replace(spec, backend="torch")
-    return replace(spec, n_dims=_n_dims_in_torch(spec, folder))
+    return replace(spec, n_dims=_n_dims_in_torch(spec, embedder._n_hidden(folder)))
+
+
+def _folder_of(model, revision, seed):
+    if seed is None:
+        return ModelFolder(locate(model, revision))
+    from skembed.models._seeded import seeded_folder
+
+    return ModelFolder(seeded_folder(model, seed))
 
 
 # Who computes in what.
@@ -211,27 +224,28 @@ def _head(embedder, folder, front):
     if folder.onnx is not None:
         return _head_of_graph(embedder, folder)
     modules = folder.modules
-    poolings, dense = modules.pooling, modules.dense
+    poolings, dense = modules.pooling or embedder._auto_pooling, modules.dense
     if embedder.pooling != "auto":
-        poolings = embedder.pooling
-        poolings = (poolings,) if isinstance(poolings, str) else tuple(poolings)
+        chosen = embedder.pooling
+        chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        if not chosen or any(pooling not in embedder._poolings for pooling in chosen):
+            raise ValueError(
+                f"The 'pooling' parameter of {name} must be 'auto', one of "
+                f"{list(embedder._poolings)} or a list of them. Got {embedder.pooling!r} instead."
+            )
+        poolings = tuple(part for pooling in chosen for part in embedder._poolings[pooling])
         dense = ()  # it was learned on the model's own pooling
-    if not poolings or any(pooling not in embedder._poolings for pooling in poolings):
-        raise ValueError(
-            f"The 'pooling' parameter of {name} must be 'auto', one of "
-            f"{list(embedder._poolings)} or a list of them. Got {embedder.pooling!r} instead."
-        )
     layers = embedder.layers
     layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
-    n_layers = folder.n_layers
+    n_layers = embedder._n_layers(folder)
     known = n_layers is not None
     numbers = all(isinstance(i, Integral) and not isinstance(i, bool) for i in layers)
     inside = numbers and (not known or all(-n_layers - 1 <= i <= n_layers for i in layers))
     if not layers or not inside:
+        indices = f"an index from {-n_layers - 1} to {n_layers}" if known else "an index"
         raise ValueError(
-            f"The 'layers' parameter of {name} must be an index from {-n_layers - 1} to "
-            f"{n_layers} (0 is the embedding layer) or a list of them. Got {embedder.layers!r} "
-            "instead."
+            f"The 'layers' parameter of {name} must be {indices} (0 is the embedding layer) or a "
+            f"list of them. Got {embedder.layers!r} instead."
         )
     if dense and len(layers) > 1:
         raise ValueError(
@@ -245,7 +259,7 @@ def _head(embedder, folder, front):
         dense=dense,
         normalize=modules.normalize if embedder.normalize == "auto" else embedder.normalize,
     )
-    width = head.n_dims(folder.n_hidden)
+    width = head.n_dims(embedder._n_hidden(folder))
     if width and embedder.truncate_dim and embedder.truncate_dim > width:
         raise ValueError(
             f"The 'truncate_dim' parameter of {name} must be at most {width}, the length of the "
@@ -257,6 +271,8 @@ def _head(embedder, folder, front):
 def _head_of_graph(embedder, folder):
     """Return the head that is already in a graph; refuse parameters that would change it."""
     defaults = {"pooling": "auto", "layers": -1, "normalize": "auto", "truncate_dim": None}
+    if isinstance(embedder.layers, str):  # the name of an output
+        del defaults["layers"]
     given = [name for name, value in defaults.items() if getattr(embedder, name) != value]
     if given:
         raise ValueError(
@@ -279,8 +295,7 @@ def _n_dims_of_graph(spec):
     return int(answer.shape[1])
 
 
-def _n_dims_in_torch(spec, folder):
-    n_hidden = folder.n_hidden
+def _n_dims_in_torch(spec, n_hidden):
     if n_hidden is None:
         probe = spec.front.probes()[0]
         return int(next(iter(runner_of(spec).run([probe], 1))).shape[-1])
@@ -322,7 +337,7 @@ def _found_again(spec):
     """Return the spec with the paths of this machine: a pickle may have come from another."""
     if Path(spec.path).exists():
         return spec
-    folder = ModelFolder(locate(spec.model, spec.revision))
+    folder = _folder_of(spec.model, spec.revision, spec.seed)
     found = str(folder.onnx or folder.path)
     before = os.path.dirname(spec.path) if spec.ready_made else spec.path
 
@@ -339,36 +354,14 @@ def _found_again(spec):
 
 
 def _export_folder(spec):
-    parts = [FORMAT, spec.backbone_digest, spec.input_name, spec.precision, exporter_versions()]
-    name = digest(parts)[:32]
-    folder = Path(get_config()["cache_folder"]) / "networks" / name
-    if (folder / f"{_export_name(spec)}.json").exists():  # a read-only folder will do
-        return folder
-    return _writable(get_config()["cache_folder"]) / "networks" / name
+    parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
+    return kept_folder(digest([*parts, exporter_versions()])[:32], f"{_export_name(spec)}.json")
 
 
-@cache
-def _writable(folder):
-    """Return `folder`, or where it cannot be written, a temporary one for this process."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        warnings.warn(
-            f"The cache folder {folder} cannot be written ({error.strerror}); exported networks "
-            "are kept in a temporary folder and made anew by each process. Choose another with "
-            "skembed.set_config(cache_folder=…).",
-            RuntimeFallbackWarning,
-            stacklevel=2,
-        )
-    scratch = tempfile.TemporaryDirectory(prefix="skembed-")
-    _scratch_folders.append(scratch)  # removed when the process ends
-    return Path(scratch.name)
-
-
-_scratch_folders = []
+def _stem(spec):
+    """Return what defines the part of the graph before the backbone."""
+    stem = spec.front.stem
+    return stem and [type(stem).__name__, asdict(stem)]
 
 
 # -- loading ---------------------------------------------------------------------------------------
@@ -386,7 +379,7 @@ def _load(spec):
         return TorchRunner(_torch_network(spec), spec.device)
     if not spec.ready_made:
         _ensure_exported(spec, verify=True)
-    return OnnxRunner(graph_of(spec), spec.input_name, device=spec.device)
+    return OnnxRunner(graph_of(spec), spec.input_name, spec.output, device=spec.device)
 
 
 def graph_of(spec):
@@ -401,7 +394,7 @@ def _torch_network(spec):
     import_optional("torch", extra="torch", purpose=f"Loading {spec.model}")
     import torch
 
-    from skembed.models._backbone import load_backbone
+    from skembed.models._backbone import Stemmed, load_backbone
     from skembed.models._modules import Network
 
     # What ONNX Runtime runs is exported from, and compared with, float32.
@@ -409,12 +402,15 @@ def _torch_network(spec):
 
     def load():
         folder = _unchanged(spec).backbone_path
-        return load_backbone(folder, spec.input_name).to(spec.device, getattr(torch, precision))
+        backbone = load_backbone(folder, spec.input_name)
+        backbone = backbone.to(spec.device, getattr(torch, precision))
+        stem = spec.front.stem
+        return backbone if stem is None else Stemmed(stem.module().to(spec.device), backbone)
 
     for dense in spec.head.dense:
         if file_sha256(dense.weights) != dense.sha256:
             raise _changed(dense.weights)
-    key = (spec.backbone_digest, precision, spec.device)
+    key = digest([spec.backbone_digest, _stem(spec), precision, spec.device])
     return Network(_backbones.get(key, load), spec.head)
 
 

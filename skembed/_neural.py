@@ -25,11 +25,6 @@ from skembed.exceptions import ExportError
 from skembed.runtime._export import write_standalone
 from skembed.runtime._schedule import Ahead, batches, n_threads_for
 
-# Rows looked up, prepared and claimed at a time: memory stays flat however many rows there are,
-# processes that embed the same rows share them out in parts of this size, and the next part is
-# prepared while one is computed.
-_CHUNK = 256
-
 
 class Prepared(NamedTuple):
     """A row made ready for the network: one input, or several (windows) to be averaged."""
@@ -52,7 +47,8 @@ class NeuralEmbedder(Embedder):
     """Base of the embedders that run a network.
 
     A subclass supplies what is special to its modality: ``_check_rows``, ``_cut_message``,
-    ``_input_name``, ``_poolings`` and ``_front``.
+    ``_input_name``, ``_poolings`` and ``_front``; where they matter ``_unpacked``, ``_seed``,
+    ``_n_layers``, ``_n_hidden``, ``_chunk`` and ``_batch_elements``.
     """
 
     _parameter_constraints: dict = {
@@ -60,7 +56,7 @@ class NeuralEmbedder(Embedder):
         "model": [str, os.PathLike],
         "revision": [str, None],
         "pooling": [str, list, tuple],
-        "layers": [Integral, list, tuple],
+        "layers": [Integral, str, list, tuple],
         "normalize": ["boolean", StrOptions({"auto"})],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
         "backend": [StrOptions({"auto", "onnx", "torch"})],
@@ -72,17 +68,40 @@ class NeuralEmbedder(Embedder):
         "random_state": ["random_state"],
     }
     _input_name = ""
-    _poolings: tuple = ()
+    # Values of the parameter `pooling` -> names in `models._modules.POOLINGS`, to concatenate.
+    _poolings: dict = {}
+    _auto_pooling: tuple = ("mean",)  # of a model that does not say
+    # Rows looked up, prepared and claimed at a time: memory stays flat however many rows there
+    # are, processes that embed the same rows share them out in parts of this size, and the next
+    # part is prepared while one is computed.
+    _chunk = 256
+    # Elements (tokens, pixels) a batch: enough rows of one shape to keep a matrix product busy,
+    # few enough that the activations stay in the processor's cache.
+    _batch_elements = 512
 
     def _front(self, folder):
         """Return how rows become network inputs, by the parameters and the model's folder.
 
-        The answer fits into a pickle and has ``prepare(rows)``, which returns a list of
-        `Prepared` and a dict of bad rows; ``settings()``, what of it can change a vector;
+        The answer fits into a pickle and has ``prepare(rows, keys, n_threads)``, which returns a
+        list of `Prepared` and a dict of bad rows; ``settings()``, what of it can change a vector;
         ``probes()``, inputs to check an export with; ``save(folder)``, its files and settings for
-        an exported folder.
+        an exported folder; ``moved(here)``, the same with its files elsewhere; ``libraries``, the
+        names of those that compute it; ``stem``, what of it belongs into the graph, before the
+        backbone: None, or a dataclass with ``module()``.
         """
         raise NotImplementedError
+
+    def _seed(self):
+        """Return what the weights are drawn by; None: `model` is pretrained."""
+        return None
+
+    def _n_layers(self, folder):
+        """Return how many layers come after the embedding layer; None: not known."""
+        return folder.n_layers
+
+    def _n_hidden(self, folder):
+        """Return the length of a pooled state; None: only the network itself tells."""
+        return None
 
     def _fit_rows(self, rows, y):
         self._network = find_network(self)
@@ -106,10 +125,12 @@ class NeuralEmbedder(Embedder):
         A chunk's rows are prepared on a thread of their own while the chunk before it is computed.
         """
         network = with_export(self._network)
+        n_threads = n_threads_for(self.n_threads)
         store, fingerprint = self._store(), network.fingerprint
         store.describe(fingerprint, network.model)
         record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
-        waiting = deque(np.split(np.arange(len(rows)), range(_CHUNK, len(rows), _CHUNK)))
+        parts = range(self._chunk, len(rows), self._chunk)
+        waiting = deque(np.split(np.arange(len(rows)), parts))
         claimed, held_elsewhere = deque(), []
         with self._progress(len(rows), unit="row", shown=progress) as bar, Ahead() as ahead:
             try:
@@ -132,6 +153,8 @@ class NeuralEmbedder(Embedder):
                         claimed[-1].prepared = ahead.call(
                             network.front.prepare,
                             [rows[i] for i in chunk[mine]],
+                            [keys[i] for i in chunk[mine]],
+                            n_threads,
                             now=not waiting and len(claimed) == 1,
                         )
                         continue
@@ -189,7 +212,7 @@ class NeuralEmbedder(Embedder):
     def _answers(self, network, inputs):
         """Yield the positions of a batch's inputs, and the network's answers to them."""
         if inputs:
-            grouped = batches(inputs, self.batch_size)
+            grouped = batches(inputs, self.batch_size, self._batch_elements)
             stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
             answers = runner_of(network).run(stacked, n_threads_for(self.n_threads))
             yield from zip(grouped, answers, strict=True)

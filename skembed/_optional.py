@@ -4,6 +4,8 @@ Imports only `exceptions`.
 """
 
 import importlib
+from functools import cache
+from importlib import metadata
 
 from skembed.exceptions import MissingDependencyError
 
@@ -37,3 +39,15 @@ def import_optional(module, *, extra, purpose):
             f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({error}). "
             f"Install it with: pip install 'skembed[{extra}]'"
         ) from error
+
+
+@cache
+def exporter_versions():
+    """Return the versions of the libraries that shape an exported graph; "" where not installed."""
+    versions = {}
+    for name in ("torch", "transformers", "onnxscript"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = ""
+    return versions

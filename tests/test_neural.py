@@ -24,6 +24,7 @@ from skembed.exceptions import (
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
+from skembed.models import _storage
 from skembed.runtime import _export
 from skembed.text import _tokens
 
@@ -84,7 +85,7 @@ def test_a_full_cache_costs_only_time(tiny_bert, texts):
 
 
 def test_threads_that_want_the_same_rows_compute_each_once(tiny_bert, texts, monkeypatch):
-    monkeypatch.setattr(_neural, "_CHUNK", 4)
+    monkeypatch.setattr(_neural.NeuralEmbedder, "_chunk", 4)
     embedder = BertEmbedder(tiny_bert).fit(texts)
     expected = clone(embedder).set_params(cache=None).fit_transform(texts)
     with ThreadPoolExecutor(4) as pool:
@@ -95,7 +96,7 @@ def test_threads_that_want_the_same_rows_compute_each_once(tiny_bert, texts, mon
 
 def test_more_rows_than_a_chunk(tiny_bert, texts, monkeypatch):
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
-    monkeypatch.setattr(_neural, "_CHUNK", 3)
+    monkeypatch.setattr(_neural.NeuralEmbedder, "_chunk", 3)
     np.testing.assert_array_equal(BertEmbedder(tiny_bert).fit_transform(texts), expected)
 
 
@@ -215,7 +216,7 @@ def test_a_read_only_folder_with_a_ready_export_is_used(tiny_bert, tmp_path, tex
         def fail(*_, **__):
             raise OSError("read-only file system")
 
-        monkeypatch.setattr(_network.tempfile, "TemporaryFile", fail)
+        monkeypatch.setattr(_storage.tempfile, "TemporaryFile", fail)
         BertEmbedder(tiny_bert, cache=None).fit(texts).transform(texts)
 
 

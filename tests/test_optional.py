@@ -2,9 +2,11 @@
 
 import json
 import sys
+from importlib import metadata
 
 import pytest
 
+from skembed import _optional
 from skembed._optional import import_optional
 from skembed.exceptions import MissingDependencyError
 
@@ -33,3 +35,19 @@ def test_a_broken_module_shows_its_own_reason(tmp_path, monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"cannot be imported \(libfoo.so is missing"):
         import_optional("broken_package", extra="torch", purpose="A test")
     assert "broken_package" not in sys.modules
+
+
+def test_versions_of_what_is_not_installed_are_empty(monkeypatch):
+    """A machine without torch looks its exports up by the same function."""
+    assert _optional.exporter_versions()["torch"] == metadata.version("torch")
+    version = metadata.version
+
+    def not_torch(name):
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", not_torch)
+    exporter_versions = _optional.exporter_versions.__wrapped__  # without what it remembers
+    assert exporter_versions()["torch"] == ""
+    assert exporter_versions()["onnxscript"] == version("onnxscript")

@@ -184,7 +184,7 @@ def trial(name, model, folder, expected, counts, fault, *, n_warnings=1):
 def main():
     parser(__doc__, data=False).parse_args()
     print(machine("skembed"), f"SQLite {sqlite3.sqlite_version}", sep=", ", end="\n\n")
-    _neural._CHUNK = CHUNK  # several turns at the cache in a fit
+    _neural.NeuralEmbedder._chunk = CHUNK  # several turns at the cache in a fit
     _file._BUSY_SECONDS = LOCK_SECONDS
     counts = Counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -8,14 +8,43 @@ import contextlib
 import torch
 import transformers
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from skembed.exceptions import ModelFormatError
+from skembed.models._architectures import OWN, build
 from skembed.models._attention import FUSED
+from skembed.models._folder import read_json
 
 
-class HiddenStates(nn.Module):
+class Backbone(nn.Module):
+    """Base of the backbones: network inputs -> a tuple of states, one a layer."""
+
+    # How attention may be written into a graph, the fastest first.
+    attentions = ("as it is",)
+
+    def attention(self, name):
+        """Compute attention otherwise inside a block."""
+        return contextlib.nullcontext()
+
+
+class Stemmed(Backbone):
+    """A backbone and what comes before it in the graph, which computes in float32."""
+
+    def __init__(self, stem, backbone):
+        super().__init__()
+        self.stem = stem
+        self.backbone = backbone
+        self.attentions = backbone.attentions
+        self.attention = backbone.attention
+
+    def forward(self, inputs):
+        """Network inputs -> the backbone's states."""
+        return self.backbone(self.stem(inputs))
+
+
+class HiddenStates(Backbone):
     """A transformers model, called with one input, that gives the states of all its layers."""
 
     def __init__(self, model, input_name):
@@ -23,7 +52,6 @@ class HiddenStates(nn.Module):
         self.model = model
         self.input_name = input_name
 
-    # How attention may be written into a graph, the fastest first.
     attentions = (FUSED, "eager")
 
     @contextlib.contextmanager
@@ -38,6 +66,8 @@ class HiddenStates(nn.Module):
 
     def forward(self, inputs):
         """Network inputs -> (n_layers + 1) tensors of (n_rows, n_tokens, n_hidden)."""
+        if inputs.is_floating_point():
+            inputs = inputs.to(self.model.dtype)
         answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
         # Some families normalise after the last layer, outside `hidden_states`.
         return (*answer.hidden_states[:-1], answer.last_hidden_state)
@@ -70,7 +100,7 @@ def load_backbone(folder, input_name):
 
     Returns
     -------
-    backbone : HiddenStates
+    backbone : Backbone
         On the CPU, in float32, in evaluation mode.
 
     Raises
@@ -78,6 +108,9 @@ def load_backbone(folder, input_name):
     ModelFormatError
         If transformers has no such architecture, or weights are missing or damaged.
     """
+    config = read_json(folder / "config.json", {})
+    if config.get("model_type") in OWN:
+        return _load_own(folder, config)
     with _quiet(), torch.random.fork_rng(devices=[]):
         try:
             model, report = transformers.AutoModel.from_pretrained(
@@ -103,4 +136,20 @@ def load_backbone(folder, input_name):
             f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
             f"shape, {min(wrong)} among them; they would be random."
         )
-    return HiddenStates(model, input_name).eval()
+    return WRAPPERS[input_name](model, input_name).eval()
+
+
+def _load_own(folder, config):
+    """Load an architecture of `_architectures.OWN`."""
+    backbone = build(config)
+    try:
+        backbone.load_state_dict(load_file(folder / "model.safetensors"))
+    except SafetensorError as error:
+        raise ModelFormatError(f"{folder}: the weights are damaged: {error}") from error
+    except RuntimeError as error:  # names the weights that are missing or of another shape
+        raise ModelFormatError(f"{folder}: {error}") from error
+    return backbone.eval()
+
+
+# Name of the network's input -> what makes a transformers model a `Backbone`.
+WRAPPERS = {"input_ids": HiddenStates}

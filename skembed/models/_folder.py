@@ -25,7 +25,7 @@ _POOLINGS = {
 class Modules:
     """What ``modules.json`` says comes after the backbone."""
 
-    pooling: tuple = ("mean",)
+    pooling: tuple | None = None  # None: it does not say
     include_prompt: bool = True
     dense: tuple = ()
     normalize: bool = False
@@ -88,7 +88,7 @@ class ModelFolder:
 
     @property
     def n_layers(self):
-        """How many layers come after the embedding layer."""
+        """How many layers come after the embedding layer; None where the config does not say."""
         return _first(self.config, "num_hidden_layers", "n_layers", "n_layer")
 
     @property

@@ -56,6 +56,11 @@ POOLINGS = {
 }
 
 
+def _tokens(state):
+    """Turn a map, (n_rows, n_channels, height, width), into tokens; leave tokens alone."""
+    return state.flatten(2).transpose(1, 2) if state.ndim == 4 else state
+
+
 class DenseLayer(nn.Module):
     """A linear layer and its activation, as Sentence Transformers saves them."""
 
@@ -87,13 +92,23 @@ class HeadModule(nn.Module):
         self.dense = nn.Sequential(*(DenseLayer(dense) for dense in head.dense))
 
     def forward(self, *states):
-        """Turn chosen states, (n_rows, n_tokens, n_hidden) each, into (n_rows, n_dims)."""
+        """Turn chosen states into (n_rows, n_dims).
+
+        They are tokens, (n_rows, n_tokens, n_hidden), or maps, (n_rows, n_channels, height, width).
+        """
         head = self.head
-        joined = torch.cat(states, dim=-1)
+        states = [_tokens(state.float()) for state in states]
         if not head.pooling:
-            return joined.float()
-        joined = joined.float()[:, head.skip :]
-        vectors = torch.cat([POOLINGS[name](joined, head.skip) for name in head.pooling], dim=-1)
+            return torch.cat(states, dim=-1)
+        # Layers of a convolutional network have sizes of their own: each is pooled by itself.
+        vectors = torch.cat(
+            [
+                POOLINGS[name](state[:, head.skip :], head.skip)
+                for name in head.pooling
+                for state in states
+            ],
+            dim=-1,
+        )
         vectors = self.dense(vectors)
         if head.truncate_dim is not None:
             vectors = vectors[:, : head.truncate_dim]

@@ -18,8 +18,6 @@ import logging
 import os
 import tempfile
 import warnings
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +35,6 @@ _OPSET = 20
 _LIMITS = {"float32": (1e-4, 0.99999), "int8": (np.inf, 0.95)}
 
 
-@cache
-def exporter_versions():
-    """Return the versions of the libraries that shape an exported graph; "" where not installed."""
-    versions = {}
-    for name in ("torch", "transformers", "onnxscript"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = ""
-    return versions
-
-
 def ensure_exported(
     folder, name, make_network, probes, input_name, *, precision="float32", verify=False
 ):
@@ -63,8 +49,8 @@ def ensure_exported(
     make_network : callable
         Returns the torch module: ``backbone`` and ``head``.
     probes : callable
-        Returns inputs, a list of arrays, on which ONNX Runtime and torch are compared; the first
-        one shapes the export.
+        Returns inputs, a list of arrays, on which ONNX Runtime and torch are compared; axes whose
+        sizes differ between them may vary in the graph, others are fixed.
     input_name : str
         Of the graph's input.
     precision : {"float32", "int8"}, default="float32"
@@ -121,7 +107,7 @@ def _export(folder, name, network, probes, input_name, precision):
         with _quiet():
             if not _all_there(folder, "backbone.onnx", "backbone.onnx.data"):
                 _export_backbone(folder, network.backbone, probes, input_name, precision)
-            digest = _join_head(folder, name, network, probes[0])
+            digest = _join_head(folder, name, network, probes)
         comparison = _compare(folder / f"{name}.onnx", network, probes, input_name, precision)
     except (OSError, MemoryError):  # of this moment, not of this network
         raise
@@ -169,49 +155,52 @@ def _export_backbone(folder, backbone, probes, input_name, precision):
         *fused, plain = backbone.attentions
         for attention in fused:
             with contextlib.suppress(Exception):  # whatever the exporter or the runtime raises
-                last = _save_backbone(path, backbone, attention, probes[0], input_name)
+                last = _save_backbone(path, backbone, attention, probes, input_name)
                 if _compare(path, _last_state(backbone), probes, input_name, output=last)["agrees"]:
                     break
         else:
-            _save_backbone(path, backbone, plain, probes[0], input_name)
+            _save_backbone(path, backbone, plain, probes, input_name)
         if precision == "int8":
             quantize(path)
         for file in ("backbone.onnx.data", "backbone.onnx"):
             os.replace(path.parent / file, folder / file)
 
 
-def _save_backbone(path, backbone, attention, probe, input_name):
+def _varying(arrays):
+    """Return the axes whose sizes differ between arrays, as the exporter wants to be told."""
+    import torch
+
+    sizes = zip(*(array.shape for array in arrays), strict=True)
+    return {i: torch.export.Dim.DYNAMIC for i, found in enumerate(sizes) if len(set(found)) > 1}
+
+
+def _save_backbone(path, backbone, attention, probes, input_name):
     """Write the backbone's graph and weights; return the name of its last output."""
     import torch
 
-    tensor = torch.from_numpy(probe)
-    # All sizes of an input but a constant one (channels) may vary.
-    sizes = {axis: torch.export.Dim.DYNAMIC for axis in range(tensor.ndim)}
+    tensor = torch.from_numpy(probes[0])
     with torch.no_grad():
         n_states = len(backbone(tensor))
     states = [f"state_{i}" for i in range(n_states)]
     with backbone.attention(attention):
-        program = _to_onnx(backbone, (tensor,), [input_name], states, (sizes,))
+        program = _to_onnx(backbone, (tensor,), [input_name], states, (_varying(probes),))
     program.save(str(path), external_data=True)
     return states[-1]
 
 
-def _join_head(folder, name, network, probe):
+def _join_head(folder, name, network, probes):
     """Export the head, join it to the backbone's graph, and return the digest of the result."""
     import onnx
     import torch
 
     with torch.no_grad():
-        states = network.backbone(torch.from_numpy(probe))
+        answers = [network.backbone(torch.from_numpy(probe)) for probe in probes]
+    states = answers[0]
     chosen = [range(len(states))[layer] for layer in network.head.head.layers]
     inputs = [f"head_state_{i}" for i in range(len(chosen))]
-    sizes = {axis: torch.export.Dim.DYNAMIC for axis in range(states[-1].ndim - 1)}
+    sizes = tuple(_varying([answer[i] for answer in answers]) for i in chosen)
     program = _to_onnx(
-        network.head,
-        tuple(states[i] for i in chosen),
-        inputs,
-        ["vectors"],
-        ((sizes,) * len(chosen),),
+        network.head, tuple(states[i] for i in chosen), inputs, ["vectors"], (sizes,)
     )
     # Not merge_models: it would look for the weights' file in the working folder.
     backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)

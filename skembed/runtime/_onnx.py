@@ -55,14 +55,24 @@ class OnnxRunner:
         self._wide = {}
         self._lock = threading.Lock()
         self._input_name = input_name
-        self._inputs = {node.name: node.type for node in self._session.get_inputs()}
+        nodes = self._session.get_inputs()
+        self._inputs = {node.name: node.type for node in nodes}
         unknown = set(self._inputs) - {input_name} - set(_IMPLIED)
+        # Pixels and waves go by many names; token ids by one.
+        if input_name != "input_ids" and input_name not in self._inputs and len(unknown) == 1:
+            input_name = self._input_name = unknown.pop()
         if input_name not in self._inputs or unknown:
             raise ModelFormatError(
                 f"{path} has the inputs {sorted(self._inputs)}; skembed can feed {input_name!r} "
                 f"and, with it, {sorted(_IMPLIED)}."
             )
-        self._output = output or self._session.get_outputs()[0].name
+        # Some graphs take one row at a time and no more.
+        shape = next(node.shape for node in nodes if node.name == input_name)
+        self._one_by_one = bool(shape) and shape[0] == 1
+        outputs = [node.name for node in self._session.get_outputs()]
+        if output is not None and output not in outputs:
+            raise ModelFormatError(f"{path} has no output {output!r}; it has {outputs}.")
+        self._output = output or outputs[0]
 
     def _open(self, n_threads):
         options = onnxruntime.SessionOptions()
@@ -89,11 +99,15 @@ class OnnxRunner:
         return session
 
     def _run(self, batch, session=None):
+        if self._one_by_one and len(batch) > 1:
+            return np.concatenate([self._run(row[None], session) for row in batch])
         feed = {}
         for name, kind in self._inputs.items():
             values = batch if name == self._input_name else _IMPLIED[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
-        return (session or self._session).run([self._output], feed)[0]
+        answer = (session or self._session).run([self._output], feed)[0]
+        # A pooled map of one by one.
+        return answer[:, :, 0, 0] if answer.shape[2:] == (1, 1) else answer
 
     def _session_of(self, n_threads):
         with self._lock:

@@ -15,10 +15,6 @@ import numpy as np
 
 from skembed._config import get_config
 
-# Elements (tokens, pixels) a batch: enough rows of one length to keep a matrix product busy, few
-# enough that the activations stay in the processor's cache.
-_BATCH_ELEMENTS = 512
-
 
 def n_threads_for(n_threads=None):
     """Return how many threads to compute on: the parameter, else the config, else the cores.
@@ -34,7 +30,7 @@ def n_threads_for(n_threads=None):
     return min(cores, int(share)) if share.isdigit() and int(share) else cores
 
 
-def batches(inputs, batch_size="auto"):
+def batches(inputs, batch_size="auto", n_elements=512):
     """Group inputs of one shape into batches, the largest inputs first.
 
     Parameters
@@ -42,7 +38,9 @@ def batches(inputs, batch_size="auto"):
     inputs : list of ndarray
         Network inputs, one a row.
     batch_size : int or "auto", default="auto"
-        Rows a batch; "auto": as many as make 512 tokens.
+        Rows a batch; "auto": as many as make `n_elements`.
+    n_elements : int, default=512
+        Elements (tokens, pixels) a batch.
 
     Returns
     -------
@@ -61,7 +59,7 @@ def batches(inputs, batch_size="auto"):
     for shape, positions in sorted(same_shape.items(), key=lambda item: -np.prod(item[0])):
         size = batch_size
         if batch_size == "auto":
-            size = max(1, _BATCH_ELEMENTS // max(1, int(np.prod(shape))))
+            size = max(1, n_elements // max(1, int(np.prod(shape))))
         grouped += [positions[i : i + size] for i in range(0, len(positions), size)]
     return grouped
 
@@ -114,12 +112,12 @@ class Ahead:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def call(self, function, argument, *, now):
+    def call(self, function, *arguments, now):
         """Begin a call, and return a function that waits for its answer.
 
         With ``now=True`` nothing would be done meanwhile: the caller makes the call itself.
         """
         if now and self._pool is None:
-            return partial(function, argument)
+            return partial(function, *arguments)
         self._pool = self._pool or ThreadPoolExecutor(1, "skembed-ahead")
-        return self._pool.submit(function, argument).result
+        return self._pool.submit(function, *arguments).result

@@ -153,7 +153,7 @@ class BertEmbedder(NeuralEmbedder):
         'Shorten them, set long_texts="truncate" or "chunk"',
     )
     _input_name = "input_ids"
-    _poolings = POOLING_NAMES
+    _poolings = {name: (name,) for name in POOLING_NAMES}
 
     def __init__(
         self,
@@ -216,6 +216,9 @@ class BertEmbedder(NeuralEmbedder):
             f"{self._network.front.max_length} tokens and were cut there. Set "
             "long_texts='chunk' to embed all of them."
         )
+
+    def _n_hidden(self, folder):
+        return folder.n_hidden
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -56,6 +56,9 @@ class TextFront:
     prompt: str
     lowercase: bool
 
+    libraries = ("tokenizers",)
+    stem = None
+
     def settings(self):
         """Return what can change a vector."""
         settings = asdict(self)
@@ -135,8 +138,11 @@ class TextFront:
             encoding=encoding,
         )
 
-    def prepare(self, rows):
-        """Return a `Prepared` for each text, and what is wrong with those that are too long."""
+    def prepare(self, rows, keys=None, n_threads=1):
+        """Return a `Prepared` for each text, and what is wrong with those that are too long.
+
+        Not on several threads: `tokenizers` holds the interpreter while it encodes a text.
+        """
         tokens = [self.tokens(text) for text in rows]
         prepared = [Prepared(item.inputs, item.counts, item.cut) for item in tokens]
         return prepared, {i: item.problem for i, item in enumerate(tokens) if item.problem}

@@ -419,7 +419,7 @@ def test_faults_cost_one_warning_and_no_result(cache, tiny_bert, texts, monkeypa
 
 def test_a_fault_in_the_middle(cache, tiny_bert, texts, monkeypatch):
     """The disk fills up while rows are written: they are computed, and nothing is half there."""
-    monkeypatch.setattr("skembed._neural._CHUNK", 5)
+    monkeypatch.setattr("skembed._neural.NeuralEmbedder._chunk", 5)
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
     real, written = _file._checksum, []
 
@@ -519,7 +519,7 @@ def test_racing_processes_compute_each_row_once(tiny_bert, tmp_path):
     import sys
     import skembed._neural
     from skembed import BertEmbedder
-    skembed._neural._CHUNK = 16
+    skembed._neural.NeuralEmbedder._chunk = 16
     rows = [f"the {{i}} cat" for i in range(200)]
     BertEmbedder({str(tiny_bert)!r}, cache={str(tmp_path)!r}, n_threads=1).fit_transform(rows)
     """

@@ -151,9 +151,9 @@ def modules_of(folder):
     return ModelFolder(folder).modules
 
 
-def test_a_folder_without_modules_is_pooled_by_the_mean(tiny_bert):
-    """And not normalised."""
-    assert modules_of(tiny_bert) == Modules(pooling=("mean",), normalize=False)
+def test_a_folder_without_modules_says_nothing_of_pooling(tiny_bert):
+    """And does not normalise."""
+    assert modules_of(tiny_bert) == Modules(pooling=None, normalize=False)
 
 
 def test_modules_are_read_as_published(folder):
@@ -239,7 +239,7 @@ def test_an_unknown_module_is_named(folder):
 def test_dropout_does_nothing(folder):
     """It is active in training alone."""
     set_modules(folder, "Transformer", "Pooling", "Dropout", "Normalize")
-    assert modules_of(folder) == Modules(normalize=True)
+    assert modules_of(folder) == Modules(pooling=("mean",), normalize=True)
 
 
 def test_dense_after_normalize_is_refused(folder):

@@ -12,7 +12,6 @@ import sys
 import textwrap
 import warnings
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -475,22 +474,6 @@ def test_without_the_exporter_the_remedy_is_named(toy, monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"pip install 'skembed\[torch\]'"):
         toy.export()
     assert not (toy.folder / "mean.json").exists()
-
-
-def test_versions_of_what_is_not_installed_are_empty(monkeypatch):
-    """A machine without torch looks its exports up by the same function."""
-    assert _export.exporter_versions()["torch"] == metadata.version("torch")
-    version = metadata.version
-
-    def not_torch(name):
-        if name == "torch":
-            raise metadata.PackageNotFoundError(name)
-        return version(name)
-
-    monkeypatch.setattr(metadata, "version", not_torch)
-    exporter_versions = _export.exporter_versions.__wrapped__  # without what it remembers
-    assert exporter_versions()["torch"] == ""
-    assert exporter_versions()["onnxscript"] == version("onnxscript")
 
 
 # -- copies that stand alone ---------------------------------------------------------------------

@@ -88,6 +88,47 @@ def test_a_graph_without_the_input_is_refused(tmp_path):
         OnnxRunner(path, "input_ids")
 
 
+def test_pixels_go_by_many_names(tmp_path):
+    """A graph's only input is fed, whatever it is called; two would be a guess."""
+    path = identity(tmp_path / "graph.onnx", TensorProto.FLOAT, "data")
+    answer = next(iter(OnnxRunner(path, "pixel_values").run([np.float32(IDS)], 1)))
+    np.testing.assert_array_equal(answer, IDS)
+    nodes = [helper.make_node("Add", ["data", "more"], ["answer"])]
+    inputs = {"data": TensorProto.FLOAT, "more": TensorProto.FLOAT}
+    with pytest.raises(ModelFormatError, match=r"has the inputs \['data', 'more'\]"):
+        OnnxRunner(save_graph(tmp_path / "two.onnx", inputs, nodes), "pixel_values")
+
+
+def test_an_output_is_chosen_by_name(tmp_path):
+    """A name that is not there is answered with those that are."""
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["first"], to=TensorProto.FLOAT),
+        helper.make_node("Neg", ["first"], ["second"]),
+    ]
+    inputs = {"input_ids": TensorProto.INT64}
+    path = save_graph(tmp_path / "graph.onnx", inputs, nodes, outputs=("first", "second"))
+    answer = next(iter(OnnxRunner(path, "input_ids", "second").run([IDS], 1)))
+    np.testing.assert_array_equal(answer, -IDS)
+    with pytest.raises(ModelFormatError, match=r"no output 'third'; it has \['first', 'second'\]"):
+        OnnxRunner(path, "input_ids", "third")
+
+
+def test_a_graph_of_one_row_gets_one_row_at_a_time(tmp_path):
+    """And a pooled map of one by one is a vector."""
+    node = helper.make_node("GlobalAveragePool", ["data"], ["answer"])
+    graph = helper.make_graph(
+        [node],
+        "graph",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 2, 3, 3])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, 2, 1, 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "graph.onnx")
+    images = np.random.default_rng(0).random((4, 2, 3, 3), dtype=np.float32)
+    answer = next(iter(OnnxRunner(tmp_path / "graph.onnx", "pixel_values").run([images], 1)))
+    np.testing.assert_allclose(answer, images.mean(axis=(2, 3)), atol=1e-6)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a graph"])
 def test_what_is_no_graph_is_named(tmp_path, content):
     """The file, in an error of skembed's own."""

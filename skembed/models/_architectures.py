@@ -1,0 +1,49 @@
+"""Networks that skembed builds by itself, without a model's folder: their names and configs.
+
+Imports torch and transformers inside functions.
+"""
+
+import importlib
+from typing import NamedTuple
+
+from skembed._optional import import_optional
+
+
+class Architecture(NamedTuple):
+    """A network to be built with random weights, as the files of a model's folder.
+
+    ``config`` is config.json's content: of transformers' kind, or with a ``model_type`` of `OWN`
+    and the parameters of that class. ``files`` are further JSON files by name.
+    """
+
+    config: dict
+    files: dict
+
+
+# Names that `pretrained=False` knows.
+ARCHITECTURES: dict = {}
+
+# model_type -> module and class of a network of our own: a `Backbone` with the config as arguments.
+OWN: dict = {}
+
+
+def build(config):
+    """Return the network of a config, with weights drawn from torch's generator.
+
+    Parameters
+    ----------
+    config : dict
+        Content of ``config.json``.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        A `Backbone` of `OWN`, or a model of transformers.
+    """
+    settings = {name: value for name, value in config.items() if name != "model_type"}
+    if config["model_type"] in OWN:
+        module, name = OWN[config["model_type"]]
+        return getattr(importlib.import_module(module), name)(**settings)
+    transformers = import_optional("transformers", extra="torch", purpose="pretrained=False")
+    config = transformers.AutoConfig.for_model(config["model_type"], **settings)
+    return transformers.AutoModel.from_config(config)

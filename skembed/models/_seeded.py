@@ -1,0 +1,82 @@
+"""Folders of networks with random weights: `pretrained=False`.
+
+A folder in transformers' layout, so that everything after it is as for a published model. Imports
+torch inside functions: a folder that is already there is used without it.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from skembed._digest import digest
+from skembed._optional import exporter_versions, import_optional
+from skembed.models._architectures import ARCHITECTURES, OWN, build
+from skembed.models._storage import kept_folder
+
+
+def seeded_folder(architecture, seed):
+    """Return the folder of a network with random weights, made if it is not there.
+
+    Parameters
+    ----------
+    architecture : str
+        A name in `ARCHITECTURES`.
+    seed : int
+        The weights are drawn by it: equal seeds give equal weights with one version of torch.
+
+    Returns
+    -------
+    folder : pathlib.Path
+        Holds ``config.json``, ``model.safetensors`` and the front end's settings.
+
+    Raises
+    ------
+    ValueError
+        If there is no such architecture.
+    MissingDependencyError
+        If the folder is to be made and torch is not installed.
+    """
+    name = os.fspath(architecture)
+    if name not in ARCHITECTURES:
+        raise ValueError(
+            f"With pretrained=False, model must be one of {sorted(ARCHITECTURES)}, whose weights "
+            f"are drawn at random. Got {name!r} instead."
+        )
+    known = ARCHITECTURES[name]
+    parts = [name, known.config, known.files, seed, exporter_versions()]
+    folder = kept_folder(f"seeded-{digest(parts)[:32]}", "config.json")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                _write(folder, known, seed)
+    return folder
+
+
+def _write(folder, architecture, seed):
+    torch = import_optional("torch", extra="torch", purpose="pretrained=False")
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(architecture.config)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".seeded-"))
+    try:
+        if architecture.config["model_type"] in OWN:
+            save_file(network.state_dict(), aside / "model.safetensors")
+            _write_json(aside / "config.json", architecture.config)
+        else:
+            network.save_pretrained(aside)
+        for name, content in architecture.files.items():
+            _write_json(aside / name, content)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_json(path, content):
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

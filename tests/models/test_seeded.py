@@ -1,0 +1,83 @@
+"""Networks with random weights as folders: seeded, whole, made once."""
+
+import numpy as np
+import pytest
+import torch
+
+from skembed.exceptions import ModelFormatError
+from skembed.models import _architectures
+from skembed.models._architectures import Architecture
+from skembed.models._backbone import Backbone, load_backbone
+from skembed.models._folder import ModelFolder, read_json
+from skembed.models._seeded import seeded_folder
+
+
+class Doubling(Backbone):
+    """A network of our own: two layers, each a state."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(3, width), torch.nn.Linear(width, 2 * width)
+
+    def forward(self, inputs):
+        first = self.first(inputs)
+        return first, self.second(first)
+
+
+@pytest.fixture(autouse=True)
+def _architectures_of_the_test(monkeypatch):
+    monkeypatch.setitem(_architectures.OWN, "skembed-doubling", (__name__, "Doubling"))
+    own = Architecture({"model_type": "skembed-doubling", "width": 4}, {"extra.json": {"a": [1]}})
+    bert = {
+        "model_type": "bert",
+        "vocab_size": 11,
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+    }
+    monkeypatch.setitem(_architectures.ARCHITECTURES, "doubling", own)
+    monkeypatch.setitem(_architectures.ARCHITECTURES, "bert", Architecture(bert, {}))
+
+
+@pytest.mark.parametrize(("name", "input_name"), [("doubling", "x"), ("bert", "input_ids")])
+def test_a_seed_names_the_weights(name, input_name):
+    """The folder is found again; another seed has another one; torch's own seed is left alone."""
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    folder = seeded_folder(name, 0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert seeded_folder(name, 0) == folder
+    assert seeded_folder(name, 1) != folder
+    digests = {ModelFolder(seeded_folder(name, seed)).digest for seed in (0, 1, 0)}
+    assert len(digests) == 2
+    inputs = np.array([[1, 2, 3]])
+    inputs = torch.from_numpy(inputs if name == "bert" else inputs.astype(np.float32))
+    states = load_backbone(folder, input_name)(inputs)
+    assert len(states) == 2
+    assert not list(folder.parent.glob(".seeded-*"))
+
+
+def test_further_files_are_written():
+    """What the front end reads lies beside the weights."""
+    folder = seeded_folder("doubling", 0)
+    assert read_json(folder / "extra.json") == {"a": [1]}
+    assert read_json(folder / "config.json")["width"] == 4
+
+
+def test_names_that_are_not_known_are_refused():
+    with pytest.raises(ValueError, match=r"model must be one of .*'doubling'.*Got 'resnet-5000'"):
+        seeded_folder("resnet-5000", 0)
+
+
+def test_damaged_weights_of_our_own_are_refused(tmp_path):
+    folder = seeded_folder("doubling", 0)
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    weights = (folder / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:-5])
+    with pytest.raises(ModelFormatError, match="the weights are damaged"):
+        load_backbone(tmp_path, "x")
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    (tmp_path / "config.json").write_text('{"model_type": "skembed-doubling", "width": 5}')
+    with pytest.raises(ModelFormatError, match=r"size mismatch for first\.weight"):
+        load_backbone(tmp_path, "x")
