@@ -19,9 +19,9 @@ from skembed.text._vector_files import open_vectors
 from skembed.text._word_table import to_keyed_vectors
 from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
-# Characters (or words, where rows are lists of words) that are looked up at a time: what lies
-# between text and vector stays small, and in the processor's cache.
-_CHUNK = 250_000
+# Characters (or words, where rows are lists of words) that are looked up at a time, so that what
+# lies between text and vector stays small.
+_CHUNK = 1_000_000
 
 
 class _WordVectorizer(Embedder):
@@ -155,7 +155,8 @@ class _WordVectorizer(Embedder):
             most = int(counts.argmax())
             what = (
                 f"no word occurs min_count={self.min_count} times or more; the most frequent, "
-                f"{words.distinct[most]!r}, occurs {counts[most]} times. Lower min_count"
+                f"{words.distinct[most]!r}, occurs {counts[most]} time{'s' * (counts[most] > 1)}. "
+                "Lower min_count"
             )
         return ValueError(f"{type(self).__name__}: empty vocabulary; {what}.")
 

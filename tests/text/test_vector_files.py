@@ -133,6 +133,21 @@ def test_words_with_spaces_tabs_and_windows_line_ends(tmp_path):
     assert table.vectors.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("header", [b"", b"6 5\n"], ids=["glove", "word2vec"])
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, header, packed):
+    content = b"\xef\xbb\xbf" + header + glove_text()
+    (tmp_path / "v.txt").write_bytes(gzip.compress(content) if packed else content)
+    table = read_vectors(tmp_path / "v.txt")
+    assert table.words == WORDS
+    np.testing.assert_array_equal(table.vectors, VECTORS)
+
+
+def test_a_single_line_without_an_end(tmp_path):
+    (tmp_path / "v.txt").write_text("word 1 2 3")
+    assert read_vectors(tmp_path / "v.txt").vectors.tolist() == [[1, 2, 3]]
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     words=st.lists(
@@ -187,6 +202,7 @@ HEADER = struct.pack("<i", 793712314)
         (b"BZh9...", "is a bz2 archive: unpack it"),
         (b"some words of a letter\n", "is no file of word vectors"),
         (b"\x00\x01\x02\x03" * 9, "is no file of word vectors"),
+        (b"word" + b" 1" * (1 << 19), "is no file of word vectors"),
         (b"0 5\n", "says that it holds 0 words of 5 dimensions"),
         (b"5 0\n", "says that it holds 5 words of 0 dimensions"),
         (b"aa 1 2\nbb 3\n", "line 2: 2 numbers are expected after the word, got 1."),
