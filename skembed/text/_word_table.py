@@ -178,9 +178,9 @@ class WordTable:
                 return vectors[0]
         return None
 
-    def cosines(self, vector):
-        """Return the cosine of a vector (n_dims,) to each word's, (n_words,) float32."""
-        return self.vectors @ unit(vector) / self._lengths
+    def cosines(self, vectors):
+        """Return the cosines of vectors (..., n_dims) to each word's, (..., n_words) float32."""
+        return unit(vectors) @ self.vectors.T / self._lengths
 
     def nearest(self, scores, topn, without=()):
         """Return the words of the highest scores.
@@ -208,30 +208,31 @@ class WordTable:
         return [Neighbor(self.words[i], float(scores[i])) for i in best]
 
     def analogy_scores(self, positive, negative, method):
-        """Score all words as completions of an analogy.
+        """Score all words as completions of an analogy, or of several at once.
 
         Parameters
         ----------
-        positive, negative : list of ndarray of shape (n_dims,)
+        positive, negative : list of ndarray of shape (..., n_dims)
             What the answer should be near to, and far from.
         method : {"3cosadd", "3cosmul"}
             How cosines are put together.
 
         Returns
         -------
-        scores : ndarray of shape (n_words,), float32
+        scores : ndarray of shape (..., n_words), float32
         """
         if method == "3cosadd":
             signed = [unit(v) for v in positive] + [-unit(v) for v in negative]
             return self.cosines(np.sum(signed, axis=0))
-        near = [(1 + self.cosines(vector)) / 2 for vector in positive]
-        far = [(1 + self.cosines(vector)) / 2 for vector in negative]
+        near = [(1 + self.cosines(vectors)) / 2 for vectors in positive]
+        far = [(1 + self.cosines(vectors)) / 2 for vectors in negative]
         return np.prod(near, axis=0) / (np.prod(far, axis=0) + np.float32(_SMALL))
 
 
-def unit(vector):
-    """Return a vector at length one; zeros stay zeros."""
-    return vector / (np.linalg.norm(vector) or 1)
+def unit(vectors):
+    """Return vectors (..., n_dims) at length one; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def table_of_words(words: Iterable[str], vectors, subwords=None):

@@ -154,9 +154,8 @@ class _WordVectorizer(Embedder):
             counts = words.counts()
             most = int(counts.argmax())
             what = (
-                f"no word occurs min_count={self.min_count} times or more; the most frequent, "
-                f"{words.distinct[most]!r}, occurs {counts[most]} time{'s' * (counts[most] > 1)}. "
-                "Lower min_count"
+                f"no word occurs min_count={self.min_count} times or more; the most frequent is "
+                f"{words.distinct[most]!r} with {counts[most]}. Lower min_count"
             )
         return ValueError(f"{type(self).__name__}: empty vocabulary; {what}.")
 

@@ -167,7 +167,7 @@ def test_bad_rows_are_named(fitted):
             {},
             ["the cat", "the dog"],
             "Word2VecVectorizer: empty vocabulary; no word occurs min_count=5 times or more; the "
-            "most frequent, 'the', occurs 2 times. Lower min_count.",
+            "most frequent is 'the' with 2. Lower min_count.",
         ),
         (
             {},
