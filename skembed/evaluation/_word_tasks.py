@@ -63,7 +63,8 @@ def word_similarity(embedder, pairs="wordsim353"):
     Parameters
     ----------
     embedder : Word2VecVectorizer, FastTextVectorizer, GloVeVectorizer or gensim.models.KeyedVectors
-        What has ``similarity(a, b)`` and raises KeyError for a word without a vector.
+        What has ``similarity(a, b)`` and raises KeyError for a word without a vector. The
+        estimators look a word up as it stands, else in lower case if `lowercase`.
     pairs : {"wordsim353", "simlex999"}, path, or list of (str, str, float), default="wordsim353"
         WordSim-353 [1]_ or SimLex-999 [2]_, which gensim ships; a file of lines with two words and
         a score, parted by tabs, commas or blanks; or such triples.

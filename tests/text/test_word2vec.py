@@ -147,6 +147,7 @@ def test_rows_without_known_words_get_zeros_and_one_counted_warning(fitted):
     with pytest.warns(UnknownWordsWarning, match=re.escape(message)) as caught:
         vectors = fitted.transform(rows)
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert not vectors[[1, 2, 4, 5]].any()
     assert vectors[[0, 3]].all()
 
