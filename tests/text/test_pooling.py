@@ -117,6 +117,24 @@ def test_learning_from_no_rows(name):
     assert np.isfinite(vectors).all()
 
 
+@pytest.mark.parametrize("name", ["tfidf", "sif", "usif"])
+def test_columns_may_be_some_of_the_words(name):
+    """As they are where unknown words have columns of their own, which are not counted."""
+    whole = bag(ROWS)
+    seen, columns = np.unique(whole.counts.indices, return_inverse=True)
+    order = np.random.default_rng(0).permutation(len(seen))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(seen))
+    parts = (np.ones(len(columns), dtype=np.float32), places[columns], whole.counts.indptr)
+    counts = sparse.csr_matrix(parts, (len(ROWS), len(seen)))
+
+    def some():
+        return [Bag(counts.copy(), VECTORS[seen[order]], seen[order])]
+
+    learned = learn(name, some, N_WORDS, N_DIMS)
+    np.testing.assert_allclose(learned.rows(some()[0])[0], EXPECTED[name](), atol=2e-6)
+
+
 def test_words_outside_the_vocabulary_weigh_as_unseen_ones():
     """They are columns of the bag that have no number."""
     pooling = learn("sif", lambda: [bag(ROWS)], N_WORDS, N_DIMS)

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+import skembed
 from skembed import Word2VecVectorizer
 from skembed.exceptions import BadRowsError, UnknownWordError, UnknownWordsWarning
 
@@ -150,6 +151,20 @@ def test_rows_without_known_words_get_zeros_and_one_counted_warning(fitted):
     assert caught[0].filename == __file__
     assert not vectors[[1, 2, 4, 5]].any()
     assert vectors[[0, 3]].all()
+
+
+@pytest.mark.parametrize("name", ["Word2VecVectorizer", "FastTextVectorizer"])
+def test_rows_are_taken_part_by_part(name, news, monkeypatch):
+    parameters = {"epochs": 1, "random_state": 0, "pooling": "sif"}
+    if name == "FastTextVectorizer":
+        parameters["bucket"] = 1000
+    embedder = getattr(skembed, name)(5, **parameters)
+    rows = [*news[:60], news[0].split()]
+    whole = clone(embedder).fit(rows)
+    monkeypatch.setattr("skembed.text._word_vectors._CHUNK", 500)
+    in_parts = clone(embedder).fit(rows)
+    np.testing.assert_allclose(in_parts.transform(news), whole.transform(news), atol=1e-6)
+    np.testing.assert_array_equal(in_parts.vectors_, whole.vectors_)
 
 
 def test_bad_rows_are_named(fitted):
