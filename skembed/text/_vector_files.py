@@ -220,7 +220,7 @@ def _is_text(sample):
     if line and _are_numbers(line):
         return True
     try:
-        sample[:-4].decode()
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # its end may be half a character
     except UnicodeDecodeError:
         return False
     return True

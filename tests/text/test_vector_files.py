@@ -125,6 +125,15 @@ def test_binary_files_with_a_newline_after_each_vector(tmp_path):
     np.testing.assert_array_equal(table.vectors, VECTORS)
 
 
+@pytest.mark.parametrize("n_words", [1, 3])
+def test_binary_files_without_control_characters(tmp_path, n_words):
+    """Most have some, by which they are told from text; the bytes of 0.1 are none."""
+    vector = np.full(1, 0.1, dtype=np.float32)
+    parts = [word.encode() + b" " + vector.tobytes() for word in "abc"[:n_words]]
+    (tmp_path / "v.bin").write_bytes(b"%d 1\n" % n_words + b"".join(parts))
+    np.testing.assert_array_equal(read_vectors(tmp_path / "v.bin").vectors, [vector] * n_words)
+
+
 def test_words_with_spaces_tabs_and_windows_line_ends(tmp_path):
     text = b". . . 1 2 3\r\nat name@domain.com 4 5 6 \nx\t7\t8\t9\n"
     (tmp_path / "v.txt").write_bytes(text)
