@@ -72,6 +72,12 @@ def test_answers_are_the_estimators(embedder, method):
     assert wrong[-1].accuracy == 0
 
 
+def test_equal_scores_or_cosines_have_no_correlation(embedder):
+    a, b = list(embedder.vocabulary_)[:2]
+    assert math.isnan(word_similarity(embedder, [(a, b, 1), (a, a, 1)]).spearman)
+    assert math.isnan(word_similarity(embedder, [(a, b, 1), (b, a, 2)]).spearman)
+
+
 def test_nothing_known(embedder):
     result = word_similarity(embedder, [("?", "!", 1)])
     assert math.isnan(result.spearman)

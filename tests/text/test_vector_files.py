@@ -116,6 +116,14 @@ def test_fasttext_bin_packed_and_without_ngrams(model, fasttext_file, tmp_path):
     np.testing.assert_array_equal(table.vectors, plain.wv.vectors)
 
 
+def test_fasttext_bin_with_ngrams_of_one_length(tmp_path):
+    model = FastText([["night", "day"]] * 9, vector_size=5, min_count=1, min_n=3, max_n=3, bucket=9)
+    save_facebook_model(model, str(tmp_path / "model.bin"))
+    table = read_vectors(tmp_path / "model.bin")
+    np.testing.assert_allclose(table.vectors, model.wv.vectors, atol=1e-6)
+    assert len(table.subwords.vectors) == 9
+
+
 def test_binary_files_with_a_newline_after_each_vector(tmp_path):
     """As Google's program writes them."""
     parts = [w.encode() + b" " + row.tobytes() for w, row in zip(WORDS, VECTORS, strict=True)]
