@@ -76,6 +76,7 @@ def test_equal_scores_or_cosines_have_no_correlation(embedder):
     a, b = list(embedder.vocabulary_)[:2]
     assert math.isnan(word_similarity(embedder, [(a, b, 1), (a, a, 1)]).spearman)
     assert math.isnan(word_similarity(embedder, [(a, b, 1), (b, a, 2)]).spearman)
+    assert word_similarity(embedder, [(a, b, 1), (a, a, 2)]).spearman == pytest.approx(1)
 
 
 def test_nothing_known(embedder):
