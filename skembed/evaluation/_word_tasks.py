@@ -24,8 +24,8 @@ class WordSimilarity(NamedTuple):
     Attributes
     ----------
     spearman : float
-        Spearman's correlation of cosines and scores, over the known pairs; NaN where all cosines or all
-        scores are equal.
+        Spearman's correlation of cosines and scores, over the known pairs; NaN where all
+        cosines or all scores are equal.
     known : float
         Share of the pairs of which both words have a vector.
     n_pairs : int
