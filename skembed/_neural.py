@@ -25,6 +25,9 @@ from skembed.exceptions import ExportError
 from skembed.runtime._export import write_standalone
 from skembed.runtime._schedule import Ahead, batches, n_threads_for
 
+# A GPU is kept busy by that many times the rows of a processor's chunk and batch.
+_GPU_SHARE = 16
+
 
 class Prepared(NamedTuple):
     """A row made ready for the network: one input, or several (windows) to be averaged."""
@@ -41,6 +44,10 @@ class _Claimed:
         self.keys = keys  # to be let go
         self.rows = None  # positions of those that were granted
         self.prepared = None  # a function that returns what the network's front made of them
+
+
+def _share(network):
+    return _GPU_SHARE if network.device.startswith("cuda") else 1
 
 
 class NeuralEmbedder(Embedder):
@@ -129,7 +136,8 @@ class NeuralEmbedder(Embedder):
         store, fingerprint = self._store(), network.fingerprint
         store.describe(fingerprint, network.model)
         record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
-        parts = range(self._chunk, len(rows), self._chunk)
+        chunk = self._chunk * _share(network)
+        parts = range(chunk, len(rows), chunk)
         waiting = deque(np.split(np.arange(len(rows)), parts))
         claimed, held_elsewhere = deque(), []
         with self._progress(len(rows), unit="row", shown=progress) as bar, Ahead() as ahead:
@@ -212,7 +220,8 @@ class NeuralEmbedder(Embedder):
     def _answers(self, network, inputs):
         """Yield the positions of a batch's inputs, and the network's answers to them."""
         if inputs:
-            grouped = batches(inputs, self.batch_size, self._batch_elements)
+            n_elements = self._batch_elements * _share(network)
+            grouped = batches(inputs, self.batch_size, n_elements)
             stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
             answers = runner_of(network).run(stacked, n_threads_for(self.n_threads))
             yield from zip(grouped, answers, strict=True)

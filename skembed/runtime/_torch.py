@@ -1,9 +1,13 @@
 """Running a network in torch. Imports torch, and so imported only when a network is loaded."""
 
 import os
+from collections import deque
 
 import torch
 from threadpoolctl import ThreadpoolController
+
+# Batches whose copies and computing a GPU has been told of, before the first answer is awaited.
+_AHEAD = 3
 
 _forked = False
 
@@ -47,6 +51,9 @@ class TorchRunner:
         ------
         vectors : ndarray of shape (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
         """
+        if self._device.type == "cuda":
+            yield from self._run_on_gpu(batches)
+            return
         # OpenMP's threads do not survive a fork, and its library waits for them for ever.
         limit = 1 if _forked else n_threads
         for batch in batches:
@@ -60,6 +67,28 @@ class TorchRunner:
                 vectors = self._network(tensor).cpu().numpy()
             yield vectors
 
+    def _run_on_gpu(self, batches):
+        """Copy to and fro beside the computing: from and to memory that is never paged out."""
+        waiting = deque()
+        for batch in batches:
+            with torch.inference_mode(), torch.cuda.device(self._device):
+                tensor = torch.from_numpy(batch).pin_memory().to(self._device, non_blocking=True)
+                vectors = self._network(tensor)
+                answer = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+                answer.copy_(vectors, non_blocking=True)
+                copied = torch.cuda.Event()
+                copied.record()
+            waiting.append((answer, copied))
+            if len(waiting) > _AHEAD:
+                yield _awaited(*waiting.popleft())
+        while waiting:
+            yield _awaited(*waiting.popleft())
+
     def describe(self):
         """Return what runs the network, as a dict."""
         return {"library": f"torch {torch.__version__}", "device": str(self._device)}
+
+
+def _awaited(answer, copied):
+    copied.synchronize()
+    return answer.numpy()

@@ -82,7 +82,8 @@ class BertEmbedder(NeuralEmbedder):
         float32. "bfloat16" is run by torch; cosines are about 0.9999, and a row's vector may
         differ by 2e-3 in another batch. "float16" is for CUDA.
     batch_size : int or "auto", default="auto"
-        Texts a batch; "auto": as many of one length as make 512 tokens. Changes no result.
+        Texts a batch; "auto": as many of one length as make 512 tokens (on a GPU 8,192). Changes
+        no result.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
     n_threads : int, default=None
