@@ -116,7 +116,7 @@ class NeuralEmbedder(Embedder):
         return layers
 
     def _fit_rows(self, rows, y):
-        self._network = find_network(self)
+        self._network = find_network(self, rows)
         self._n_dims = self._network.n_dims
         self.fingerprint_ = self._network.fingerprint
 
