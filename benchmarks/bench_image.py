@@ -92,9 +92,10 @@ def speed(arguments):
         "skembed": {"backend": "onnx"},
         "skembed, torch": {"backend": "torch"},
         "skembed, bfloat16": {"precision": "bfloat16"},
+        "skembed, int8": {"precision": "int8"},
     }
     embedders = {
-        who: CNNImageEmbedder(arguments.model, **settings, **more).fit(files[:1])
+        who: CNNImageEmbedder(arguments.model, **settings, **more).fit(files[:64])
         for who, more in contenders.items()
     }
     peer = _transformers(embedders["skembed"]._network.path)
@@ -131,6 +132,7 @@ def speed(arguments):
     slower = min(bare, speeds[READING])
     goals = [
         (f"skembed / {PEER}", ours / speeds[PEER], 2.2),
+        (f"skembed, int8 / {PEER}", speeds["skembed, int8"] / speeds[PEER], 2.2),
         ("skembed / the network alone", ours / bare, 0.85),
         ("skembed / the slower of reading and network", ours / slower, 0.85),
         ("skembed / both on the same cores, one after the other", ours / together, 0.85),
