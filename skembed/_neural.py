@@ -118,6 +118,12 @@ class NeuralEmbedder(Embedder):
     def _fit_rows(self, rows, y):
         self._network = find_network(self, rows)
         self._n_dims = self._network.n_dims
+        if self.truncate_dim is not None and self.truncate_dim > self._n_dims:
+            raise ValueError(
+                f"The 'truncate_dim' parameter of {type(self).__name__} must be at most "
+                f"{self._n_dims}, the length of the model's vectors. Got {self.truncate_dim} "
+                "instead."
+            )
         self.fingerprint_ = self._network.fingerprint
 
     # -- the path from unique rows to vectors -----------------------------------------------------

@@ -238,6 +238,8 @@ def test_truncate_dim_is_checked(tiny_cnn):
     vectors = embedder.fit_transform(ARRAYS)
     assert vectors.shape == (6, 5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    with pytest.raises(ValueError, match="must be at most 16, the length of the model's vectors"):
+        embedder.set_params(truncate_dim=17).fit(ARRAYS)
 
 
 # -- elsewhere ------------------------------------------------------------------------------------
@@ -289,6 +291,16 @@ def test_graphs_made_elsewhere(n_rows, tmp_path):
         np.testing.assert_allclose(embedder.fit_transform(images), expected, rtol=1e-4)
     with pytest.raises(ModelFormatError, match="no output 'other'; it has"):
         CNNImageEmbedder(tmp_path / "model.onnx", layers="other").fit(images)
+
+
+@pytest.mark.parametrize("name", ["resnet-18", "mobilenet-v2"])
+def test_random_networks_neither_vanish_nor_explode(name):
+    """Whatever their depth: batch norms have been shown what images do to them."""
+    embedder = CNNImageEmbedder(
+        name, pretrained=False, random_state=0, backend="torch", image_size=64
+    )
+    vectors = embedder.fit_transform(ARRAYS)
+    assert 0.01 < vectors.std() < 100
 
 
 def test_pickles_without_their_weights():

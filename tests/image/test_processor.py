@@ -9,6 +9,7 @@ from tiny_images import noise
 from transformers import AutoImageProcessor
 
 from skembed.exceptions import ModelFormatError
+from skembed.image._pixels import image_of
 from skembed.image._processor import processor_of
 from skembed.models._folder import ModelFolder
 
@@ -260,3 +261,16 @@ def test_what_cannot_be_followed_is_refused(processor, words, tmp_path):
         (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(ModelFormatError, match=words):
         processor_of(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["microsoft/resnet-50", "google/mobilenet_v2_1.0_224"])
+def test_pixels_of_photographs(name, tmp_path, shared_images):
+    """Real files, from decoding on."""
+    folder = write(tmp_path, *CONFIGS[name])
+    ours, theirs = processor_of(folder), AutoImageProcessor.from_pretrained(tmp_path)
+    for path in sorted((shared_images / "photos").iterdir())[:30]:
+        image = Image.open(path).convert("RGB")
+        reference = np.asarray(theirs(image, return_tensors="np")["pixel_values"][0])
+        pixels = ours.pixels(image_of(path.read_bytes(), max_pixels=None, max_value=None))
+        np.testing.assert_allclose(pixels, reference, rtol=0, atol=1e-5, err_msg=path.name)
