@@ -18,7 +18,8 @@ class Listening:
     log_mel : LogMel or None
         What becomes of a window; None: the network takes waveforms.
     layout : str
-        Order of the axes of log-mel spectrograms, frames and bands, or the other way round, after channels or not.
+        Order of the axes of log-mel spectrograms: "frames, bands" or "bands, frames", after
+        "channel, " or not.
     shortest : int
         Samples that a window has at least.
     longest : int or None
