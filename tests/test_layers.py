@@ -28,6 +28,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 LAZY_ONLY = {"torch", "transformers", "gensim", "numba", "onnx", "onnxscript"}
 LAZY_MODULES = {
     "models/_attention.py",
+    "models/_audio_backbone.py",
+    "models/_audio_cnns.py",
     "models/_backbone.py",
     "models/_image_backbone.py",
     "models/_modules.py",

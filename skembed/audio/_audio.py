@@ -279,6 +279,10 @@ class AudioEmbedder(NeuralEmbedder):
 _N_LAYERS = {
     "whisper": lambda config: config.get("encoder_layers", 4),
     "clap": lambda config: len(config.get("audio_config", {}).get("depths", [2, 2, 6, 2])),
-    "convnext": lambda config: len(config.get("depths") or range(4)),
+    **dict.fromkeys(
+        ("convnext", "convnextv2"), lambda config: len(config.get("depths") or range(4))
+    ),
     "skembed-cnn14": lambda config: 5,
+    "skembed-cnn-small": lambda config: 4,
+    "skembed-vggish": lambda config: 3,
 }

@@ -102,7 +102,6 @@ def _of_preset(preset, log_mel):
         "ast": {"longest": (log_mel.n_frames or 0) * log_mel.hop_length or None},
         # Five times halved, one frame must be left.
         "panns": {"shortest": 31 * log_mel.hop_length, "longest": None},
-        "vggish": {"fixed": log_mel.win_length + 95 * log_mel.hop_length},
         "whisper": {"fixed": 30 * rate},
         "clap": {"fixed": 10 * rate, "filling": "repeat"},
         "birdset": {"fixed": 5 * rate},
@@ -173,7 +172,12 @@ def _wav2vec2(own, config):
 
 
 def _own(own, config):
-    return _of_preset(own["preset"], PRESETS[own["preset"]])
+    log_mel = PRESETS[own["preset"]]
+    listening = _of_preset(own["preset"], log_mel)
+    if "n_frames" in own:  # and no other number
+        fixed = log_mel.win_length + (own["n_frames"] - 1) * log_mel.hop_length
+        listening = replace(listening, fixed=fixed)
+    return listening
 
 
 _KINDS = {

@@ -7,6 +7,7 @@ import importlib
 from typing import NamedTuple
 
 from skembed._optional import import_optional
+from skembed.models._audio_architectures import AUDIO_ARCHITECTURES
 from skembed.models._image_architectures import IMAGE_ARCHITECTURES
 
 
@@ -24,11 +25,16 @@ class Architecture(NamedTuple):
 # Names that `pretrained=False` knows.
 ARCHITECTURES: dict = {
     name: Architecture(config, {"preprocessor_config.json": processor})
-    for name, (config, processor) in IMAGE_ARCHITECTURES.items()
+    for name, (config, processor) in {**IMAGE_ARCHITECTURES, **AUDIO_ARCHITECTURES}.items()
 }
 
 # model_type -> module and class of a network of our own: a `Backbone` with the config as arguments.
-OWN: dict = {"skembed-resnet": ("skembed.models._image_backbone", "SmallResNet")}
+OWN: dict = {
+    "skembed-resnet": ("skembed.models._image_backbone", "SmallResNet"),
+    "skembed-cnn14": ("skembed.models._audio_cnns", "Cnn14"),
+    "skembed-cnn-small": ("skembed.models._audio_cnns", "CnnSmall"),
+    "skembed-vggish": ("skembed.models._audio_cnns", "Vggish"),
+}
 
 
 def build(config):

@@ -158,4 +158,5 @@ def _load_own(folder, config):
 WRAPPERS = {
     "input_ids": (__name__, "HiddenStates"),
     "pixel_values": ("skembed.models._image_backbone", "ImageStates"),
+    "waveforms": ("skembed.models._audio_backbone", "AudioStates"),
 }

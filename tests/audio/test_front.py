@@ -9,7 +9,7 @@ import onnx
 import pytest
 import transformers
 from onnx import TensorProto, helper
-from tiny_sounds import encode, tone
+from sounds import encode, tone
 
 from skembed.audio._front import audio_front
 from skembed.audio._log_mel import PRESETS

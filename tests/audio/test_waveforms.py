@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from scipy import signal
-from tiny_sounds import encode, tone
+from sounds import encode, tone
 
 from skembed.audio import _waveforms
 from skembed.audio._waveforms import BadSoundError, is_sound, key_of, waveform_of

@@ -1,4 +1,4 @@
-"""Sounds made on the spot, and tiny networks that hear them."""
+"""Sounds made on the spot, and their files."""
 
 from io import BytesIO
 
