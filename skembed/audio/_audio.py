@@ -221,9 +221,14 @@ class AudioEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu":
-            return list(X)  # a stack of sounds of one length
-        return X
+        if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "fiu":
+            return X
+        if self.sampling_rate is None:
+            raise ValueError(
+                f"AudioEmbedder expects sounds, but X is numeric (dtype {X.dtype}). If its rows "
+                "are waveforms, set sampling_rate."
+            )
+        return list(X)
 
     def _check_rows(self, rows):
         def checked(row):
