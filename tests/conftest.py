@@ -2,12 +2,14 @@
 
 import os
 import socket
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import save_tiny_bert
 from tiny_images import save_tiny_cnn
+from tiny_sounds import save_tiny_hearing
 
 import skembed
 
@@ -57,6 +59,14 @@ def tiny_bert(tmp_path_factory):
 def tiny_cnn(tmp_path_factory):
     """Folder of a ResNet of three stages, in transformers' layout."""
     return save_tiny_cnn(tmp_path_factory.mktemp("tiny-cnn"))
+
+
+@pytest.fixture(scope="session")
+def tiny_hearing(tmp_path_factory):
+    """Folder of an AST of two layers, in transformers' layout."""
+    with warnings.catch_warnings():  # transformers', of bands narrower than a bin
+        warnings.filterwarnings("ignore", message="At least one mel filter has all zero")
+        return save_tiny_hearing(tmp_path_factory.mktemp("tiny-hearing"))
 
 
 @pytest.fixture(scope="session")

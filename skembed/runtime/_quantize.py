@@ -48,7 +48,13 @@ def quantize(path):
 
     model = onnx.load(path)
     graph = model.graph
-    weights = {item.name: item for item in graph.initializer if len(item.dims) == 2}
+    # Products in float64 are there for their exactness.
+    single = onnx.TensorProto.FLOAT
+    weights = {
+        item.name: item
+        for item in graph.initializer
+        if len(item.dims) == 2 and item.data_type == single
+    }
     products = [n for n in graph.node if n.op_type == "MatMul" and n.input[1] in weights]
     if not products:
         raise ExportError("there is no matrix product to compute in integers")

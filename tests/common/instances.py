@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from tiny_sounds import encoded, sound
 
 from skembed import (
+    AudioEmbedder,
     BertEmbedder,
     CNNImageEmbedder,
     FastTextVectorizer,
@@ -64,7 +66,18 @@ def _images():
     return files
 
 
+def _sounds():
+    """Return twelve short sounds as bytes of files: of many lengths and rates, two of them equal."""
+    files = []
+    for i, rate in enumerate([8000, 16000, 22050, 44100, 11025, 48000] * 2):
+        kind, subtype = [("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS")][i % 3]
+        files.append(encoded(sound(0.2 + 0.15 * i, rate, seed=i), rate, kind, subtype))
+    files[4] = files[0]
+    return files
+
+
 IMAGES = _images()
+SOUNDS = _sounds()
 SMALL = {"vector_size": 8, "min_count": 1, "random_state": 0}
 
 
@@ -161,6 +174,44 @@ CASES = [
         IMAGES,
         2e-3,
         ("pooling", "gem"),
+    ),
+    Case(
+        "audio-onnx",
+        AudioEmbedder,
+        {"model": "{tiny_hearing}", "backend": "onnx"},
+        SOUNDS,
+        1e-6,
+        ("pooling", "max"),
+    ),
+    Case(
+        "audio-torch",
+        AudioEmbedder,
+        {"model": "{tiny_hearing}", "backend": "torch", "window_pooling": "mean_max"},
+        SOUNDS,
+        1e-6,
+        ("layers", [0, -1]),
+    ),
+    Case(
+        "audio-random",
+        AudioEmbedder,
+        {
+            "model": "cnn-small",
+            "pretrained": False,
+            "random_state": 0,
+            "window_seconds": 0.5,
+            "normalize": True,
+        },
+        SOUNDS,
+        1e-6,
+        ("hop_seconds", 0.25),
+    ),
+    Case(
+        "audio-bfloat16",
+        AudioEmbedder,
+        {"model": "{tiny_hearing}", "precision": "bfloat16", "normalize": True, "cache": None},
+        SOUNDS,
+        2e-3,
+        ("pooling", "max"),
     ),
     Case("word2vec", Word2VecVectorizer, SMALL | {"pooling": "sif"}, WORDS, 1e-6, ("sg", 1), True),
     Case("fasttext", FastTextVectorizer, SMALL | {"bucket": 99}, WORDS, 1e-6, ("max_n", 4), True),
