@@ -28,10 +28,15 @@ from skembed.models._head import Head
 from skembed.models._locate import locate
 from skembed.models._registry import Registry
 from skembed.models._storage import kept_folder
+from skembed.runtime._convolutions import has_products, ranges_of
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._onnx import OnnxRunner
+from skembed.runtime._schedule import n_threads_for
 
 FORMAT = 1  # of fingerprints and exported folders; raise it when vectors change by our own doing
+
+# Rows that ranges of states are found on.
+_N_CALIBRATING = 64
 
 _runners = Registry(max_items=4)
 _backbones = Registry(max_items=2)
@@ -54,6 +59,7 @@ class NetworkSpec:
     precision: str
     device: str
     ready_made: bool  # an .onnx graph, run as it stands
+    calibration: tuple | None = None  # ranges of states, for convolutions in integers
     n_dims: int = 0
     report: dict | None = None  # of the export
 
@@ -68,6 +74,7 @@ class NetworkSpec:
             "front": self.front.settings(),
             "backend": self.backend,
             "precision": self.precision,
+            "calibration": self.calibration,
             "device": self.device,
             "output": self.output,
             "libraries": {name: _version(name) for name in (*libraries, *self.front.libraries)},
@@ -85,8 +92,10 @@ _version = cache(metadata.version)
 # -- finding ---------------------------------------------------------------------------------------
 
 
-def find_network(embedder):
+def find_network(embedder, rows):
     """Return the `NetworkSpec` of an embedder's parameters.
+
+    Convolutions in integers are calibrated on some of `rows`; nothing else is learned from them.
 
     Raises
     ------
@@ -115,6 +124,8 @@ def find_network(embedder):
     if spec.ready_made:
         return replace(spec, n_dims=_n_dims_of_graph(spec))
     if backend == "onnx":
+        if precision == "int8" and embedder._may_convolve:
+            spec = replace(spec, calibration=_calibrated(spec, embedder, rows))
         exported = with_export(spec)
         if exported.report["agrees"]:
             return exported
@@ -302,6 +313,24 @@ def _n_dims_in_torch(spec, n_hidden):
     return spec.head.n_dims(n_hidden)
 
 
+def _calibrated(spec, embedder, rows):
+    """Return the ranges of a network's states on rows of fit; None for one of matrix products."""
+    plain = with_export(replace(spec, precision="float32"))
+    graph = _export_folder(plain) / "backbone.onnx"
+    if not plain.report["agrees"] or has_products(graph):
+        return None
+    rows = rows[:: max(1, len(rows) // _N_CALIBRATING)][:_N_CALIBRATING]
+    keys, _ = embedder._check_rows(rows)
+    prepared, _ = spec.front.prepare(rows, keys, n_threads_for(embedder.n_threads))
+    inputs = [window for row in prepared for window in row.inputs[:1]]
+    if not inputs:
+        raise ValueError(
+            f"precision='int8' is calibrated on the rows of fit, and none of {len(rows)} can be "
+            "read. Set precision='float32'."
+        )
+    return ranges_of(graph, inputs)
+
+
 # -- exporting -------------------------------------------------------------------------------------
 
 
@@ -325,6 +354,7 @@ def _ensure_exported(spec, *, verify=False):
         spec.front.probes,
         spec.input_name,
         precision=spec.precision,
+        calibration=spec.calibration,
         verify=verify,
     )
 
@@ -355,7 +385,7 @@ def _found_again(spec):
 
 def _export_folder(spec):
     parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
-    parts.append(spec.front.fixed_shape)
+    parts += [spec.front.fixed_shape, spec.calibration]
     return kept_folder(digest([*parts, exporter_versions()])[:32], f"{_export_name(spec)}.json")
 
 

@@ -116,6 +116,7 @@ class NeuralEmbedder(Embedder):
     _input_name = ""
     # Values of the parameter `pooling` -> names in `models._modules.POOLINGS`, to concatenate.
     _poolings: dict = {}
+    _may_convolve = True  # and then be calibrated for int8
     _auto_pooling: tuple = ("mean",)  # of a model that does not say
     # Rows looked up, prepared and claimed at a time: memory stays flat however many rows there
     # are, processes that embed the same rows share them out in parts of this size, and the next
@@ -146,8 +147,14 @@ class NeuralEmbedder(Embedder):
         return layers
 
     def _fit_rows(self, rows, y):
-        self._network = find_network(self)
-        self._n_dims = self._network.front.n_row_dims(self._network.n_dims)
+        self._network = find_network(self, rows)
+        n_dims = self._network.n_dims
+        if self.truncate_dim is not None and self.truncate_dim > n_dims:
+            raise ValueError(
+                f"The 'truncate_dim' parameter of {type(self).__name__} must be at most {n_dims}, "
+                f"the length of the model's vectors. Got {self.truncate_dim} instead."
+            )
+        self._n_dims = self._network.front.n_row_dims(n_dims)
         self.fingerprint_ = self._network.fingerprint
 
     # -- the path from unique rows to vectors -----------------------------------------------------

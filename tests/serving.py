@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skembed import BertEmbedder
+from skembed import BertEmbedder, CNNImageEmbedder
 
 TEXTS = ["A cat sits on the mat.", "Stocks fell sharply.", "", "naïve café " * 200]
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
 LEFT_OUT = ("torch", "transformers", "onnx", "onnxscript", "sentence_transformers", "pandas")
 
 
@@ -24,6 +25,9 @@ def export(folder):
         embedder = BertEmbedder(precision=precision, long_texts="chunk").fit(TEXTS)
         embedder.export(folder / precision)
         np.save(folder / f"{precision}.npy", embedder.transform(TEXTS))
+    embedder = CNNImageEmbedder("resnet-small-32", pretrained=False, random_state=0).fit(IMAGES)
+    embedder.export(folder / "images")
+    np.save(folder / "images.npy", embedder.transform(IMAGES))
 
 
 def serve(folder):
@@ -37,7 +41,9 @@ def serve(folder):
             embedder.transform(TEXTS), np.load(folder / f"{precision}.npy"), atol=1e-6
         )
         assert embedder.show_runtime()["precision"] == precision
-    sys.stdout.write("served without torch and transformers, in float32 and int8\n")
+    vectors = CNNImageEmbedder(folder / "images").fit_transform(IMAGES)
+    np.testing.assert_allclose(vectors, np.load(folder / "images.npy"), atol=1e-6)
+    sys.stdout.write("served without torch and transformers: texts, in int8 too, and images\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from skembed._neural import Front, Prepared
 from skembed.image._pixels import BadImageError, encoded, image_of, is_encoded, key_of_content
@@ -65,13 +66,14 @@ class ImageFront(Front):
         return image_of(row, max_pixels=self.max_pixels, max_value=self.max_value)
 
     def probes(self):
-        """Return pixels to check an export with: noise, in batches of two sizes."""
+        """Return pixels to check an export with: blots of color, in batches of two sizes."""
         random = np.random.default_rng(0)
-        levels = self.processor.levels()
+        height, width = self.processor.size
         probes = []
         for n_rows in (2, 1):
-            chosen = random.integers(0, 256, (n_rows, *self.fixed_shape))
-            probes.append(np.stack([levels[c][chosen[:, c]] for c in range(len(levels))], axis=1))
+            blots = random.integers(0, 256, (n_rows, 8, 8, 3), dtype=np.uint8)
+            images = [Image.fromarray(item).resize((width, height)) for item in blots]
+            probes.append(np.stack([self.processor.pixels(image) for image in images]))
         return probes
 
     def save(self, folder):

@@ -239,7 +239,7 @@ def _opened(content, max_pixels):
 def _webp_size(content):
     """Return width and height by the first chunk's header; (0, 0) if it makes no sense."""
     kind, header = content[12:16], content[20:30]
-    if len(header) < 10:
+    if len(header) < 10 or kind not in (b"VP8X", b"VP8L", b"VP8 "):
         return 0, 0
     if kind == b"VP8X":
         width, height = header[4:7], header[7:10]

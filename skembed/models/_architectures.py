@@ -15,17 +15,22 @@ class Architecture(NamedTuple):
     """A network to be built with random weights, as the files of a model's folder.
 
     ``config`` is config.json's content: of transformers' kind, or with a ``model_type`` of `OWN`
-    and the parameters of that class. ``files`` are further JSON files by name.
+    and the parameters of that class. ``files`` are further JSON files by name. ``settled``: batch
+    norms get the statistics of images of noise, see `_image_backbone.settle`.
     """
 
     config: dict
     files: dict
+    settled: bool = False
 
 
 # Names that `pretrained=False` knows.
 ARCHITECTURES: dict = {
-    name: Architecture(config, {"preprocessor_config.json": processor})
-    for name, (config, processor) in {**IMAGE_ARCHITECTURES, **AUDIO_ARCHITECTURES}.items()
+    name: Architecture(config, {"preprocessor_config.json": processor}, settled=True)
+    for name, (config, processor) in IMAGE_ARCHITECTURES.items()
+} | {
+    name: Architecture(config, {"preprocessor_config.json": hearing})
+    for name, (config, hearing) in AUDIO_ARCHITECTURES.items()
 }
 
 # model_type -> module and class of a network of our own: a `Backbone` with the config as arguments.

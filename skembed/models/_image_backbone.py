@@ -115,3 +115,25 @@ class SmallResNet(Backbone):
         for stage in self.stages:
             states.append(stage(states[-1]))
         return (*states, states[-1].mean(dim=(2, 3))[:, None])
+
+
+def settle(network):
+    """Give batch norms the statistics that random images have in a network of random weights.
+
+    Untrained, they would do nothing in evaluation, and what comes out of many layers would be huge
+    or vanish: MobileNetV2's vectors were of the order of 1e-25.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0  # what they see now, and nothing of before
+    blots = torch.rand(16, 3, 8, 8) * 4 - 2
+    images = nn.functional.interpolate(blots, size=(96, 96), mode="bicubic")
+    network.train()
+    with torch.no_grad():
+        network(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

@@ -47,7 +47,7 @@ def seeded_folder(architecture, seed):
             f"are drawn at random. Got {name!r} instead."
         )
     known = ARCHITECTURES[name]
-    parts = [name, known.config, known.files, seed, exporter_versions()]
+    parts = [name, known.config, known.files, known.settled, seed, exporter_versions()]
     folder = kept_folder(f"seeded-{digest(parts)[:32]}", "config.json")
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,10 @@ def _write(folder, architecture, seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(architecture.config)
+        if architecture.settled:
+            from skembed.models._image_backbone import settle
+
+            settle(network)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".seeded-"))
     try:
         if architecture.config["model_type"] in OWN:

@@ -26,6 +26,7 @@ from filelock import FileLock
 from skembed._digest import file_sha256
 from skembed._optional import import_optional
 from skembed.exceptions import ExportError
+from skembed.runtime._convolutions import quantize_convolutions
 from skembed.runtime._onnx import OnnxRunner
 from skembed.runtime._quantize import quantize
 
@@ -36,7 +37,15 @@ _LIMITS = {"float32": (1e-4, 0.99999), "int8": (np.inf, 0.95)}
 
 
 def ensure_exported(
-    folder, name, make_network, probes, input_name, *, precision="float32", verify=False
+    folder,
+    name,
+    make_network,
+    probes,
+    input_name,
+    *,
+    precision="float32",
+    calibration=None,
+    verify=False,
 ):
     """Return the report of a network's export, exporting it if nobody has.
 
@@ -55,6 +64,9 @@ def ensure_exported(
         Of the graph's input.
     precision : {"float32", "int8"}, default="float32"
         What the backbone's products are computed in; a folder holds one.
+    calibration : tuple, default=None
+        In int8, ranges of the states between convolutions (see `_convolutions`); None where matrix
+        products are what is computed in integers.
     verify : bool, default=False
         Whether to compare the files with their digests, and export again if they are damaged.
 
@@ -76,7 +88,9 @@ def ensure_exported(
         with FileLock(folder / "export.lock"):
             report = _report(folder, name, verify)
             if report is None:
-                report = _export(folder, name, make_network(), probes(), input_name, precision)
+                report = _export(
+                    folder, name, make_network(), probes(), input_name, precision, calibration
+                )
                 _write(folder / f"{name}.json", json.dumps(report, indent=1).encode())
     return report
 
@@ -101,12 +115,14 @@ def _all_there(folder, *files):
     return all((folder / file).exists() for file in files)
 
 
-def _export(folder, name, network, probes, input_name, precision):
+def _export(folder, name, network, probes, input_name, precision, calibration):
     import_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
     try:
         with _quiet():
             if not _all_there(folder, "backbone.onnx", "backbone.onnx.data"):
-                _export_backbone(folder, network.backbone, probes, input_name, precision)
+                _export_backbone(
+                    folder, network.backbone, probes, input_name, precision, calibration
+                )
             digest = _join_head(folder, name, network, probes)
         comparison = _compare(folder / f"{name}.onnx", network, probes, input_name, precision)
     except (OSError, MemoryError):  # of this moment, not of this network
@@ -150,7 +166,7 @@ def _to_onnx(module, arguments, input_names, output_names, dynamic_shapes):
         )
 
 
-def _export_backbone(folder, backbone, probes, input_name, precision):
+def _export_backbone(folder, backbone, probes, input_name, precision, calibration):
     """Export the backbone in the fastest way that agrees with torch."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch, "backbone.onnx")
@@ -162,7 +178,9 @@ def _export_backbone(folder, backbone, probes, input_name, precision):
                     break
         else:
             _save_backbone(path, backbone, plain, probes, input_name)
-        if precision == "int8":
+        if calibration is not None:
+            quantize_convolutions(path, calibration)
+        elif precision == "int8":
             quantize(path)
         for file in ("backbone.onnx.data", "backbone.onnx"):
             os.replace(path.parent / file, folder / file)

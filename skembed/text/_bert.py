@@ -154,6 +154,7 @@ class BertEmbedder(NeuralEmbedder):
         'Shorten them, set long_texts="truncate" or "chunk"',
     )
     _input_name = "input_ids"
+    _may_convolve = False
     _poolings = {name: (name,) for name in POOLING_NAMES}
 
     def __init__(

@@ -46,12 +46,11 @@ def test_a_sound_is_its_samples_whatever_holds_them(tmp_path):
 
 
 def test_containers_without_loss_give_one_vector():
-    """WAV and FLAC of the same 16 bits; within 1e-4 of the numbers that were rounded to them."""
-    samples = sound(1.1)
+    """WAV, FLAC and AIFF of the same 16 bits, and the numbers themselves."""
+    samples = np.int16(sound(1.1) * 32767)
     files = [encoded(samples), encoded(samples, kind="FLAC"), encoded(samples, kind="AIFF")]
     vectors = small().fit_transform([*files, samples])
-    assert (vectors[:3] == vectors[0]).all()
-    np.testing.assert_allclose(vectors[3], vectors[0], atol=1e-3)
+    assert (vectors == vectors[0]).all()
 
 
 def test_rates_and_channels_are_brought_to_the_networks():
@@ -105,7 +104,7 @@ def test_bad_rows_are_named_with_the_reason(tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     rows = [sound(0.5), None, str(tmp_path / "text.wav"), (sound(0.5) * np.nan, 8000), sound(0.4)]
     message = r"2 of 5 rows are not readable as sounds \(row 2: not a sound .*, row 3: samples that"
-    with pytest.raises(BadRowsError, match="1 of 5 rows are not sounds .row 1: None"):
+    with pytest.raises(BadRowsError, match=r"1 of 5 rows are not sounds \(row 1: None"):
         small().fit_transform(rows)
     rows[1] = sound(0.1)
     with pytest.raises(BadRowsError, match=message):
@@ -186,9 +185,7 @@ def test_a_graph_made_elsewhere_is_fed_as_it_wants(tmp_path, shape):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     negative = AudioEmbedder(path, front_end="panns", layers="negative").fit_transform(rows)
     np.testing.assert_allclose(negative, -expected, atol=1e-4)
-    with pytest.raises(
-        ModelFormatError, match=r"does not say how sounds are prepared .* front_end"
-    ):
+    with pytest.raises(ModelFormatError, match="does not say how sounds are prepared"):
         AudioEmbedder(path).fit(rows)
 
 

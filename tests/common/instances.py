@@ -67,7 +67,7 @@ def _images():
 
 
 def _sounds():
-    """Return twelve short sounds as bytes of files: of many lengths and rates, two of them equal."""
+    """Return twelve short sounds as bytes of files, of many lengths and rates, two equal."""
     files = []
     for i, rate in enumerate([8000, 16000, 22050, 44100, 11025, 48000] * 2):
         kind, subtype = [("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS")][i % 3]
