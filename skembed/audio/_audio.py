@@ -223,9 +223,14 @@ class AudioEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        # A table of numbers is a stack of sounds only if their rate is given.
-        numeric = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu"
-        return list(X) if numeric and self.sampling_rate else X
+        if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "fiu":
+            return X
+        if self.sampling_rate is None:
+            raise ValueError(
+                f"AudioEmbedder expects sounds, but X is numeric (dtype {X.dtype}). If its rows "
+                "are waveforms, set sampling_rate."
+            )
+        return list(X)
 
     def _check_rows(self, rows):
         def checked(row):

@@ -18,8 +18,8 @@ class Listening:
     log_mel : LogMel or None
         What becomes of a window; None: the network takes waveforms.
     layout : str
-        Order of the axes of log-mel spectrograms: "frames, bands", "bands, frames", and both after
-        "channel, ".
+        Order of the axes of log-mel spectrograms: "frames, bands" or "bands, frames", after
+        "channel, " or not.
     shortest : int
         Samples that a window has at least.
     longest : int or None

@@ -10,6 +10,8 @@ from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
+import soxr
 
 from skembed._rows import describe, row_key
 
@@ -19,7 +21,8 @@ _SLOWEST, _FASTEST = 1_000, 768_000  # Hz
 _MOST_CHANNELS = 64
 _BLOCK = 1 << 16  # frames decoded at a time: headers lie about how many there are
 _LARGEST_FILE = 1 << 30  # bytes
-# What float and integer samples are divided by.
+_LARGEST_SAMPLE = 1e10  # beyond it the squares of what networks compute leave float32's range
+# What integer samples are divided by.
 _FULL_SCALE = {"int8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
 
 
@@ -43,10 +46,13 @@ class _Array(NamedTuple):
     rate: int
 
 
+# What stands for a file.
+_FILES = {"bytes": (bytes, bytearray, memoryview), "path": (str, os.PathLike)}
+
+
 def is_sound(row):
     """Tell whether a row is of a kind that may be a sound."""
-    kinds = (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, tuple, Mapping)
-    return isinstance(row, kinds)
+    return isinstance(row, (*_FILES["bytes"], *_FILES["path"], np.ndarray, tuple, Mapping))
 
 
 def key_of(row, sampling_rate):
@@ -87,17 +93,16 @@ def _key(content):
 
 def _content(row, sampling_rate):
     """Return a file's bytes, or the samples and their rate."""
-    if isinstance(row, (bytes, bytearray, memoryview)):
+    if isinstance(row, _FILES["bytes"]):
         return bytes(row)
-    if isinstance(row, (str, os.PathLike)):
+    if isinstance(row, _FILES["path"]):
         return _content_of(os.fspath(row))
     if isinstance(row, Mapping):  # as in the library `datasets`
         if row.get("array") is not None:
             return _array(row["array"], row.get("sampling_rate", sampling_rate))
-        if row.get("bytes") is not None:
-            return bytes(row["bytes"])
-        if row.get("path") is not None:
-            return _content_of(os.fspath(row["path"]))
+        for name in ("bytes", "path"):
+            if isinstance(row.get(name), _FILES[name]):
+                return _content(row[name], sampling_rate)
         raise BadSoundError(f"a dict of {sorted(map(str, row))}, without 'array'")
     if isinstance(row, tuple):
         if len(row) != 2:
@@ -145,7 +150,10 @@ def _array(values, rate):
         raise BadSoundError(
             f"a sampling rate of {rate:g} Hz, not a whole number from {_SLOWEST:,} to {_FASTEST:,}"
         )
-    values = np.asarray(values)
+    try:
+        values = np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise BadSoundError("samples that make no array") from error
     if values.dtype.kind != "f" and values.dtype.name not in (*_FULL_SCALE, "uint8"):
         raise BadSoundError(
             f"an array of dtype {values.dtype}, not float, int8, int16, int32 or uint8"
@@ -189,8 +197,6 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds):
     BadSoundError
         If it cannot be decoded, or its samples are no sound.
     """
-    import soxr
-
     content = _content(row, sampling_rate)
     if key is not None and isinstance(content, bytes) and _key(content) != key:
         raise BadSoundError("a file that was changed while it was being embedded")
@@ -198,8 +204,12 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds):
     samples, rate, cut = read(content, max_seconds)
     if not np.isfinite(samples).all():
         raise BadSoundError("samples that are not finite numbers")
+    if np.abs(samples).max() > _LARGEST_SAMPLE:
+        raise BadSoundError(f"samples of up to {np.abs(samples).max():.0e}; 1 is full scale")
     if rate != target_rate:
         samples = soxr.resample(samples, rate, target_rate)
+    if len(samples) == 0:
+        raise BadSoundError("a sound that is shorter than one sample at the network's rate")
     return Waveform(samples, target_rate, cut)
 
 
@@ -208,7 +218,8 @@ def _scaled(array, max_seconds):
     n_samples = int(max_seconds * array.rate)
     values = array.values[:n_samples]
     if values.dtype.kind == "f":
-        samples = values.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinity is refused with the others
+            samples = values.astype(np.float32)
     elif values.dtype == np.uint8:
         samples = values.astype(np.float32) / 128 - 1
     else:
@@ -219,17 +230,39 @@ def _scaled(array, max_seconds):
 def _mono(samples):
     if samples.ndim == 1:
         return samples
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # refused with the others
+        return samples.mean(axis=1, dtype=np.float32)
+
+
+class _Bytes(BytesIO):
+    """A file's content; damaged headers send the decoder to places before its start."""
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return super().seek(0, os.SEEK_END)
+
+
+class _Straight(soundfile.SoundFile):
+    """A sound file that is read from start to end.
+
+    soundfile seeks after each block, to where it is already, and the decoder of MP3 forgets there
+    what the next samples need.
+    """
+
+    def seekable(self):
+        return False
 
 
 def _decoded(content, max_seconds):
     """Return the waveform of a file's content, decoded in blocks."""
-    import soundfile
-
     if not content:
         raise BadSoundError("an empty file")
     try:
-        with soundfile.SoundFile(BytesIO(content)) as file:
+        with _Straight(_Bytes(content)) as file:
             if file.format not in FORMATS:
                 raise BadSoundError(
                     f"a file of format {file.format}; formats that are read: {', '.join(FORMATS)}"
@@ -257,5 +290,7 @@ def _decoded(content, max_seconds):
 
 
 def _reason(error):
-    text = getattr(error, "error_string", None) or str(error)
-    return text.strip().rstrip(".").splitlines()[0] if text.strip() else type(error).__name__
+    text = getattr(error, "error_string", str(error)).strip()
+    if not text or text.startswith("File does not exist"):  # it does: so damaged MP3 are refused
+        text = "Damaged file."
+    return text.splitlines()[0].rstrip(".").removeprefix("Error : ")

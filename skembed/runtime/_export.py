@@ -136,16 +136,18 @@ def _export(folder, name, network, probes, input_name, precision, calibration):
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence the exporter's warnings and log for a block, and put them back."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silence the exporter's warnings and logs for a block, and put them back."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _to_onnx(module, arguments, input_names, output_names, dynamic_shapes):
