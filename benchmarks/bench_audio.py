@@ -90,14 +90,13 @@ def _onnx_of(log_mel):
 
     noise = torch.randn(2, log_mel.sampling_rate)
     sizes = {axis: torch.export.Dim.DYNAMIC for axis in (0, 1)}
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, "graph.onnx"))
-        with _quiet():
-            program = _to_onnx(
-                log_mel.module(), (noise,), ["waveforms"], ["spectrograms"], (sizes,)
-            )
-        program.save(path)
-        runner = OnnxRunner(path, "waveforms")
+    folder = tempfile.TemporaryDirectory()
+    path = str(Path(folder.name, "graph.onnx"))
+    with _quiet():
+        program = _to_onnx(log_mel.module(), (noise,), ["waveforms"], ["spectrograms"], (sizes,))
+    program.save(path)
+    runner = OnnxRunner(path, "waveforms")
+    runner.folder = folder  # kept as long as it
     return lambda rows: [answer[0] for answer in runner.run([row[None] for row in rows], n_cores())]
 
 
