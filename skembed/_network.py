@@ -103,7 +103,7 @@ def find_network(embedder, rows):
         If there is no such network, or it cannot be run as asked for.
     """
     seed = embedder._seed()
-    folder = _folder_of(embedder.model, embedder.revision, seed)
+    folder = _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
@@ -142,12 +142,12 @@ def find_network(embedder, rows):
     return replace(spec, n_dims=_n_dims_in_torch(spec, embedder._n_hidden(folder)))
 
 
-def _folder_of(model, revision, seed):
+def _folder_of(model, revision, seed, input_name):
     if seed is None:
         return ModelFolder(locate(model, revision))
     from skembed.models._seeded import seeded_folder
 
-    return ModelFolder(seeded_folder(model, seed))
+    return ModelFolder(seeded_folder(model, seed, input_name))
 
 
 # Who computes in what.
@@ -367,7 +367,7 @@ def _found_again(spec):
     """Return the spec with the paths of this machine: a pickle may have come from another."""
     if Path(spec.path).exists():
         return spec
-    folder = _folder_of(spec.model, spec.revision, spec.seed)
+    folder = _folder_of(spec.model, spec.revision, spec.seed, spec.input_name)
     found = str(folder.onnx or folder.path)
     before = os.path.dirname(spec.path) if spec.ready_made else spec.path
 

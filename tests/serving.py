@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skembed import BertEmbedder, CNNImageEmbedder
+from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder
 
 TEXTS = ["A cat sits on the mat.", "Stocks fell sharply.", "", "naïve café " * 200]
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
+SOUNDS = [(np.sin(np.arange(n) / 9).astype(np.float32), 16000) for n in (9000, 20000)]
 LEFT_OUT = ("torch", "transformers", "onnx", "onnxscript", "sentence_transformers", "pandas")
 
 
@@ -25,9 +26,13 @@ def export(folder):
         embedder = BertEmbedder(precision=precision, long_texts="chunk").fit(TEXTS)
         embedder.export(folder / precision)
         np.save(folder / f"{precision}.npy", embedder.transform(TEXTS))
-    embedder = CNNImageEmbedder("resnet-small-32", pretrained=False, random_state=0).fit(IMAGES)
-    embedder.export(folder / "images")
-    np.save(folder / "images.npy", embedder.transform(IMAGES))
+    random = {"pretrained": False, "random_state": 0}
+    for name, embedder, rows in (
+        ("images", CNNImageEmbedder("resnet-small-32", **random), IMAGES),
+        ("sounds", AudioEmbedder("cnn-small", **random), SOUNDS),
+    ):
+        embedder.fit(rows).export(folder / name)
+        np.save(folder / f"{name}.npy", embedder.transform(rows))
 
 
 def serve(folder):
@@ -41,9 +46,13 @@ def serve(folder):
             embedder.transform(TEXTS), np.load(folder / f"{precision}.npy"), atol=1e-6
         )
         assert embedder.show_runtime()["precision"] == precision
-    vectors = CNNImageEmbedder(folder / "images").fit_transform(IMAGES)
-    np.testing.assert_allclose(vectors, np.load(folder / "images.npy"), atol=1e-6)
-    sys.stdout.write("served without torch and transformers: texts, in int8 too, and images\n")
+    for name, estimator_class, rows in (
+        ("images", CNNImageEmbedder, IMAGES),
+        ("sounds", AudioEmbedder, SOUNDS),
+    ):
+        vectors = estimator_class(folder / name).fit_transform(rows)
+        np.testing.assert_allclose(vectors, np.load(folder / f"{name}.npy"), atol=1e-6)
+    sys.stdout.write("served without torch and transformers: texts, images and sounds\n")
 
 
 if __name__ == "__main__":

@@ -76,9 +76,11 @@ class AudioEmbedder(NeuralEmbedder):
         (seconds, needs ``skembed[torch]``) and compares it with torch; where they differ, "auto"
         warns and uses torch, "onnx" raises.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
-        What the network computes in; vectors are float32 in any case. "int8": matrix products in
-        8-bit integers, for transformers, run by ONNX Runtime on a CPU. "bfloat16" is run by torch,
-        and fast on processors that have it. "float16" is for CUDA. Spectrograms are not reduced.
+        What the network computes in; vectors are float32 in any case. "int8": in 8-bit integers,
+        by ONNX Runtime on a CPU: the matrix products of transformers, or the convolutions of a
+        convolutional network, whose scales are learned from up to 64 rows of `fit`. "bfloat16" is
+        run by torch, and fast on processors that have it. "float16" is for CUDA. Spectrograms are
+        not reduced.
     batch_size : int or "auto", default="auto"
         Windows a batch. Changes no result.
     device : str, default="auto"

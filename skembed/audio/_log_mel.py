@@ -4,8 +4,11 @@ The torch module that is put into graphs is made of the same matrices (`_log_mel
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,10 @@ class LogMel:
 
         return LogMelModule(self)
 
+    def _frames(self, waveform):
+        """Return overlapping views, (n_frames, win_length)."""
+        return sliding_window_view(waveform, self.win_length)[:: self.hop_length]
+
     def __call__(self, waveform):
         """Return the log-mel spectrogram of a waveform.
 
@@ -141,16 +148,24 @@ class LogMel:
         waveform = np.asarray(waveform, dtype=np.float64)
         if self.center:
             waveform = np.pad(waveform, self.win_length // 2, mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(waveform, self.win_length)
-        frames = frames[:: self.hop_length]
-        if self.remove_mean:
-            frames = frames - frames.mean(axis=1, keepdims=True)
+        window, weights = _constants(self)
+        frames = self._frames(waveform)
         if self.preemphasis:
-            before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-            frames = frames - self.preemphasis * before
-        spectrum = np.fft.rfft(frames * self.window(), self.n_fft)
-        power = spectrum.real**2 + spectrum.imag**2
-        bands = (np.sqrt(power) if self.magnitude else power) @ self.bands()
+            # Of the whole waveform: a frame's first sample, whose share is its own, weighs nothing.
+            before = np.concatenate([waveform[:1], waveform[:-1]])
+            emphasized = self._frames(waveform - self.preemphasis * before)
+        else:
+            emphasized = frames
+        if self.remove_mean:
+            means = frames.mean(axis=1, keepdims=True) * (1 - self.preemphasis)
+            weighed = emphasized - means
+            weighed *= window
+        else:
+            weighed = emphasized * window
+        spectrum = scipy.fft.rfft(weighed, self.n_fft)
+        power = spectrum.real**2
+        power += spectrum.imag**2
+        bands = (np.sqrt(power) if self.magnitude else power) @ weights
         values = _LOGS[self.log](np.maximum(bands + self.offset, self.floor))
         values = values[:-1] if self.drop_last else values
         if self.dynamic_range is not None:
@@ -159,6 +174,12 @@ class LogMel:
             missing = max(0, self.n_frames - len(values))
             values = np.pad(values[: self.n_frames], ((0, missing), (0, 0)))
         return ((values - self.reference) / self.spread).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _constants(log_mel):
+    """Return window and bands, computed once; not kept on the settings, which are pickled."""
+    return log_mel.window(), log_mel.bands()
 
 
 _LOGS = {

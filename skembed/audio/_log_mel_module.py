@@ -38,10 +38,14 @@ class LogMelModule(nn.Module):
             weights[-1] /= 2  # the sample in the middle is its own partner
         times = np.arange(self.half) - (length - 1) / 2
         angles = np.outer(times, 2 * np.pi / log_mel.n_fft * np.flatnonzero(used))
+        cosines = weights[:, None] * np.cos(angles)
+        sines = weights[:, None] * np.sin(angles)
         constants = {
-            "cosines": weights[:, None] * np.cos(angles),
-            "sines": weights[:, None] * np.sin(angles),
-            "bands": bands[used],
+            "cosines": cosines,
+            "sines": sines,
+            "bands": bands[used].astype(np.float32),
+            # What a frame of ones would give; its sines cancel.
+            "ones": 2 * cosines.sum(axis=0),
         }
         for name, values in constants.items():
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
@@ -49,15 +53,27 @@ class LogMelModule(nn.Module):
     def forward(self, waveforms):
         """Compute log-mel spectrograms."""
         log_mel = self.log_mel
-        frames = self._frames(waveforms.double())
-        if log_mel.remove_mean:
-            frames = frames - frames.mean(dim=-1, keepdim=True)
+        waveforms = waveforms.double()
+        if log_mel.center:
+            margin = log_mel.win_length // 2
+            waveforms = nn.functional.pad(waveforms, (margin, margin), mode="reflect")
+        n_frames = (waveforms.shape[1] - log_mel.win_length) // log_mel.hop_length + 1
+        starts = torch.arange(n_frames, device=waveforms.device) * log_mel.hop_length
+        emphasized = waveforms
         if log_mel.preemphasis:
-            before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-            frames = frames - log_mel.preemphasis * before
-        frames = frames[..., self.start :]
+            # Of the whole waveform: a frame's first sample, whose share is its own, weighs nothing.
+            before = torch.cat([waveforms[:, :1], waveforms[:, :-1]], dim=1)
+            emphasized = waveforms - log_mel.preemphasis * before
+        inside = torch.arange(self.start, log_mel.win_length, device=waveforms.device)
+        frames = emphasized[:, starts[:, None] + inside]
         left, right = frames[..., : self.half], frames.flip(-1)[..., : self.half]
-        power = ((left + right) @ self.cosines) ** 2 + ((left - right) @ self.sines) ** 2
+        real = (left + right) @ self.cosines
+        if log_mel.remove_mean:
+            sums = nn.functional.pad(waveforms.cumsum(dim=1), (1, 0))
+            means = (sums[:, starts + log_mel.win_length] - sums[:, starts]) / log_mel.win_length
+            real = real - (1 - log_mel.preemphasis) * means[..., None] * self.ones
+        # From here on nothing is subtracted, and float32 will do.
+        power = (real**2 + ((left - right) @ self.sines) ** 2).float()
         bands = (power.sqrt() if log_mel.magnitude else power) @ self.bands
         values = (bands + log_mel.offset).clamp(min=log_mel.floor).log()
         values = values * _FACTORS[log_mel.log]
@@ -68,18 +84,7 @@ class LogMelModule(nn.Module):
         if log_mel.n_frames is not None:
             filled = torch.zeros_like(values[:, :1]).expand(-1, log_mel.n_frames, -1)
             values = torch.cat([values, filled], dim=1)[:, : log_mel.n_frames]
-        return ((values - log_mel.reference) / log_mel.spread).float()
-
-    def _frames(self, waveforms):
-        """(n_rows, n_samples) -> (n_rows, n_frames, win_length)."""
-        log_mel = self.log_mel
-        if log_mel.center:
-            margin = log_mel.win_length // 2
-            waveforms = nn.functional.pad(waveforms, (margin, margin), mode="reflect")
-        n_frames = (waveforms.shape[1] - log_mel.win_length) // log_mel.hop_length + 1
-        starts = torch.arange(n_frames, device=waveforms.device) * log_mel.hop_length
-        inside = torch.arange(log_mel.win_length, device=waveforms.device)
-        return waveforms[:, starts[:, None] + inside]
+        return (values - log_mel.reference) / log_mel.spread
 
 
 # What makes of a natural logarithm the one that is asked for.

@@ -303,6 +303,9 @@ def _tones(settings, n_channels):
         (float(value),) * n_channels if isinstance(value, (int, float)) else _floats(value)
         for value in (mean, std)
     )
+    twice = bool(settings.get("include_top"))
+    if twice and not normalize:  # the second time alone
+        normalize, twice, mean = True, False, (0.0,) * n_channels
     if normalize and not len(mean) == len(std) == n_channels:
         raise ValueError(f"image_mean and image_std are not {n_channels} numbers")
     return {
@@ -310,7 +313,7 @@ def _tones(settings, n_channels):
         "offset": -1.0 if settings["do_rescale"] and settings.get("rescale_offset") else 0.0,
         "mean": mean if normalize else None,
         "std": std if normalize else None,
-        "twice": bool(settings.get("include_top")),
+        "twice": twice,
         "flip": bool(settings.get("do_flip_channel_order")),
         "n_channels": n_channels,
     }

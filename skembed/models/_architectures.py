@@ -14,11 +14,13 @@ from skembed.models._image_architectures import IMAGE_ARCHITECTURES
 class Architecture(NamedTuple):
     """A network to be built with random weights, as the files of a model's folder.
 
-    ``config`` is config.json's content: of transformers' kind, or with a ``model_type`` of `OWN`
-    and the parameters of that class. ``files`` are further JSON files by name. ``settled``: batch
-    norms get the statistics of images of noise, see `_image_backbone.settle`.
+    ``input_name`` tells what it takes: pixels or waveforms. ``config`` is config.json's content: of
+    transformers' kind, or with a ``model_type`` of `OWN` and the parameters of that class.
+    ``files`` are further JSON files by name. ``settled``: batch norms get the statistics of images
+    of noise, see `_image_backbone.settle`.
     """
 
+    input_name: str
     config: dict
     files: dict
     settled: bool = False
@@ -26,10 +28,12 @@ class Architecture(NamedTuple):
 
 # Names that `pretrained=False` knows.
 ARCHITECTURES: dict = {
-    name: Architecture(config, {"preprocessor_config.json": processor}, settled=True)
+    name: Architecture(
+        "pixel_values", config, {"preprocessor_config.json": processor}, settled=True
+    )
     for name, (config, processor) in IMAGE_ARCHITECTURES.items()
 } | {
-    name: Architecture(config, {"preprocessor_config.json": hearing})
+    name: Architecture("waveforms", config, {"preprocessor_config.json": hearing})
     for name, (config, hearing) in AUDIO_ARCHITECTURES.items()
 }
 

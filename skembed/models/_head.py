@@ -5,8 +5,9 @@ The torch module made of it is in `_modules`; nothing here imports torch.
 
 from dataclasses import asdict, dataclass, replace
 
-# Names of poolings; what they compute stands in `_modules.POOLINGS`.
+# Names of poolings of tokens, and of maps besides; what they compute stands in `_modules.POOLINGS`.
 POOLING_NAMES = ("mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last")
+MAP_POOLING_NAMES = ("gem", "flat")
 
 
 @dataclass(frozen=True)

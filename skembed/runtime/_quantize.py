@@ -30,6 +30,14 @@ _CONSTANTS = {
 }
 
 
+def is_product(weights):
+    """Tell whether an initializer is a layer's weights, (n_in, n_out); stems stay exact."""
+    import onnx
+
+    single = weights.data_type == onnx.TensorProto.FLOAT
+    return len(weights.dims) == 2 and single and not weights.name.startswith("stem.")
+
+
 def quantize(path):
     """Rewrite a graph so that its products with weights are computed in integers.
 
@@ -48,13 +56,7 @@ def quantize(path):
 
     model = onnx.load(path)
     graph = model.graph
-    # Products in float64 are there for their exactness.
-    single = onnx.TensorProto.FLOAT
-    weights = {
-        item.name: item
-        for item in graph.initializer
-        if len(item.dims) == 2 and item.data_type == single
-    }
+    weights = {item.name: item for item in graph.initializer if is_product(item)}
     products = [n for n in graph.node if n.op_type == "MatMul" and n.input[1] in weights]
     if not products:
         raise ExportError("there is no matrix product to compute in integers")

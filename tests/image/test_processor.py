@@ -74,6 +74,10 @@ CONFIGS = {
             "crop_size": {"height": 90, "width": 101},
         },
     ),
+    "efficientnet, divided only": (
+        "efficientnet",
+        {"image_processor_type": "EfficientNetImageProcessor", "do_normalize": False, "size": 50},
+    ),
     "google/mobilenet_v1_1.0_224": (
         "mobilenet_v1",
         {

@@ -15,7 +15,16 @@ N_SPECIAL = {"vit": 1, "deit": 2, "dinov2": 1, "dinov2_with_registers": 4}
 SIZES = [(61, 47), (40, 90), (33, 33)]
 
 
-@pytest.fixture(scope="module", params=list(FAMILIES))
+# One of each kind in every run; all of them, which takes a minute, where slow tests are run.
+_ALWAYS = ("resnet", "convnext", "mobilenet_v2", "vit")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in _ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES
+    ],
+)
 def folder(request, tmp_path_factory):
     return save_tiny_cnn(tmp_path_factory.mktemp("cnn") / request.param, request.param)
 

@@ -1,12 +1,13 @@
 """The torch head: layers, pooling, dense layers, truncating, normalising, by hand-made sums."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from skembed._digest import file_sha256
-from skembed.models._head import POOLING_NAMES, Dense, Head
+from skembed.models._head import MAP_POOLING_NAMES, POOLING_NAMES, Dense, Head
 from skembed.models._modules import POOLINGS, HeadModule, Network
 
 STATES = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
@@ -42,7 +43,7 @@ def dense(folder, in_features=4, out_features=4, activation="Tanh", residual=Fal
 
 def test_each_pooling_has_a_function():
     """The names without torch and the functions with it are the same."""
-    assert tuple(POOLINGS) == POOLING_NAMES
+    assert tuple(POOLINGS) == (*POOLING_NAMES, *MAP_POOLING_NAMES)
 
 
 @pytest.mark.parametrize("name", POOLING_NAMES)
@@ -165,3 +166,13 @@ def test_a_head_knows_the_length_of_its_vectors(head, n_dims):
     """Before anything is loaded."""
     assert head.n_dims(16) == n_dims
     assert head.n_dims(None) is None
+
+
+def test_poolings_of_maps():
+    """Of a map as of its tokens; the generalised mean and the flattened map by numpy."""
+    tokens = STATES.numpy()
+    expected = np.cbrt((np.maximum(tokens, 1e-6) ** 3).mean(axis=1))
+    np.testing.assert_allclose(POOLINGS["gem"](STATES, 0).numpy(), expected, atol=1e-6)
+    maps = torch.randn(2, 3, 4, 5)
+    flat = HeadModule(Head(pooling=("flat",)))(maps)
+    np.testing.assert_array_equal(flat.numpy(), maps.flatten(1).numpy())

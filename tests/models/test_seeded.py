@@ -27,7 +27,9 @@ class Doubling(Backbone):
 @pytest.fixture(autouse=True)
 def _architectures_of_the_test(monkeypatch):
     monkeypatch.setitem(_architectures.OWN, "skembed-doubling", (__name__, "Doubling"))
-    own = Architecture({"model_type": "skembed-doubling", "width": 4}, {"extra.json": {"a": [1]}})
+    own = Architecture(
+        "x", {"model_type": "skembed-doubling", "width": 4}, {"extra.json": {"a": [1]}}
+    )
     bert = {
         "model_type": "bert",
         "vocab_size": 11,
@@ -37,7 +39,7 @@ def _architectures_of_the_test(monkeypatch):
         "intermediate_size": 8,
     }
     monkeypatch.setitem(_architectures.ARCHITECTURES, "doubling", own)
-    monkeypatch.setitem(_architectures.ARCHITECTURES, "bert", Architecture(bert, {}))
+    monkeypatch.setitem(_architectures.ARCHITECTURES, "bert", Architecture("input_ids", bert, {}))
 
 
 @pytest.mark.parametrize(("name", "input_name"), [("doubling", "x"), ("bert", "input_ids")])
@@ -45,11 +47,11 @@ def test_a_seed_names_the_weights(name, input_name):
     """The folder is found again; another seed has another one; torch's own seed is left alone."""
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    folder = seeded_folder(name, 0)
+    folder = seeded_folder(name, 0, input_name)
     assert torch.equal(torch.get_rng_state(), state)
-    assert seeded_folder(name, 0) == folder
-    assert seeded_folder(name, 1) != folder
-    digests = {ModelFolder(seeded_folder(name, seed)).digest for seed in (0, 1, 0)}
+    assert seeded_folder(name, 0, input_name) == folder
+    assert seeded_folder(name, 1, input_name) != folder
+    digests = {ModelFolder(seeded_folder(name, seed, input_name)).digest for seed in (0, 1, 0)}
     assert len(digests) == 2
     inputs = np.array([[1, 2, 3]])
     inputs = torch.from_numpy(inputs if name == "bert" else inputs.astype(np.float32))
@@ -60,18 +62,19 @@ def test_a_seed_names_the_weights(name, input_name):
 
 def test_further_files_are_written():
     """What the front end reads lies beside the weights."""
-    folder = seeded_folder("doubling", 0)
+    folder = seeded_folder("doubling", 0, "x")
     assert read_json(folder / "extra.json") == {"a": [1]}
     assert read_json(folder / "config.json")["width"] == 4
 
 
 def test_names_that_are_not_known_are_refused():
-    with pytest.raises(ValueError, match=r"model must be one of .*'doubling'.*Got 'resnet-5000'"):
-        seeded_folder("resnet-5000", 0)
+    for name in ("resnet-5000", "bert"):
+        with pytest.raises(ValueError, match=rf"must be one of \['doubling'\], .* Got '{name}'"):
+            seeded_folder(name, 0, "x")
 
 
 def test_damaged_weights_of_our_own_are_refused(tmp_path):
-    folder = seeded_folder("doubling", 0)
+    folder = seeded_folder("doubling", 0, "x")
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     weights = (folder / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-5])

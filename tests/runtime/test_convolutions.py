@@ -23,7 +23,7 @@ def operators(fitted):
     return {node.op_type for node in graph.node}
 
 
-@pytest.mark.parametrize("family", ["resnet", "mobilenet_v1"])
+@pytest.mark.parametrize("family", ["resnet", pytest.param("mobilenet_v1", marks=pytest.mark.slow)])
 def test_vectors_are_near_those_of_float32(family, tmp_path):
     folder = save_tiny_cnn(tmp_path / family, family)
     exact = CNNImageEmbedder(folder).fit_transform(IMAGES)
