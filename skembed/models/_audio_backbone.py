@@ -22,7 +22,7 @@ class AudioStates(HiddenStates):
             )
         part, input_name, self.arranged, self.answer = _FAMILIES[family]
         super().__init__(part(model), input_name)
-        _steady_norms(self.model)
+        steady_norms(self.model)
         self.whole = _Rest(model) if family == "clap" else None
         if family not in _ATTENTIVE:
             self.attentions = Backbone.attentions
@@ -57,7 +57,8 @@ class _ChannelNorm(nn.Module):
         return states * scale + self.bias[:, None]
 
 
-def _steady_norms(model):
+def steady_norms(model):
+    """Replace a model's norms of single channels by `_ChannelNorm`."""
     for module in model.modules():
         for name, norm in module.named_children():
             if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:
