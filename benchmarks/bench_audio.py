@@ -9,6 +9,7 @@ Networks have random weights of the published architectures: what they compute c
 speed of each contender is measured on the same files, in turn, in this process.
 """
 
+import logging
 import tempfile
 import warnings
 from io import BytesIO
@@ -99,8 +100,11 @@ def _graph_session(log_mel, folder):
 
 def _networks():
     """Return networks of full size with random weights, and what transformers makes of them."""
+    import torch
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
+    torch.manual_seed(0)
     ast = transformers.ASTModel(transformers.ASTConfig())
     wav2vec2 = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config())
     convnext = transformers.ConvNextModel(transformers.ConvNextConfig(num_channels=1))
@@ -311,7 +315,8 @@ def stability(arguments):
     for name, n_clips in (("cnn-small", 40), ("cnn14", 8)):
         files = environmental(arguments.data, n_clips)
         for backend in ("onnx", "torch"):
-            embedder = AudioEmbedder(name, backend=backend, window_seconds=2, **RANDOM)
+            settings = {**RANDOM, "window_seconds": 2, "normalize": True}
+            embedder = AudioEmbedder(name, backend=backend, **settings)
             together = embedder.fit_transform(files)
             order = np.random.default_rng(0).permutation(n_clips)
             rate = embedder._network.front.listening.sampling_rate
@@ -401,6 +406,7 @@ def main():
     arguments.add_argument("--repeats", type=int, default=5)
     arguments = arguments.parse_args()
     warnings.simplefilter("ignore")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     print(machine("skembed", "onnxruntime", "torch", "transformers", "soundfile", "soxr"))
     for part in [arguments.part] if arguments.part else PARTS:
         print(f"\n## {part}\n", flush=True)

@@ -22,6 +22,7 @@ class AudioStates(HiddenStates):
             )
         part, input_name, self.arranged, self.answer = _FAMILIES[family]
         super().__init__(part(model), input_name)
+        _steady_norms(self.model)
         self.whole = _Rest(model) if family == "clap" else None
         if family not in _ATTENTIVE:
             self.attentions = Backbone.attentions
@@ -35,6 +36,32 @@ class AudioStates(HiddenStates):
         if self.whole is not None:
             pooled = self.whole.projection(pooled)
         return (*states, pooled[:, None])
+
+
+class _ChannelNorm(nn.Module):
+    """Group normalisation of single channels over time, whose sums are in float64.
+
+    Wav2Vec2 normalises over thousands of steps a second. ONNX Runtime adds them one by one, which
+    in float32 moved vectors of five seconds by 1e-3.
+    """
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, states):
+        """(n_rows, n_channels, n_steps) -> the same, normalised."""
+        states = states - states.double().mean(dim=2, keepdim=True).to(states.dtype)
+        variance = (states * states).double().mean(dim=2, keepdim=True)
+        scale = (self.weight[:, None] / (variance + self.eps).sqrt()).to(states.dtype)
+        return states * scale + self.bias[:, None]
+
+
+def _steady_norms(model):
+    for module in model.modules():
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:
+                setattr(module, name, _ChannelNorm(norm))
 
 
 class _Rest(nn.Module):

@@ -66,6 +66,16 @@ def test_layers_are_those_of_transformers(folder, layer):
     np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
 
 
+def test_long_sounds_with_a_burst(tmp_path):
+    """Sums over many small numbers and a few large ones: ONNX Runtime adds them one by one."""
+    folder = save_tiny_hearing(tmp_path / "wav2vec2", "wav2vec2")
+    samples = 0.01 * sound(9.0)
+    samples[70_000:71_000] *= 80
+    expected = reference(folder, samples, 16000)[1].numpy()
+    found = AudioEmbedder(folder, backend="onnx").fit_transform([(samples, 16000)])
+    np.testing.assert_allclose(found, expected, atol=2e-5 * max(1, np.abs(expected).max()))
+
+
 def test_one_channel_networks_for_images_hear_spectrograms(tmp_path):
     """Bands from top to bottom, time from left to right, as BirdSet's ConvNeXT."""
     config = transformers.ConvNextConfig(
