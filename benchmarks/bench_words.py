@@ -4,9 +4,10 @@
    Tokenising alone is CountVectorizer's regular expression over all rows; gensim's loop is
    ``get_mean_vector`` on the words that it finds. Goals: at least 3 times gensim's loop, at most
    1.4 times tokenising alone, at most 200 MB over rows and answer.
-2. Fit: what Word2VecVectorizer does besides calling gensim, from lists of words and from raw text,
-   which has to be tokenised. The clock stops within gensim, whose own time varies more than that.
-   Goal: at most 5 % of gensim's time.
+2. Fit: what Word2VecVectorizer takes over the bare trainer, from lists of words and from raw text,
+   which has to be tokenised. The bare trainer is gensim's ``build_vocab`` and ``train`` on lists of
+   words. Training is the same in both, and varies more than all the rest, so it is timed within
+   the fit, and an epoch at a time: medians of rounds in turn. Goal: at most 5 % of five epochs.
 3. GloVe on the novels, 100 dimensions, window 10: words counted a second, pairs a second on one and
    on two threads, the loss of each iteration. Goals: 400,000 and 600,000, loss <= 0.050 by the
    second, the same bits again on one thread.
@@ -25,6 +26,7 @@ import sys
 import time
 from itertools import product
 from pathlib import Path
+from statistics import median
 from unittest.mock import patch
 
 import numpy as np
@@ -144,42 +146,43 @@ def memory(arguments):
 
 
 def bench_fit(arguments):
-    """Print how long fit takes within gensim, and how long besides."""
+    """Print how long fit takes over the bare trainer."""
     from gensim.models import Word2Vec
 
     from skembed import Word2VecVectorizer
 
-    within = []
-
-    def timed(method):
-        def run(*args, **kwargs):
-            start = time.perf_counter()
-            answer = method(*args, **kwargs)
-            within.append(time.perf_counter() - start)
-            return answer
-
-        return run
-
     texts = novels(arguments.data)
     rows = {"lists of words": tokenised(texts), "raw text": texts}
+    training, train = [], Word2Vec.train
+
+    def timed_train(*args, **kwargs):
+        training.append(_seconds(train, *args, **kwargs))
+
+    counting, besides = [], {case: [] for case in product(("mean", "sif"), rows)}
+    with patch.object(Word2Vec, "train", timed_train):
+        for _ in range(arguments.repeats):
+            model = Word2Vec(vector_size=100, workers=1)
+            counting.append(_seconds(model.build_vocab, rows["lists of words"]))
+            for (pooling, kind), seconds in besides.items():
+                embedder = Word2VecVectorizer(pooling=pooling, epochs=1, random_state=0)
+                seconds.append(_seconds(embedder.fit, rows[kind]) - training[-1])
+    bare = median(counting) + Word2VecVectorizer().epochs * median(training)
     table = []
-    with patch.multiple(
-        Word2Vec, build_vocab=timed(Word2Vec.build_vocab), train=timed(Word2Vec.train)
-    ):
-        for pooling, kind in product(("mean", "sif"), rows):
-            embedder = Word2VecVectorizer(pooling=pooling, random_state=0)
-            within.clear()
-            start = time.perf_counter()
-            embedder.fit(rows[kind])
-            inside = sum(within)
-            besides = time.perf_counter() - start - inside
-            met = verdict(besides / inside <= GOALS["overhead"])
-            table.append(
-                [pooling, kind, f"{inside:.1f}", f"{besides:.2f}", f"{besides / inside:.1%}", met]
-            )
-    print("fit on the novels with the defaults, 1 thread; goal: at most 5 % besides gensim")
-    heads = ["pooling", "rows", "in gensim, s", "besides, s", "share", ""]
-    print_table(heads, table)
+    for case, seconds in besides.items():
+        more = median(seconds) - median(counting)
+        met = verdict(more / bare <= GOALS["overhead"])
+        table.append([*case, f"{more:.2f}", f"{more / bare:.1%}", met])
+    print(
+        f"fit on the novels with the defaults, 1 thread; gensim alone takes {bare:.1f} s, "
+        f"{median(counting):.2f} of them to count words; goal: at most 5 % more"
+    )
+    print_table(["pooling", "rows", "more, s", "share", ""], table)
+
+
+def _seconds(function, *args, **kwargs):
+    start = time.perf_counter()
+    function(*args, **kwargs)
+    return time.perf_counter() - start
 
 
 # -- GloVe ----------------------------------------------------------------------------------------
@@ -188,14 +191,15 @@ def bench_fit(arguments):
 def bench_glove(arguments):
     """Print GloVe's speed and loss on the novels."""
     from skembed.text._glove_training import Model, count_pairs, frequent_words
+    from skembed.text._words import number_words
 
     words = tokenised(novels(arguments.data))
-    frequent, _ = frequent_words(words, 5)
-    vocabulary = {word: number for number, word in enumerate(frequent)}
-    count_pairs(words[:1], vocabulary, 10)  # compiles
+    count_pairs(np.zeros(2, np.int32), np.array([0, 2]), 1, 10)  # compiles
     start = time.perf_counter()
-    pairs = count_pairs(words, vocabulary, 10)
-    n_words, n_pairs = sum(map(len, words)), len(pairs.rows)
+    numbered = number_words(words)
+    frequent, ids = frequent_words(numbered, 5)
+    pairs = count_pairs(ids, numbered.starts, len(frequent), 10)
+    n_words, n_pairs = len(ids), len(pairs.rows)
     speed = n_words / (time.perf_counter() - start)
     goals = GOALS_OF_GLOVE
     table = [
@@ -203,7 +207,7 @@ def bench_glove(arguments):
     ]
     vectors = []
     for n_threads in (1, 1, 2):
-        losses, seconds, model = _trained(Model, pairs, len(vocabulary), n_threads)
+        losses, seconds, model = _trained(Model, pairs, len(frequent), n_threads)
         vectors.append(model.vectors)
         speed = n_pairs / min(seconds)
         met = verdict(speed >= goals["pairs"]) if n_threads == 2 else ""
@@ -214,7 +218,7 @@ def bench_glove(arguments):
         table.append(["loss of iterations 1, 2, 3", shown, "<= 0.050 by the 2nd", met])
     same = np.array_equal(vectors[0], vectors[1])
     table.append(["the same bits again, 1 thread", str(same), "True", verdict(same)])
-    print(f"GloVe: {n_words:,} words, {len(vocabulary):,} in the vocabulary, {n_pairs:,} pairs")
+    print(f"GloVe: {n_words:,} words, {len(frequent):,} in the vocabulary, {n_pairs:,} pairs")
     print_table(["what", "measured", "goal", ""], table)
 
 

@@ -219,7 +219,8 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _warn_of_cut(self, n_cut, n_rows):
         if n_cut:
             message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
-            warnings.warn(message, self._cut_warning, stacklevel=4)
+            # The caller of `transform`, which scikit-learn wraps for `set_output`.
+            warnings.warn(message, self._cut_warning, stacklevel=5)
 
     def _progress(self, total, *, unit, shown=False):
         """Return a context whose value has ``update(n)``: a progress bar, if one is asked for."""

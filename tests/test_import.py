@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import skembed
+import skembed.text
 
 HEAVY = ("torch", "transformers", "gensim", "numba", "onnxruntime", "onnx", "sklearn")
 
@@ -16,12 +17,23 @@ def test_import_loads_nothing_heavy():
     assert done.stdout.strip() == ""
 
 
-def test_public_names_are_there_and_listed():
-    assert set(skembed.__all__) <= set(dir(skembed))
-    for name in skembed.__all__:
-        assert getattr(skembed, name) is not None
+@pytest.mark.parametrize("name", ["Word2VecVectorizer", "FastTextVectorizer", "GloVeVectorizer"])
+def test_word_vectors_load_no_runtime_of_networks(name):
+    heavy = set(HEAVY) - {"sklearn"}
+    code = f"import sys, skembed; skembed.{name}(); print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
-def test_an_unknown_name_raises():
-    with pytest.raises(AttributeError, match="module 'skembed' has no attribute 'Word3Vec'"):
-        _ = skembed.Word3Vec
+@pytest.mark.parametrize("module", [skembed, skembed.text], ids=lambda module: module.__name__)
+def test_public_names_are_there_and_listed(module):
+    assert set(module.__all__) <= set(dir(module))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("module", [skembed, skembed.text], ids=lambda module: module.__name__)
+def test_an_unknown_name_raises(module):
+    message = f"module '{module.__name__}' has no attribute 'Word3Vec'"
+    with pytest.raises(AttributeError, match=message):
+        _ = module.Word3Vec

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import spearmanr
 
+from skembed.text._word_table import WordTable, from_keyed_vectors
+
 _SHIPPED = {  # with gensim
     "wordsim353": "wordsim353.tsv",
     "simlex999": "simlex999.txt",
     "questions-words": "questions-words.txt",
 }
 _QUESTIONS = 512  # answered at a time
-_SMALL = np.float32(1e-6)
 
 
 class WordSimilarity(NamedTuple):
@@ -23,7 +24,8 @@ class WordSimilarity(NamedTuple):
     Attributes
     ----------
     spearman : float
-        Spearman's correlation of cosines and scores, over the known pairs; NaN for fewer than two.
+        Spearman's correlation of cosines and scores, over the known pairs; NaN where all
+        cosines or all scores are equal.
     known : float
         Share of the pairs of which both words have a vector.
     n_pairs : int
@@ -62,7 +64,8 @@ def word_similarity(embedder, pairs="wordsim353"):
     Parameters
     ----------
     embedder : Word2VecVectorizer, FastTextVectorizer, GloVeVectorizer or gensim.models.KeyedVectors
-        What has ``similarity(a, b)`` and raises KeyError for a word without a vector.
+        What has ``similarity(a, b)`` and raises KeyError for a word without a vector. The
+        estimators look a word up as it stands, else in lower case if `lowercase`.
     pairs : {"wordsim353", "simlex999"}, path, or list of (str, str, float), default="wordsim353"
         WordSim-353 [1]_ or SimLex-999 [2]_, which gensim ships; a file of lines with two words and
         a score, parted by tabs, commas or blanks; or such triples.
@@ -114,7 +117,7 @@ def word_analogies(embedder, questions="questions-words", *, method="3cosadd"):
 
     Parameters
     ----------
-    embedder : Word2VecVectorizer, FastTextVectorizer or GloVeVectorizer
+    embedder : Word2VecVectorizer, FastTextVectorizer, GloVeVectorizer or gensim.models.KeyedVectors
         Fitted. A word of a question is looked up as it stands, else in lower case.
     questions : "questions-words", path, or dict of str to list of (str, str, str, str), \
             default="questions-words"
@@ -157,24 +160,31 @@ def word_analogies(embedder, questions="questions-words", *, method="3cosadd"):
         raise ValueError(f"method must be '3cosadd' or '3cosmul', got {method!r}.")
     if isinstance(questions, (str, os.PathLike)):
         questions = _read_questions(_path_of(questions))
-    vocabulary, vectors = embedder.vocabulary_, embedder.vectors_
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors = vectors / np.where(lengths > 0, lengths, 1)
-    table, total = [], np.zeros(3, dtype=int)
+    words = _table_of(embedder)
+    results, total = [], np.zeros(3, dtype=int)
     for section, asked in questions.items():
-        numbers = [
-            [vocabulary.get(w, vocabulary.get(w.lower(), -1)) for w in words] for words in asked
-        ]
-        numbers = np.array(numbers, dtype=np.intp).reshape(-1, 4)
-        known = numbers[(numbers >= 0).all(axis=1)]
+        known = _known_questions(asked, words.vocabulary)
         right = sum(
-            int((_answers(vectors, part, method) == part[:, 3]).sum())
+            int((_answers(words, part, method) == part[:, 3]).sum())
             for part in np.split(known, range(_QUESTIONS, len(known), _QUESTIONS))
         )
         counts = (right, len(known), len(asked))
-        table.append(_accuracy(section, *counts))
+        results.append(_accuracy(section, *counts))
         total += counts
-    return [*table, _accuracy("all", *total.tolist())]
+    return [*results, _accuracy("all", *total.tolist())]
+
+
+def _table_of(embedder):
+    if hasattr(embedder, "key_to_index"):  # gensim's
+        return from_keyed_vectors(embedder)
+    return WordTable(embedder.vocabulary_, embedder.vectors_)
+
+
+def _known_questions(asked, vocabulary):
+    """Return the numbers of the words of those questions that have no unknown one, (n, 4)."""
+    numbers = [[vocabulary.get(w, vocabulary.get(w.lower(), -1)) for w in words] for words in asked]
+    numbers = np.array(numbers, dtype=np.intp).reshape(-1, 4)
+    return numbers[(numbers >= 0).all(axis=1)]
 
 
 def _accuracy(section, n_right, n_known, n_questions):
@@ -182,14 +192,10 @@ def _accuracy(section, n_right, n_known, n_questions):
     return AnalogyAccuracy(section, accuracy, n_known / max(n_questions, 1), n_questions)
 
 
-def _answers(vectors, questions, method):
+def _answers(words, questions, method):
     """Return the number of the word that completes each question, (n_questions,)."""
-    a, b, c = (vectors[questions[:, i]] for i in range(3))
-    if method == "3cosadd":
-        scores = (b - a + c) @ vectors.T
-    else:
-        to_a, to_b, to_c = ((1 + word @ vectors.T) / 2 for word in (a, b, c))
-        scores = to_b * to_c / (to_a + _SMALL)
+    a, b, c = (words.vectors[questions[:, i]] for i in range(3))
+    scores = words.analogy_scores([b, c], [a], method)
     np.put_along_axis(scores, questions[:, :3], -np.inf, axis=1)
     return scores.argmax(axis=1)
 

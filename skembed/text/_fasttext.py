@@ -12,7 +12,6 @@ from skembed.text._gensim import (
     GENSIM_CONSTRAINTS,
     build_vocabulary,
     model_settings,
-    sentences_of,
     train,
 )
 from skembed.text._word_table import from_keyed_vectors
@@ -231,15 +230,15 @@ class FastTextVectorizer(_WordVectorizer):
     def _train(self, words, start):
         from gensim.models import FastText
 
-        settings, sentences = model_settings(self), sentences_of(words)
+        settings = model_settings(self)
         if start is not None:
             model = self._model_of_file(start, settings)
-            build_vocabulary(self, model, sentences, update=True, min_count=self.min_count)
+            build_vocabulary(self, model, words, update=True)
         else:
             ngrams = {"min_n": self.min_n, "max_n": self.max_n, "bucket": self.bucket}
             model = FastText(vector_size=self.vector_size, **ngrams, **settings)
-            build_vocabulary(self, model, sentences)
-        train(self, model, sentences)
+            build_vocabulary(self, model, words)
+        train(self, model, words)
         table = from_keyed_vectors(model.wv)
         if start is not None or table.subwords is None:
             return table
@@ -265,5 +264,5 @@ class FastTextVectorizer(_WordVectorizer):
             ) from error
         model.seed, model.workers = settings["seed"], settings["workers"]
         model.random = np.random.RandomState(model.seed)
-        model.alpha = settings["alpha"]
+        model.alpha, model.min_count = settings["alpha"], settings["min_count"]
         return model

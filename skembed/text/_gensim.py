@@ -1,7 +1,9 @@
 """Training with gensim: what Word2VecVectorizer and FastTextVectorizer have in common."""
 
+from itertools import pairwise
 from numbers import Integral, Real
 
+import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, Options
 
@@ -30,42 +32,48 @@ def model_settings(estimator):
 
 
 def sentences_of(words):
-    """Cut rows that are longer than gensim reads; it would leave out the rest without a word.
+    """Return rows as gensim reads them, longer ones cut: it would leave out the rest in silence.
 
     Parameters
     ----------
-    words : list of n_rows lists of str
+    words : NumberedWords
         The words of each row.
 
     Returns
     -------
     sentences : list of lists of str
-        The same words; longer rows as several sentences.
+        The same words. Equal ones are one object, which spares memory and makes them be found
+        faster.
     """
     from gensim.models.word2vec import MAX_WORDS_IN_BATCH as LONGEST
 
-    if max(map(len, words), default=0) <= LONGEST:
-        return words
+    flat = np.array(words.distinct, dtype=object)[words.ids].tolist()
     return [
-        row[start : start + LONGEST] for row in words for start in range(0, len(row) or 1, LONGEST)
+        flat[first : min(first + LONGEST, stop)]
+        for start, stop in pairwise(words.starts.tolist())
+        for first in range(start, max(stop, start + 1), LONGEST)
     ]
 
 
-def build_vocabulary(estimator, model, sentences, **settings):
-    """Let a model count the words; raise a ValueError if none is frequent enough."""
-    model.build_vocab(sentences, keep_raw_vocab=True, **settings)
-    counts, model.raw_vocab = model.raw_vocab, None
+def build_vocabulary(estimator, model, words, *, update=False):
+    """Give a model the words' counts; raise a ValueError if none is frequent enough.
+
+    gensim would count them in a loop of Python's.
+    """
+    counts = dict(zip(words.distinct, words.counts().tolist(), strict=True))
+    model.build_vocab_from_freq(counts, update=update)
     if not len(model.wv):
-        raise estimator._no_words_error(counts)
+        raise estimator._no_words_error(words)
 
 
-def train(estimator, model, sentences):
+def train(estimator, model, words):
     """Train a model whose vocabulary is built, as gensim does when it is given sentences."""
+    sentences = sentences_of(words)
     with estimator._progress(estimator.epochs, unit="epoch") as bar:
         model.train(
             sentences,
-            total_examples=model.corpus_count,
-            total_words=model.corpus_total_words,
+            total_examples=len(sentences),
+            total_words=len(words.ids),
             epochs=estimator.epochs,
             start_alpha=model.alpha,
             end_alpha=model.min_alpha,

@@ -192,15 +192,15 @@ class GloVeVectorizer(_WordVectorizer):
         super()._fit_rows(rows, y)
 
     def _train(self, words, start):
-        frequent, counts = frequent_words(words, self.min_count)
+        frequent, ids = frequent_words(words, self.min_count)
         if not frequent:
-            raise self._no_words_error(counts)
+            raise self._no_words_error(words)
         vocabulary = {word: number for number, word in enumerate(frequent)}
-        pairs = count_pairs(words, vocabulary, self.window)
+        pairs = count_pairs(ids, words.starts, len(frequent), self.window)
         if not len(pairs.rows):
             raise ValueError(
-                f"{type(self).__name__}: no two of the {len(frequent)} words that occur "
-                f"min_count={self.min_count} times stand together in a row."
+                f"{type(self).__name__}: no two words that occur min_count={self.min_count} times "
+                "or more stand together in a row; there is nothing to learn from."
             )
         random = np.random.default_rng(self._seed())
         n_dims = self.vector_size if start is None else start.vectors.shape[1]

@@ -1,14 +1,12 @@
 """GloVe: from words to weighted counts of pairs, and from these to vectors."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from skembed._optional import import_optional
-from skembed.text._words import word_ids
 
 _BLOCK = 1 << 20  # pairs between two moments at which an interrupt is noticed
 
@@ -38,27 +36,48 @@ class Pairs(NamedTuple):
 
 
 def frequent_words(words, min_count):
-    """Return the words that occur `min_count` times, frequent ones first, and all words' counts.
+    """Choose the words that occur often enough.
+
+    Parameters
+    ----------
+    words : NumberedWords
+        The words of each row.
+    min_count : int
+        How often a word must occur.
+
+    Returns
+    -------
+    frequent : list of n_frequent str
+        Those words, the most frequent first.
+    ids : ndarray of shape (n_words,), int32
+        Which of them the words of all rows are; -1 for others.
 
     Examples
     --------
-    >>> frequent_words([["a", "b"], ["b", "c", "b", "c"]], 2)
-    (['b', 'c'], Counter({'b': 3, 'c': 2, 'a': 1}))
+    >>> from skembed.text._words import number_words
+    >>> frequent, ids = frequent_words(number_words([["a", "b"], ["b", "c", "b", "c"]]), 2)
+    >>> frequent, ids.tolist()
+    (['b', 'c'], [-1, 0, 0, 1, 0, 1])
     """
-    counts = Counter(chain.from_iterable(words))
-    frequent = [word for word, count in counts.items() if count >= min_count]
-    return sorted(frequent, key=counts.__getitem__, reverse=True), counts
+    counts = words.counts()
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] >= min_count]
+    numbers = np.full(len(counts), -1, dtype=np.int32)
+    numbers[order] = np.arange(len(order))
+    return [words.distinct[i] for i in order], numbers[words.ids]
 
 
-def count_pairs(words, vocabulary, window):
+def count_pairs(ids, starts, n_words, window):
     """Count pairs of words at most `window` words apart in a row, words left out not counting.
 
     Parameters
     ----------
-    words : list of n_rows lists of str
-        The words of each row.
-    vocabulary : dict of str to int
-        The numbers of the words that count.
+    ids : ndarray of shape (n_words_of_rows,), int32
+        Numbers of all rows' words, one row after the other; -1 for a word that is left out.
+    starts : ndarray of shape (n_rows + 1,), int64
+        Row i has ``ids[starts[i]:starts[i + 1]]``.
+    n_words : int
+        How many distinct words there are.
     window : int
         The greatest distance.
 
@@ -68,30 +87,28 @@ def count_pairs(words, vocabulary, window):
 
     Examples
     --------
-    >>> pairs = count_pairs([["a", "b", "?", "a"]], {"a": 0, "b": 1}, window=2)
+    >>> pairs = count_pairs(np.array([0, 1, -1, 0]), np.array([0, 4]), n_words=2, window=2)
     >>> [array.tolist() for array in pairs]
     [[0, 0, 1], [1, 0, 0], [2.0, 1.0, 2.0]]
     """
     count_neighbors = _kernels().count_neighbors
-    ids, starts = word_ids(words, vocabulary)
     known = np.flatnonzero(ids >= 0)
     row_of = np.searchsorted(starts, known, side="right")
-    sequence = np.full(len(known) + len(words) + 1, -1, dtype=np.int32)
+    sequence = np.full(len(known) + len(starts), -1, dtype=np.int32)
     sequence[np.arange(len(known)) + row_of] = ids[known]
 
-    n_words = len(vocabulary)
-    positions = np.argsort(sequence, kind="stable")[len(words) + 1 :]
+    positions = np.argsort(sequence, kind="stable")[len(starts) :]
     firsts = np.zeros(n_words + 1, dtype=np.int64)
     np.cumsum(np.bincount(ids[known], minlength=n_words), out=firsts[1:])
     weights = np.concatenate([[0], 1 / np.arange(1, window + 1)])
-    starts = np.zeros(n_words + 1, dtype=np.int64)
+    places = np.zeros(n_words + 1, dtype=np.int64)  # of each word's neighbors among all pairs
     columns, counts = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-    given = (sequence, positions, firsts, weights, starts)
+    given = (sequence, positions, firsts, weights, places)
     count_neighbors(*given, columns, counts)
-    n_neighbors = starts[1:].copy()
-    np.cumsum(starts, out=starts)
-    if starts[-1]:
-        columns, counts = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+    n_neighbors = places[1:].copy()
+    np.cumsum(places, out=places)
+    if places[-1]:
+        columns, counts = np.empty(places[-1], np.int32), np.empty(places[-1], np.float32)
         count_neighbors(*given, columns, counts)
     return Pairs(np.repeat(np.arange(n_words, dtype=np.int32), n_neighbors), columns, counts)
 

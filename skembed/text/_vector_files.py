@@ -4,6 +4,7 @@ word2vec's text and binary format, GloVe's text, fastText's ``.vec`` and ``.bin`
 by gzip. What a file is is seen from its content, not its name. `_fasttext_file` reads ``.bin``.
 """
 
+import codecs
 import gzip
 import mmap
 import os
@@ -22,6 +23,7 @@ from skembed.text._word_table import from_keyed_vectors, table_of_words
 
 _files = Registry(max_items=2)
 _LINES = 4096  # parsed at a time
+_LONGEST_LINE = 1 << 20  # bytes; a first line that is longer is none
 _LONGEST_WORD = 1 << 16  # bytes; in a binary file that has none within, something else is written
 _KINDS = "word2vec's text or binary format, GloVe's text, or fastText's .vec or .bin"
 
@@ -169,14 +171,17 @@ def _refuse_other_kinds(path):
 
 def _read_words(file, path, max_words):
     """Read any format but fastText's ``.bin``."""
-    first = file.readline(1 << 20)
+    if file.peek(3).startswith(codecs.BOM_UTF8):
+        file.read(3)
+    begin = file.tell()
+    first = file.readline(_LONGEST_LINE)
     header = _header(first)
     if header is None:
         # The first word may have spaces in it, so the numbers are counted from the end.
         n_dims = len(list(takewhile(_is_number, reversed(first.split()[1:]))))
-        if not n_dims or not first.endswith(b"\n"):
+        if not n_dims or len(first) == _LONGEST_LINE:
             raise VectorFileError(f"{path} is no file of word vectors: {_KINDS} is expected.")
-        file.seek(0)
+        file.seek(begin)
         return _read_text(file, path, None, n_dims, max_words, 1)
     n_words, n_dims = header
     if n_words < 1 or n_dims < 1:
@@ -215,7 +220,7 @@ def _is_text(sample):
     if line and _are_numbers(line):
         return True
     try:
-        sample[:-4].decode()
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # its end may be half a character
     except UnicodeDecodeError:
         return False
     return True

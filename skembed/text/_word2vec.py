@@ -4,7 +4,6 @@ from skembed.text._gensim import (
     GENSIM_CONSTRAINTS,
     build_vocabulary,
     model_settings,
-    sentences_of,
     train,
 )
 from skembed.text._word_table import from_keyed_vectors, numbers_in, with_words_of
@@ -200,11 +199,10 @@ class Word2VecVectorizer(_WordVectorizer):
 
         n_dims = self.vector_size if start is None else start.vectors.shape[1]
         model = Word2Vec(vector_size=n_dims, **model_settings(self))
-        sentences = sentences_of(words)
-        build_vocabulary(self, model, sentences)
+        build_vocabulary(self, model, words)
         if start is not None:
             here, there = numbers_in(model.wv.key_to_index, start)
             model.wv.vectors[here] = start.vectors[there]
-        train(self, model, sentences)
+        train(self, model, words)
         table = from_keyed_vectors(model.wv)
         return table if start is None else with_words_of(table, start)

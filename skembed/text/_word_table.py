@@ -6,14 +6,13 @@ Knows nothing of estimators; gensim is imported where it is used.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, compress
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skembed.text._pooling import Bag
-from skembed.text._words import word_ids
 
 _SMALL = 1e-6  # keeps 3CosMul's quotient finite; Levy & Goldberg 2014 use 1e-3, gensim this
 
@@ -133,25 +132,26 @@ class WordTable:
     def __setstate__(self, state):
         self.__dict__.update(state)
 
-    def bag(self, words, *, subwords):
-        """Look up the words of rows.
+    def bag(self, ids, starts, unknown=()):
+        """Put the words of rows in a bag.
 
         Parameters
         ----------
-        words : list of n_rows lists of str
-            The words of each row.
-        subwords : bool
-            Whether unknown words get a vector of their n-grams.
+        ids : ndarray of shape (n_words,), int32
+            Numbers of all rows' words, one row after the other; -1 for an unknown word.
+        starts : ndarray of shape (n_rows + 1,), int64
+            Row i has ``ids[starts[i]:starts[i + 1]]``.
+        unknown : list of str, default=()
+            The unknown words, in their order, if they are to have a vector of their n-grams.
 
         Returns
         -------
         bag : Bag
         """
-        ids, starts = word_ids(words, self.vocabulary)
         known = ids >= 0
         vectors, columns = self.vectors, None
-        if subwords and self.subwords is not None and not known.all():
-            unknown = list(compress(chain.from_iterable(words), ~known))
+        if unknown and self.subwords is not None:
+            ids = ids.copy()
             numbers = {word: number for number, word in enumerate(dict.fromkeys(unknown))}
             extra, has_vector = self.subwords.vectors_of(list(numbers))
             seen, ids[known] = np.unique(ids[known], return_inverse=True)
@@ -163,7 +163,8 @@ class WordTable:
         before = np.zeros(len(ids) + 1, dtype=np.int64)
         np.cumsum(known, out=before[1:])
         ids, ones = ids[known], np.ones(before[-1], dtype=np.float32)
-        counts = sparse.csr_matrix((ones, ids, before[starts]), (len(words), len(vectors)))
+        shape = (len(starts) - 1, len(vectors))
+        counts = sparse.csr_matrix((ones, ids, before[starts]), shape)
         return Bag(counts, vectors, columns)
 
     def find(self, word):
@@ -177,9 +178,9 @@ class WordTable:
                 return vectors[0]
         return None
 
-    def cosines(self, vector):
-        """Return the cosine of a vector (n_dims,) to each word's, (n_words,) float32."""
-        return self.vectors @ unit(vector) / self._lengths
+    def cosines(self, vectors):
+        """Return the cosines of vectors (..., n_dims) to each word's, (..., n_words) float32."""
+        return unit(vectors) @ self.vectors.T / self._lengths
 
     def nearest(self, scores, topn, without=()):
         """Return the words of the highest scores.
@@ -207,30 +208,31 @@ class WordTable:
         return [Neighbor(self.words[i], float(scores[i])) for i in best]
 
     def analogy_scores(self, positive, negative, method):
-        """Score all words as completions of an analogy.
+        """Score all words as completions of an analogy, or of several at once.
 
         Parameters
         ----------
-        positive, negative : list of ndarray of shape (n_dims,)
+        positive, negative : list of ndarray of shape (..., n_dims)
             What the answer should be near to, and far from.
         method : {"3cosadd", "3cosmul"}
             How cosines are put together.
 
         Returns
         -------
-        scores : ndarray of shape (n_words,), float32
+        scores : ndarray of shape (..., n_words), float32
         """
         if method == "3cosadd":
             signed = [unit(v) for v in positive] + [-unit(v) for v in negative]
             return self.cosines(np.sum(signed, axis=0))
-        near = [(1 + self.cosines(vector)) / 2 for vector in positive]
-        far = [(1 + self.cosines(vector)) / 2 for vector in negative]
+        near = [(1 + self.cosines(vectors)) / 2 for vectors in positive]
+        far = [(1 + self.cosines(vectors)) / 2 for vectors in negative]
         return np.prod(near, axis=0) / (np.prod(far, axis=0) + np.float32(_SMALL))
 
 
-def unit(vector):
-    """Return a vector at length one; zeros stay zeros."""
-    return vector / (np.linalg.norm(vector) or 1)
+def unit(vectors):
+    """Return vectors (..., n_dims) at length one; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def table_of_words(words: Iterable[str], vectors, subwords=None):

@@ -17,11 +17,11 @@ from skembed.exceptions import UnknownWordError, UnknownWordsWarning
 from skembed.text._pooling import POOLINGS, learn, needs_rows
 from skembed.text._vector_files import open_vectors
 from skembed.text._word_table import to_keyed_vectors
-from skembed.text._words import check_rows, chunks, make_tokenizer
+from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
-# Characters (or words, where rows are lists of words) that are looked up at a time: what lies
-# between text and vector stays small, and in the processor's cache.
-_CHUNK = 250_000
+# Characters (or words, where rows are lists of words) that are looked up at a time, so that what
+# lies between text and vector stays small.
+_CHUNK = 1_000_000
 
 
 class _WordVectorizer(Embedder):
@@ -56,8 +56,8 @@ class _WordVectorizer(Embedder):
 
         Parameters
         ----------
-        words : list of n_rows lists of str
-            The words of each row; equal words are one object.
+        words : NumberedWords
+            The words of each row.
         start : WordTable or None
             Vectors to go on from.
 
@@ -88,20 +88,16 @@ class _WordVectorizer(Embedder):
         self._with_subwords = self._wants_subwords()
         source = None if self.vectors is None else open_vectors(self.vectors, self.max_words)
         trains = source is None or self.fine_tune
-        words = self._words_of(rows) if trains or needs_rows(self.pooling) else []
+        words = None
+        if trains or needs_rows(self.pooling):
+            words = number_words(map(self._tokenizer.words, rows))
         if trains:
             source = self._train(words, None if source is None else source.table())
         self._source = source  # a WordTable, or the file that holds one
         table = source.table()
-        self._pooling = self._learned_pooling(table, words)
-        self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
-
-    def _learned_pooling(self, table, words):
         bags = partial(self._bags, table, words)
-        if needs_rows(self.pooling) and not self._with_subwords:
-            kept = list(bags())  # small, unless each bag has vectors of unknown words
-            bags = partial(iter, kept)
-        return learn(self.pooling, bags, *table.vectors.shape)
+        self._pooling = learn(self.pooling, bags, *table.vectors.shape)
+        self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
 
     def _check_parameters(self):
         """Raise a ValueError for parameters that do not go together."""
@@ -110,25 +106,30 @@ class _WordVectorizer(Embedder):
                 if getattr(self, name):
                     raise ValueError(f"{name} says how to use `vectors`, which is None.")
 
-    def _words_of(self, rows):
-        shared = {}  # a word that occurs again is the same object: less memory, faster look-ups
-        words = []
-        for row in rows:
-            found = self._tokenizer.words(row)
-            words.append(list(map(shared.setdefault, found, found)))
-        return words
-
     def _bags(self, table, words):
-        for start, stop in chunks(words, _CHUNK):
-            yield table.bag(words[start:stop], subwords=self._with_subwords)
+        """Yield the `Bag` of some rows of `fit` after the other."""
+        numbers, _ = word_ids([words.distinct], table.vocabulary)
+        for start, stop in chunks(np.diff(words.starts), _CHUNK):
+            starts = words.starts[start : stop + 1]
+            seen = words.ids[starts[0] : starts[-1]]
+            ids, unknown = numbers[seen], ()
+            if self._with_subwords:
+                unknown = [words.distinct[i] for i in seen[ids < 0]]
+            yield table.bag(ids, starts - starts[0], unknown)
+
+    def _bag(self, table, rows):
+        """Return the `Bag` of some rows of `transform`."""
+        words, unknown = map(self._tokenizer.words, rows), ()
+        if self._with_subwords:
+            words = list(words)
+            unknown = [word for row in words for word in row if word not in table.vocabulary]
+        return table.bag(*word_ids(words, table.vocabulary), unknown)
 
     def _embed(self, rows, keys, bad):
         table = self._source.table()
         with self._progress(len(rows), unit="row") as bar:
-            for start, stop in chunks(rows, _CHUNK):
-                words = [self._tokenizer.words(row) for row in rows[start:stop]]
-                bag = table.bag(words, subwords=self._with_subwords)
-                vectors, known = self._pooling.rows(bag)
+            for start, stop in chunks([len(row) for row in rows], _CHUNK):
+                vectors, known = self._pooling.rows(self._bag(table, rows[start:stop]))
                 yield Block(np.arange(start, stop), vectors, ~known)
                 bar.update(stop - start)
 
@@ -145,18 +146,16 @@ class _WordVectorizer(Embedder):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _no_words_error(self, counts):
-        """Return the error that says why no word is left to learn of.
-
-        `counts` holds how often each word occurs.
-        """
-        if not counts:
-            what = "the rows hold no words, or only stop words"
+    def _no_words_error(self, words):
+        """Return the error that says why no word is left to learn of."""
+        if not words.distinct:
+            what = "the rows hold no words that token_pattern finds, or only stop words"
         else:
-            most = max(counts, key=counts.get)
+            counts = words.counts()
+            most = int(counts.argmax())
             what = (
-                f"no word occurs min_count={self.min_count} times; the most frequent, {most!r}, "
-                f"occurs {counts[most]} times"
+                f"no word occurs min_count={self.min_count} times or more; the most frequent is "
+                f"{words.distinct[most]!r} with {counts[most]}. Lower min_count"
             )
         return ValueError(f"{type(self).__name__}: empty vocabulary; {what}.")
 
@@ -185,13 +184,7 @@ class _WordVectorizer(Embedder):
         """Return the vector of a word, or a vector as it is; and the word, if it is one."""
         table = self._table()
         if not isinstance(word, str):
-            vector = np.asarray(word, dtype=np.float32)
-            if vector.shape != table.vectors.shape[1:]:
-                raise ValueError(
-                    f"A vector of shape {table.vectors.shape[1:]} is expected, got one of shape "
-                    f"{vector.shape}."
-                )
-            return vector, None
+            return _checked_vector(word, table.vectors.shape[1:]), None
         for spelling in dict.fromkeys([word, self._tokenizer.preprocess(word)]):
             if spelling in table.vocabulary:
                 return table.find(spelling), spelling
@@ -285,8 +278,8 @@ class _WordVectorizer(Embedder):
         if method not in ("3cosadd", "3cosmul"):
             raise ValueError(f"method must be '3cosadd' or '3cosmul', got {method!r}.")
         for name, given in (("positive", positive), ("negative", negative)):
-            if isinstance(given, str):
-                raise TypeError(f"{name} must be a list of words, got the str {given!r}.")
+            if given is None or isinstance(given, str):
+                raise TypeError(f"{name} must be a list of words or vectors, got {given!r}.")
         if not len(positive):
             raise ValueError("positive must hold at least one word.")
         near = [self._vector(word) for word in positive]
@@ -310,6 +303,20 @@ class _WordVectorizer(Embedder):
             If the embedder is not fitted.
         """
         return to_keyed_vectors(self._table())
+
+
+def _checked_vector(vector, shape):
+    expected = f"A word or a vector of shape {shape} is expected, got"
+    try:
+        checked = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{expected} {vector!r}.") from None
+    if checked.shape != shape:
+        what = f"{vector!r}" if checked.ndim == 0 else f"one of shape {checked.shape}"
+        raise ValueError(f"{expected} {what}.")
+    if not np.isfinite(checked).all():
+        raise ValueError(f"{expected} one that holds NaN or infinity.")
+    return checked
 
 
 def _checked_topn(topn):

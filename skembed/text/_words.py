@@ -1,7 +1,9 @@
 """From rows to words, as CountVectorizer finds them, and from words to numbers."""
 
-from collections.abc import Callable
-from itertools import chain, repeat
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import groupby, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -38,19 +40,37 @@ class Tokenizer(NamedTuple):
         return words
 
     def _found(self, text):
-        if self.ascii_table is not None:
-            if text.isascii():
-                parts = text.encode().translate(self.ascii_table).decode().split()
-                return [word for word in parts if len(word) > 1]
-            if "\n" in text:  # no word goes on in the next line, and most lines are ASCII
-                return [word for line in text.split("\n") for word in self._found(line)]
-        words = self.split(self.preprocess(text))
-        if self.own:
-            words = list(words)
-            for word in words:
-                if not isinstance(word, str):
-                    raise TypeError(f"tokenizer must return words as str; got {describe(word)}.")
+        if self.ascii_table is None:
+            return self._split(text)
+        if text.isascii():
+            return self._split_ascii(text)
+        words = []  # no word goes on in the next line, and most lines are ASCII
+        for is_ascii, lines in groupby(text.split("\n"), str.isascii):
+            split = self._split_ascii if is_ascii else self._split
+            words += split("\n".join(lines))
         return words
+
+    def _split_ascii(self, text):
+        parts = text.encode().translate(self.ascii_table).decode().split()
+        return [word for word in parts if len(word) > 1]
+
+    def _split(self, text):
+        text = self.preprocess(text)
+        if not isinstance(text, str):
+            raise TypeError(f"preprocessor must return text as str; got {describe(text)}.")
+        words = self.split(text)
+        return _checked_words(words) if self.own else words
+
+
+def _checked_words(words):
+    """Return what a tokenizer of the user's has answered as a list, if it is words."""
+    if isinstance(words, (str, bytes)) or not isinstance(words, Iterable):
+        raise TypeError(f"tokenizer must return a list of words; got {describe(words)}.")
+    words = list(words)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"tokenizer must return words as str; got {describe(word)}.")
+    return words
 
 
 def make_tokenizer(
@@ -129,25 +149,32 @@ def check_rows(rows):
     return keys, bad
 
 
-def chunks(rows, size):
+def chunks(lengths, size):
     """Cut rows into runs whose lengths sum to about `size`; a row is never divided.
+
+    Parameters
+    ----------
+    lengths : list or ndarray of n_rows int
+        The length of each row.
+    size : int
+        About how long a run is.
 
     Yields
     ------
     start, stop : int
-        ``rows[start:stop]`` is a run of at least one row.
+        The rows from `start` to before `stop` are a run of at least one row.
 
     Examples
     --------
-    >>> list(chunks(["aaa", "bb", "", "cccc", "d"], 4))
+    >>> list(chunks([3, 2, 0, 4, 1], 4))
     [(0, 2), (2, 4), (4, 5)]
     """
-    sums = np.cumsum([len(row) for row in rows])
+    sums = np.cumsum(lengths)
     start = 0
-    while start < len(rows):
+    while start < len(sums):
         before = sums[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(sums, before + size)) + 1)
-        yield start, min(stop, len(rows))
+        yield start, min(stop, len(sums))
         start = stop
 
 
@@ -156,8 +183,9 @@ def word_ids(words, vocabulary):
 
     Parameters
     ----------
-    words : list of n_rows lists of str
-        The words of each row.
+    words : iterable of n_rows lists of str
+        The words of each row. A row is done with before the next one is asked for, so that an
+        iterator need not keep the words alive.
     vocabulary : dict of str to int
         Number of each known word.
 
@@ -174,7 +202,58 @@ def word_ids(words, vocabulary):
     >>> ids.tolist(), starts.tolist()
     ([0, -1, 1], [0, 2, 2, 3])
     """
-    starts = np.zeros(len(words) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, words), dtype=np.int64, count=len(words)), out=starts[1:])
-    numbers = map(vocabulary.get, chain.from_iterable(words), repeat(-1))
-    return np.fromiter(numbers, dtype=np.int32, count=starts[-1]), starts
+    return _ids(words, vocabulary.get, repeat(-1))
+
+
+def _ids(words, *look_up):
+    ids, starts = array("i"), array("q", [0])
+    for row in words:
+        ids.extend(map(look_up[0], row, *look_up[1:]))
+        starts.append(len(ids))
+    return np.array(ids, dtype=np.int32), np.array(starts, dtype=np.int64)
+
+
+class NumberedWords(NamedTuple):
+    """The words of some rows, looked up once for all that `fit` does with them.
+
+    Attributes
+    ----------
+    distinct : list of n_distinct str
+        Each word once, in the order in which they first occur.
+    ids : ndarray of shape (n_words,), int32
+        Which of them the words of all rows are, one row after the other.
+    starts : ndarray of shape (n_rows + 1,), int64
+        Row i has ``ids[starts[i]:starts[i + 1]]``.
+    """
+
+    distinct: list
+    ids: np.ndarray
+    starts: np.ndarray
+
+    def counts(self):
+        """Return how often each distinct word occurs, (n_distinct,) int64."""
+        return np.bincount(self.ids, minlength=len(self.distinct))
+
+
+def number_words(words):
+    """Give each word a number, in the order in which they first occur.
+
+    Parameters
+    ----------
+    words : iterable of n_rows lists of str
+        The words of each row.
+
+    Returns
+    -------
+    words : NumberedWords
+
+    Examples
+    --------
+    >>> words = number_words([["b", "a"], [], ["b"]])
+    >>> words.distinct, words.ids.tolist(), words.starts.tolist(), words.counts().tolist()
+    (['b', 'a'], [0, 1, 0], [0, 2, 2, 3], [2, 1])
+    """
+    numbers = defaultdict()
+    numbers.default_factory = numbers.__len__
+    ids, starts = _ids(words, numbers.__getitem__)
+    return NumberedWords(list(numbers), ids, starts)

@@ -41,9 +41,11 @@ def test_similarity_is_gensims(embedder, vectors, name):
     assert word_similarity(embedder, file) == result
 
 
-def test_gensims_vectors_can_be_compared(vectors):
-    pairs = [("aa", "old", 1)]
-    assert word_similarity(vectors, pairs).n_pairs == 1
+def test_gensims_vectors_can_be_compared(embedder, vectors):
+    """Up to their case: a task's words are looked up as they stand, and in no other spelling."""
+    pairs = [("old", "new", 1), ("cat", "tiger", 2), ("cup", "coffee", 3), ("?", "old", 3)]
+    assert word_similarity(vectors, pairs) == word_similarity(embedder, pairs)
+    np.testing.assert_equal(word_analogies(vectors), word_analogies(embedder))
 
 
 def test_analogies_are_gensims(embedder, vectors):
@@ -62,13 +64,19 @@ def test_analogies_are_gensims(embedder, vectors):
 
 @pytest.mark.parametrize("method", ["3cosadd", "3cosmul"])
 def test_answers_are_the_estimators(embedder, method):
-    words = ["athens", "greece", "london"]
     words = [word for word in embedder.vocabulary_ if word.startswith("a")][:3]
     best = embedder.analogy([words[1], words[2]], [words[0]], topn=1, method=method)[0].word
     right = word_analogies(embedder, {"one": [(*words, best)]}, method=method)
     assert right[0].accuracy == 1
     wrong = word_analogies(embedder, {"one": [(*words, words[0])]}, method=method)
     assert wrong[-1].accuracy == 0
+
+
+def test_equal_scores_or_cosines_have_no_correlation(embedder):
+    a, b = list(embedder.vocabulary_)[:2]
+    assert math.isnan(word_similarity(embedder, [(a, b, 1), (a, a, 1)]).spearman)
+    assert math.isnan(word_similarity(embedder, [(a, b, 1), (b, a, 2)]).spearman)
+    assert word_similarity(embedder, [(a, b, 1), (a, a, 2)]).spearman == pytest.approx(1)
 
 
 def test_nothing_known(embedder):

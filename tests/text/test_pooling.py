@@ -7,6 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skembed.text._pooling import POOLINGS, Bag, learn
 from skembed.text._word_table import WordTable
+from skembed.text._words import word_ids
 
 RANDOM = np.random.default_rng(0)
 N_WORDS, N_DIMS = 30, 7
@@ -20,12 +21,16 @@ ROWS = [[f"w{i}" for i in row] for row in IDS]
 TABLE = WordTable(VOCABULARY, VECTORS)
 
 
+def bag(rows):
+    return TABLE.bag(*word_ids(rows, VOCABULARY))
+
+
 def pooled(name, rows=ROWS):
     def bags():
-        return [TABLE.bag(ROWS[:20], subwords=False), TABLE.bag(ROWS[20:], subwords=False)]
+        return [bag(ROWS[:20]), bag(ROWS[20:])]
 
     pooling = learn(name, bags, N_WORDS, N_DIMS)
-    return pooling.rows(TABLE.bag(rows, subwords=False))
+    return pooling.rows(bag(rows))
 
 
 def probabilities():
@@ -108,14 +113,32 @@ def test_words_that_fit_has_not_seen(name):
 @pytest.mark.parametrize("name", ["tfidf", "sif", "usif"])
 def test_learning_from_no_rows(name):
     pooling = learn(name, list, N_WORDS, N_DIMS)
-    vectors, _ = pooling.rows(TABLE.bag(ROWS, subwords=False))
+    vectors, _ = pooling.rows(bag(ROWS))
     assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("name", ["tfidf", "sif", "usif"])
+def test_columns_may_be_some_of_the_words(name):
+    """As they are where unknown words have columns of their own, which are not counted."""
+    whole = bag(ROWS)
+    seen, columns = np.unique(whole.counts.indices, return_inverse=True)
+    order = np.random.default_rng(0).permutation(len(seen))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(seen))
+    parts = (np.ones(len(columns), dtype=np.float32), places[columns], whole.counts.indptr)
+    counts = sparse.csr_matrix(parts, (len(ROWS), len(seen)))
+
+    def some():
+        return [Bag(counts.copy(), VECTORS[seen[order]], seen[order])]
+
+    learned = learn(name, some, N_WORDS, N_DIMS)
+    np.testing.assert_allclose(learned.rows(some()[0])[0], EXPECTED[name](), atol=2e-6)
 
 
 def test_words_outside_the_vocabulary_weigh_as_unseen_ones():
     """They are columns of the bag that have no number."""
-    pooling = learn("sif", lambda: [TABLE.bag(ROWS, subwords=False)], N_WORDS, N_DIMS)
+    pooling = learn("sif", lambda: [bag(ROWS)], N_WORDS, N_DIMS)
     ones = sparse.csr_matrix(np.ones((1, 1), dtype=np.float32))
     outside = pooling.rows(Bag(ones, VECTORS[29:], np.array([-1])))[0]
-    unseen = pooling.rows(TABLE.bag([["w29"]], subwords=False))[0]
+    unseen = pooling.rows(bag([["w29"]]))[0]
     np.testing.assert_array_equal(outside, unseen)

@@ -116,6 +116,14 @@ def test_fasttext_bin_packed_and_without_ngrams(model, fasttext_file, tmp_path):
     np.testing.assert_array_equal(table.vectors, plain.wv.vectors)
 
 
+def test_fasttext_bin_with_ngrams_of_one_length(tmp_path):
+    model = FastText([["night", "day"]] * 9, vector_size=5, min_count=1, min_n=3, max_n=3, bucket=9)
+    save_facebook_model(model, str(tmp_path / "model.bin"))
+    table = read_vectors(tmp_path / "model.bin")
+    np.testing.assert_allclose(table.vectors, model.wv.vectors, atol=1e-6)
+    assert len(table.subwords.vectors) == 9
+
+
 def test_binary_files_with_a_newline_after_each_vector(tmp_path):
     """As Google's program writes them."""
     parts = [w.encode() + b" " + row.tobytes() for w, row in zip(WORDS, VECTORS, strict=True)]
@@ -125,12 +133,36 @@ def test_binary_files_with_a_newline_after_each_vector(tmp_path):
     np.testing.assert_array_equal(table.vectors, VECTORS)
 
 
+@pytest.mark.parametrize("n_words", [1, 3])
+def test_binary_files_without_control_characters(tmp_path, n_words):
+    """Most have some, by which they are told from text; the bytes of 0.1 are none."""
+    vector = np.full(1, 0.1, dtype=np.float32)
+    parts = [word.encode() + b" " + vector.tobytes() for word in "abc"[:n_words]]
+    (tmp_path / "v.bin").write_bytes(b"%d 1\n" % n_words + b"".join(parts))
+    np.testing.assert_array_equal(read_vectors(tmp_path / "v.bin").vectors, [vector] * n_words)
+
+
 def test_words_with_spaces_tabs_and_windows_line_ends(tmp_path):
     text = b". . . 1 2 3\r\nat name@domain.com 4 5 6 \nx\t7\t8\t9\n"
     (tmp_path / "v.txt").write_bytes(text)
     table = read_vectors(tmp_path / "v.txt")
     assert table.words == [". . .", "at name@domain.com", "x"]
     assert table.vectors.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("header", [b"", b"6 5\n"], ids=["glove", "word2vec"])
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, header, packed):
+    content = b"\xef\xbb\xbf" + header + glove_text()
+    (tmp_path / "v.txt").write_bytes(gzip.compress(content) if packed else content)
+    table = read_vectors(tmp_path / "v.txt")
+    assert table.words == WORDS
+    np.testing.assert_array_equal(table.vectors, VECTORS)
+
+
+def test_a_single_line_without_an_end(tmp_path):
+    (tmp_path / "v.txt").write_text("word 1 2 3")
+    assert read_vectors(tmp_path / "v.txt").vectors.tolist() == [[1, 2, 3]]
 
 
 @settings(max_examples=50, deadline=None)
@@ -187,6 +219,7 @@ HEADER = struct.pack("<i", 793712314)
         (b"BZh9...", "is a bz2 archive: unpack it"),
         (b"some words of a letter\n", "is no file of word vectors"),
         (b"\x00\x01\x02\x03" * 9, "is no file of word vectors"),
+        (b"word" + b" 1" * (1 << 19), "is no file of word vectors"),
         (b"0 5\n", "says that it holds 0 words of 5 dimensions"),
         (b"5 0\n", "says that it holds 5 words of 0 dimensions"),
         (b"aa 1 2\nbb 3\n", "line 2: 2 numbers are expected after the word, got 1."),

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+import skembed
 from skembed import Word2VecVectorizer
 from skembed.exceptions import BadRowsError, UnknownWordError, UnknownWordsWarning
 
@@ -147,8 +148,23 @@ def test_rows_without_known_words_get_zeros_and_one_counted_warning(fitted):
     with pytest.warns(UnknownWordsWarning, match=re.escape(message)) as caught:
         vectors = fitted.transform(rows)
     assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert not vectors[[1, 2, 4, 5]].any()
     assert vectors[[0, 3]].all()
+
+
+@pytest.mark.parametrize("name", ["Word2VecVectorizer", "FastTextVectorizer"])
+def test_rows_are_taken_part_by_part(name, news, monkeypatch):
+    parameters = {"epochs": 1, "random_state": 0, "pooling": "sif"}
+    if name == "FastTextVectorizer":
+        parameters["bucket"] = 1000
+    embedder = getattr(skembed, name)(5, **parameters)
+    rows = [*news[:60], news[0].split()]
+    whole = clone(embedder).fit(rows)
+    monkeypatch.setattr("skembed.text._word_vectors._CHUNK", 500)
+    in_parts = clone(embedder).fit(rows)
+    np.testing.assert_allclose(in_parts.transform(news), whole.transform(news), atol=1e-6)
+    np.testing.assert_array_equal(in_parts.vectors_, whole.vectors_)
 
 
 def test_bad_rows_are_named(fitted):
@@ -166,10 +182,14 @@ def test_bad_rows_are_named(fitted):
         (
             {},
             ["the cat", "the dog"],
-            "Word2VecVectorizer: empty vocabulary; no word occurs min_count=5 times; the most "
-            "frequent, 'the', occurs 2 times.",
+            "Word2VecVectorizer: empty vocabulary; no word occurs min_count=5 times or more; the "
+            "most frequent is 'the' with 2. Lower min_count.",
         ),
-        ({}, ["", "a !"], "empty vocabulary; the rows hold no words, or only stop words."),
+        (
+            {},
+            ["", "a !"],
+            "empty vocabulary; the rows hold no words that token_pattern finds, or only stop",
+        ),
         ({"hs": 0, "negative": 0}, ["a"], "Nothing is learned with hs=0 and negative=0"),
         ({"fine_tune": True}, ["a"], "fine_tune says how to use `vectors`, which is None."),
         ({"max_words": 3}, ["a"], "max_words says how to use `vectors`, which is None."),
@@ -246,14 +266,23 @@ def test_messages_of_queries(fitted):
     with pytest.raises(UnknownWordError, match=f"'zyx' is not among the {n} words") as raised:
         fitted.most_similar("zyx")
     assert isinstance(raised.value, KeyError)
-    with pytest.raises(ValueError, match=r"shape \(20,\) is expected, got one of shape \(3,\)"):
-        fitted.most_similar([1, 2, 3])
+    for wrong, what in (
+        ([1, 2, 3], "one of shape (3,)"),
+        (None, "None"),
+        (["the", "of"], "['the', 'of']"),
+        ([np.nan] * 20, "one that holds NaN or infinity"),
+    ):
+        message = f"A word or a vector of shape (20,) is expected, got {what}."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            fitted.most_similar(wrong)
     with pytest.raises(ValueError, match="topn must be a positive int, got 0"):
         fitted.most_similar("the", topn=0)
     with pytest.raises(ValueError, match="method must be '3cosadd' or '3cosmul', got 'cos'"):
         fitted.analogy(["the"], [], method="cos")
-    with pytest.raises(TypeError, match="positive must be a list of words, got the str 'the'"):
+    with pytest.raises(TypeError, match="positive must be a list of words or vectors, got 'the'"):
         fitted.analogy("the", ["of"])
+    with pytest.raises(TypeError, match="negative must be a list of words or vectors, got None"):
+        fitted.analogy(["the"], None)
     with pytest.raises(ValueError, match="positive must hold at least one word"):
         fitted.analogy([], ["of"])
 

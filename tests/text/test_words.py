@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from skembed.text._words import check_rows, chunks, make_tokenizer, word_ids
+from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_words_are_count_vectorizers(texts, parameters):
 
 @given(st.text(st.characters(max_codepoint=200) | st.sampled_from("ab_ \nΣ\u2028İ")), st.booleans())
 @example("ΟΔΟΣ\nΣ ΟΔΟΣ", True)
+@example("one a\ntwo\ncafé Σ\nΣ é\n\nthree", True)
 def test_ascii_texts_are_split_as_the_pattern_says(text, lowercase):
     analyze = CountVectorizer(lowercase=lowercase).build_analyzer()
     assert make_tokenizer(lowercase=lowercase).words(text) == analyze(text)
@@ -51,9 +52,23 @@ def test_a_tokenizer_may_return_any_iterable_of_words():
     ) == ["a", "b"]
 
 
-def test_a_tokenizer_that_returns_other_things_is_refused():
-    tokenizer = make_tokenizer(tokenizer=lambda text: [1], token_pattern=None)
-    with pytest.raises(TypeError, match="tokenizer must return words as str; got int"):
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([1], "tokenizer must return words as str; got int"),
+        (None, "tokenizer must return a list of words; got None"),
+        ("words", "tokenizer must return a list of words; got str"),
+    ],
+)
+def test_a_tokenizer_that_returns_other_things_is_refused(answer, message):
+    tokenizer = make_tokenizer(tokenizer=lambda text: answer, token_pattern=None)
+    with pytest.raises(TypeError, match=message):
+        tokenizer.words("one")
+
+
+def test_a_preprocessor_that_returns_other_things_is_refused():
+    tokenizer = make_tokenizer(preprocessor=str.encode)
+    with pytest.raises(TypeError, match="preprocessor must return text as str; got bytes"):
         tokenizer.words("one")
 
 
@@ -91,10 +106,21 @@ def test_word_ids_against_a_loop(words):
     assert ids.dtype == np.int32
 
 
-@given(st.lists(st.text(max_size=6)), st.integers(1, 12))
-def test_chunks_cover_all_rows_and_are_not_too_long(rows, size):
-    runs = list(chunks(rows, size))
-    assert [i for start, stop in runs for i in range(start, stop)] == list(range(len(rows)))
+@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=5), max_size=8))
+def test_numbered_words_against_a_loop(words):
+    numbered = number_words(iter(words))
+    distinct = list(dict.fromkeys(word for row in words for word in row))
+    assert numbered.distinct == distinct
+    ids = [distinct.index(word) for row in words for word in row]
+    assert numbered.ids.tolist() == ids
+    assert np.diff(numbered.starts).tolist() == [len(row) for row in words]
+    assert numbered.counts().tolist() == [ids.count(i) for i in range(len(distinct))]
+
+
+@given(st.lists(st.integers(0, 6)), st.integers(1, 12))
+def test_chunks_cover_all_rows_and_are_not_too_long(lengths, size):
+    runs = list(chunks(lengths, size))
+    assert [i for start, stop in runs for i in range(start, stop)] == list(range(len(lengths)))
     for start, stop in runs:
         assert stop > start
-        assert sum(map(len, rows[start : stop - 1])) < size
+        assert sum(lengths[start : stop - 1]) < size
