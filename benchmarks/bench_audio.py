@@ -281,6 +281,16 @@ def speed(arguments):
         functions[f"{name}, the graph alone, as skembed runs it"] = runner
         functions[f"{name}, the graph alone, one session with threads"] = session
         functions[f"{name}, reading alone"] = reading
+    for precision in ("int8", "bfloat16"):
+        settings = {**RANDOM, "precision": precision}
+        reduced = AudioEmbedder("cnn14", **settings).fit(files)
+        vectors = reduced.transform(files[:_BATCH])
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1)
+        cosine = ((vectors * reference).sum(axis=1) / lengths).min()
+        print(f"cnn14, {precision}: smallest cosine to float32 {cosine:.4f}\n")
+        functions[f"cnn14, skembed from files, {precision}"] = lambda reduced=reduced: (
+            reduced.transform(files)
+        )
     for function in functions.values():
         function()
     seconds = interleaved(functions, arguments.repeats)

@@ -167,8 +167,8 @@ class AudioEmbedder(NeuralEmbedder):
         "mean_max": ("mean", "max"),
         "cls": ("cls",),
     }
-    # Ten windows of ten seconds at 32 kHz are 13 MB.
-    _chunk = 32
+    # Sounds of ten minutes at 32 kHz are 77 MB each, and two chunks are held at a time.
+    _chunk = 16
     _batch_elements = 320_000
 
     def __init__(
@@ -223,19 +223,21 @@ class AudioEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "fiu":
+        if not isinstance(X, np.ndarray) or X.ndim not in (1, 2) or X.dtype.kind not in "fiu":
             return X
-        if self.sampling_rate is None:
-            raise ValueError(
-                f"AudioEmbedder expects sounds, but X is numeric (dtype {X.dtype}). If its rows "
-                "are waveforms, set sampling_rate."
-            )
-        return list(X)
+        if X.ndim == 2 and self.sampling_rate is not None:
+            return list(X)
+        remedy = "its rows are waveforms, set sampling_rate"
+        if X.ndim == 1:
+            remedy = "it is one waveform, wrap it in a list: [x]"
+        raise ValueError(
+            f"AudioEmbedder expects sounds, but X is numeric (dtype {X.dtype}). If {remedy}."
+        )
 
     def _check_rows(self, rows):
         def checked(row):
             if not is_sound(row):
-                return describe(row)
+                return "list; make it an array" if isinstance(row, list) else describe(row)
             try:
                 return key_of(row, self.sampling_rate)
             except BadSoundError as error:

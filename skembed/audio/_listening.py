@@ -54,6 +54,7 @@ def listening_of(folder, front_end):
     kind = (own.get("feature_extractor_type") or "").removesuffix("FeatureExtractor")
     if front_end != "auto":
         listening = _chosen(front_end, own)
+        _check_bands(listening, own, folder.config)
     elif kind in _KINDS:
         try:
             listening = _KINDS[kind](own, folder.config)
@@ -68,6 +69,17 @@ def listening_of(folder, front_end):
     if folder.onnx is not None and listening.log_mel is not None:
         listening = _fitted_to(folder.onnx, listening)
     return listening
+
+
+def _check_bands(listening, own, config):
+    """Raise a ValueError if the network is known to take another number of bands."""
+    preset = PRESETS.get(own.get("preset"))
+    takes = preset.n_mels if preset else (config.get("audio_config") or config).get("num_mel_bins")
+    gets = listening.log_mel.n_mels if listening.log_mel else 0
+    if takes is not None and gets != takes:
+        raise ValueError(
+            f"The network takes log-mel spectrograms of {takes} bands; front_end makes {gets}."
+        )
 
 
 def _chosen(front_end, own):
@@ -90,7 +102,7 @@ def _chosen(front_end, own):
         )
     try:
         log_mel = LogMel(**settings) if preset is None else replace(PRESETS[preset], **settings)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"front_end={front_end!r}: {error}") from error
     return _of_preset(preset, log_mel)
 

@@ -91,6 +91,23 @@ class LogMel:
     reference: float = 0.0
     spread: float = 1.0
 
+    def __post_init__(self):
+        for name, known in (("mel_scale", _SCALES), ("log", _LOGS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} must be one of {list(known)}; got {getattr(self, name)!r}."
+                )
+        if not 0 < self.hop_length or not 0 < self.win_length <= self.n_fft:
+            raise ValueError(
+                f"hop_length={self.hop_length}, win_length={self.win_length} and n_fft="
+                f"{self.n_fft} must be positive, and win_length at most n_fft."
+            )
+        if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2 or self.n_mels < 1:
+            raise ValueError(
+                f"{self.n_mels} bands from f_min={self.f_min} to f_max={self.f_max} do not fit "
+                f"between 0 and half of the sampling rate, {self.sampling_rate / 2:g} Hz."
+            )
+
     @property
     def shortest(self):
         """Samples that the shortest waveform has."""
@@ -110,7 +127,7 @@ class LogMel:
 
     def bands(self):
         """Return the weights of the transform's bins in the bands, (n_bins, n_mels) float64."""
-        straight = _TO_MEL["htk" if self.mel_scale == "kaldi" else self.mel_scale]
+        straight = _TO_MEL[_SCALES[self.mel_scale]]
         edges = np.linspace(straight(self.f_min), straight(self.f_max), self.n_mels + 2)
         bins = np.arange(self.n_fft // 2 + 1) * (self.sampling_rate / self.n_fft)
         if self.mel_scale == "kaldi":
@@ -204,6 +221,9 @@ def _slaney_to_hertz(mel):
 
 _TO_MEL = {"htk": lambda hertz: 2595 * np.log10(1 + np.asarray(hertz) / 700), "slaney": _slaney}
 _FROM_MEL = {"htk": lambda mel: 700 * (10 ** (mel / 2595) - 1), "slaney": _slaney_to_hertz}
+
+# Values of `mel_scale` -> the formula.
+_SCALES = {"htk": "htk", "slaney": "slaney", "kaldi": "htk"}
 
 _WHISPER = {"log": "log10", "dynamic_range": 8.0, "drop_last": True, "reference": -4, "spread": 4}
 _KALDI = {"mel_scale": "kaldi", "area": False, "center": False, "log": "ln"}

@@ -252,7 +252,11 @@ def test_a_search_over_windows(tmp_path):
 def test_one_sound_is_not_a_column():
     with pytest.raises(TypeError, match="expects a collection of sounds, got one str"):
         small().fit("sound.wav")
-    with pytest.raises(ValueError, match="X is numeric"):
+    with pytest.raises(ValueError, match=r"X is numeric .*one waveform, wrap it in a list"):
         small().fit(sound(0.5))
+    with pytest.raises(ValueError, match=r"X is numeric .*rows are waveforms, set sampling_rate"):
+        AudioEmbedder(**SMALL).fit(sound(0.5)[None])
+    with pytest.raises(BadRowsError, match="row 0: list; make it an array"):
+        small().fit([sound(0.5).tolist()])
     with pytest.raises(BadRowsError, match="row 0: BytesIO"):
         small().fit([io.BytesIO()])

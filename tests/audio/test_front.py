@@ -239,10 +239,30 @@ def test_settings_without_a_preset(folder):
         ({"preset": "panns", "n_mel": 3}, r"Unknown: \['n_mel'\]"),
         ({"n_mels": 3}, "name a preset, too"),
         ({"sampling_rate": 8_000, "n_mels": 3}, "missing .* required positional arguments"),
+        ({"preset": "panns", "log": "log2"}, r"log must be one of \['ln', .*; got 'log2'"),
+        ({"preset": "panns", "mel_scale": "bark"}, "mel_scale must be one of .*; got 'bark'"),
+        ({"preset": "panns", "hop_length": 0}, "hop_length=0, .* must be positive"),
+        ({"preset": "panns", "n_fft": 512}, "win_length at most n_fft"),
+        ({"preset": "panns", "f_max": 20_000}, "do not fit between 0 and .*, 16000 Hz"),
+        ({"preset": "panns", "sampling_rate": "high"}, "front_end={.*: "),
     ],
 )
 def test_front_ends_that_are_not_known(folder, front_end, words):
     with pytest.raises(ValueError, match=words):
+        front_of(folder, front_end=front_end)
+
+
+@pytest.mark.parametrize("front_end", ["birdset", "waveform", {"preset": "panns", "n_mels": 32}])
+def test_a_front_end_that_the_network_cannot_take(folder, front_end):
+    """Better said in words than by an operator in the middle of the network."""
+    own = {"feature_extractor_type": "skembed", "preset": "panns"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(own))
+    with pytest.raises(ValueError, match="takes log-mel spectrograms of 64 bands; front_end makes"):
+        front_of(folder, front_end=front_end)
+    assert front_of(folder, front_end="vggish").stem == PRESETS["vggish"]
+    (folder / "config.json").write_text('{"audio_config": {"num_mel_bins": 20}}')
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ValueError, match="spectrograms of 20 bands"):
         front_of(folder, front_end=front_end)
 
 
