@@ -82,6 +82,15 @@ FAMILIES = {
         ),
     ),
 }
+# The same of CLAP that lays four views of a long sound over one another.
+_name, _model, _settings, (_extractor, _given) = FAMILIES["clap"]
+_audio = {**_settings["audio_config"], "enable_fusion": True, "fusion_type": "aff_2d"}
+FAMILIES["clap-fused"] = (
+    _name,
+    _model,
+    {**_settings, "audio_config": _audio},
+    (_extractor, {**_given, "truncation": "fusion"}),
+)
 
 
 def sound(seconds=1.0, rate=16000, seed=0):

@@ -13,6 +13,9 @@ from skembed.models._backbone import Backbone, HiddenStates
 class AudioStates(HiddenStates):
     """A transformers model for sounds that gives the states of its layers and its pooled vector."""
 
+    # Decoders and texts; what stands for masked frames in training.
+    unused = ("pooler", "decoder.", "text_model.", "text_projection.", "logit_scale", "masked_spec")
+
     def __init__(self, model, input_name):
         family = model.config.model_type
         if family not in _FAMILIES:
@@ -108,6 +111,13 @@ def _itself(model):
     return model
 
 
+def _unfused(model):
+    """Take CLAP's audio model; a window is never longer than it takes, so nothing is fused."""
+    model.audio_model.audio_encoder.enable_fusion = False
+    model.audio_model.audio_encoder.patch_embed.enable_fusion = False
+    return model.audio_model
+
+
 _WAVE = (_itself, "input_values", _as_it_is, _mean_over_time)
 _IMAGE = (_itself, "pixel_values", _one_channel_bands_first, _maps)
 # model_type -> the part that hears, the name and the order of axes of its input, what its answer
@@ -123,7 +133,7 @@ _FAMILIES = {
         _bands_first,
         _mean_over_time,
     ),
-    "clap": (lambda model: model.audio_model, "input_features", _one_channel, _maps),
+    "clap": (_unfused, "input_features", _one_channel, _maps),
     "convnext": _IMAGE,
     "convnextv2": _IMAGE,
     "efficientnet": _IMAGE,

@@ -49,6 +49,9 @@ class Stemmed(Backbone):
 class HiddenStates(Backbone):
     """A transformers model, called with one input, that gives the states of all its layers."""
 
+    # What of a model may be missing in its file, by parts of names: no state comes from it.
+    unused = ("pooler",)
+
     def __init__(self, model, input_name):
         super().__init__()
         self.model = model
@@ -131,15 +134,16 @@ def load_backbone(folder, input_name):
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
                 f"code from outside it, which skembed never runs: {error}"
             ) from error
-    mismatched = [name for name, *_ in report["mismatched_keys"]]
-    wrong = {name for name in (*mismatched, *report["missing_keys"]) if "pooler" not in name}
+    module, name = WRAPPERS[input_name]
+    wrapper = getattr(importlib.import_module(module), name)
+    wrong = {name for name, *_ in report["mismatched_keys"]} | set(report["missing_keys"])
+    wrong = {name for name in wrong if not any(part in name for part in wrapper.unused)}
     if wrong:
         raise ModelFormatError(
             f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
             f"shape, {min(wrong)} among them; they would be random."
         )
-    module, name = WRAPPERS[input_name]
-    return getattr(importlib.import_module(module), name)(model, input_name).eval()
+    return wrapper(model, input_name).eval()
 
 
 def _load_own(folder, config):

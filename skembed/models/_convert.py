@@ -16,6 +16,8 @@ from skembed.models._architectures import ARCHITECTURES, build
 
 # Constants of the published network's front end, which are computed here.
 _LEFT_OUT = ("spectrogram_extractor.", "logmel_extractor.")
+# The shape of one of them at 32 kHz: networks for 16 and 8 kHz differ in nothing else.
+_BANDS, _BANDS_SHAPE = "logmel_extractor.melW", (513, 64)
 
 
 def convert_panns(file, folder):
@@ -86,4 +88,9 @@ def _tensors_of(file):
     weights = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(torch.is_tensor(w) for w in weights.values()):
         raise ModelFormatError(f"{file} does not hold weights by name.")
+    if _BANDS in weights and tuple(weights[_BANDS].shape) != _BANDS_SHAPE:
+        raise ModelFormatError(
+            f"{file} is a checkpoint for another sampling rate than 32 kHz: {_BANDS} has the shape "
+            f"{tuple(weights[_BANDS].shape)}, not {_BANDS_SHAPE}."
+        )
     return {name: w for name, w in weights.items() if not name.startswith(_LEFT_OUT)}

@@ -59,7 +59,10 @@ def test_what_is_no_checkpoint_is_refused(checkpoint, tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with open(tmp_path / "code.pth", "wb") as file:
         pickle.dump({"model": subprocess.Popen}, file)
+    slower = {"logmel_extractor.melW": torch.zeros(257, 64)}  # of 16 kHz
+    torch.save({"model": slower}, tmp_path / "slower.pth")
     for name, message in [
+        ("slower.pth", "for another sampling rate than 32 kHz"),
         ("text.pth", "cannot be read as a checkpoint"),
         ("other.pth", "is not a checkpoint of CNN14"),
         ("list.pth", "does not hold weights by name"),
@@ -71,7 +74,7 @@ def test_what_is_no_checkpoint_is_refused(checkpoint, tmp_path):
         convert_panns(tmp_path / "nowhere.pth", tmp_path / "folder")
     with pytest.raises(FileExistsError, match="is not an empty folder"):
         convert_panns(checkpoint, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_the_command_fails_in_one_line(tmp_path):
