@@ -186,6 +186,22 @@ def minilm_flop(n_tokens):
     return N_LAYERS * n_tokens * (products_flop_of_a_token() + attention)
 
 
+# -- damaged files --------------------------------------------------------------------------------
+
+
+def damaged(content, random):
+    """Flip some bytes, half of them near the start, where headers are; cut the end, or both."""
+    content = bytearray(content)
+    kind = random.integers(3)
+    if kind != 1:
+        for _ in range(random.integers(1, 9)):
+            reach = len(content) if random.random() < 0.5 else min(64, len(content))
+            content[random.integers(reach)] = random.integers(256)
+    if kind != 0:
+        del content[random.integers(len(content)) :]
+    return bytes(content)
+
+
 # -- timing and printing --------------------------------------------------------------------------
 
 

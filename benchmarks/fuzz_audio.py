@@ -18,9 +18,10 @@ from io import BytesIO, StringIO
 
 import numpy as np
 import soundfile
-from _common import machine, parser, print_table, verdict
+from _common import damaged, machine, parser, print_table, verdict
 
-from skembed.audio._waveforms import BadSoundError, key_of, waveform_of
+from skembed._files import UnreadableRowError
+from skembed.audio._waveforms import key_of, waveform_of
 
 LIMITS = {"sampling_rate": None, "target_rate": 32_000, "max_seconds": 600}
 # Container, encoding, rate, channels.
@@ -62,24 +63,11 @@ def seeds():
     return files
 
 
-def damaged(content, random):
-    """Flip some bytes, half of them near the start, where headers are; cut the end, or both."""
-    content = bytearray(content)
-    kind = random.integers(3)
-    if kind != 1:
-        for _ in range(random.integers(1, 9)):
-            reach = len(content) if random.random() < 0.5 else min(64, len(content))
-            content[random.integers(reach)] = random.integers(256)
-    if kind != 0:
-        del content[random.integers(len(content)) :]
-    return bytes(content)
-
-
 def read(content):
     """Read a file as a row is read; return the reason why it is bad, or None."""
     try:
         waveform = waveform_of(content, key_of(content, None), **LIMITS)
-    except BadSoundError as error:
+    except UnreadableRowError as error:
         return str(error)
     assert waveform.samples.ndim == 1
     assert len(waveform.samples)

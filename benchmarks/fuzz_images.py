@@ -15,10 +15,11 @@ from collections import Counter
 from io import BytesIO
 
 import numpy as np
-from _common import machine, parser, print_table, verdict
+from _common import damaged, machine, parser, print_table, verdict
 from PIL import Image
 
-from skembed.image._pixels import BadImageError, image_of, key_of
+from skembed._files import UnreadableRowError
+from skembed.image._pixels import image_of, key_of
 from skembed.image._processor import Processor
 
 PROCESSOR = Processor(
@@ -78,25 +79,12 @@ def _file(image, form, **settings):
     return file.getvalue()
 
 
-def damaged(content, random):
-    """Flip some bytes, mostly near the start, where headers are; cut the end, or both."""
-    content = bytearray(content)
-    kind = random.integers(3)
-    if kind != 1:
-        for _ in range(random.integers(1, 9)):
-            reach = len(content) if random.random() < 0.5 else min(64, len(content))
-            content[random.integers(reach)] = random.integers(256)
-    if kind != 0:
-        del content[random.integers(len(content)) :]
-    return bytes(content)
-
-
 def read(content):
     """Read a file as a row is read; return the reason why it is bad, or None."""
     try:
         key_of(content, **LIMITS)
         PROCESSOR.pixels(image_of(content, **LIMITS))
-    except BadImageError as error:
+    except UnreadableRowError as error:
         return str(error)
     return None
 

@@ -52,7 +52,7 @@ class NetworkSpec:
     path: str  # of the folder or .onnx file
     backbone_digest: str
     head: Head
-    front: Any  # how rows become network inputs; see `NeuralEmbedder._front`
+    front: Any  # how rows become network inputs: a `Front` of `_neural`
     input_name: str  # of the network's input
     output: str | None  # of a ready-made graph; None: its first
     backend: str
@@ -264,7 +264,7 @@ def _head(embedder, folder, front):
             f"Got layers={embedder.layers!r}; set pooling to leave the dense layers out."
         )
     head = Head(
-        layers=embedder._state_indices(tuple(int(layer) for layer in layers), n_layers),
+        layers=_state_indices(embedder, tuple(map(int, layers)), n_layers),
         pooling=poolings,
         skip=0 if modules.include_prompt else front.n_prompt_tokens,
         dense=dense,
@@ -277,6 +277,15 @@ def _head(embedder, folder, front):
             f"model's vectors. Got {embedder.truncate_dim} instead."
         )
     return replace(head, truncate_dim=embedder.truncate_dim)
+
+
+def _state_indices(embedder, layers, n_layers):
+    """Return which of the backbone's states are pooled, for the layers asked for."""
+    if not embedder._pools_itself:
+        return layers
+    if embedder.pooling == "auto" and layers in ((-1,), (n_layers,)):
+        return (-1,)
+    return tuple(layer if layer >= 0 else layer - 1 for layer in layers)
 
 
 def _head_of_graph(embedder, folder):

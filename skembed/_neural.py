@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed._config import cache_folder_was_set
 from skembed._embedder import Block, Embedder
+from skembed._files import UnreadableRowError
 from skembed._network import FORMAT, find_network, graph_of, runner_of, with_export
 from skembed._rows import unique_keys
 from skembed._version import __version__
 from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
 from skembed.exceptions import ExportError
 from skembed.runtime._export import write_standalone
-from skembed.runtime._schedule import Ahead, batches, n_threads_for
+from skembed.runtime._schedule import Ahead, batches, in_threads, n_threads_for
 
 # A GPU is kept busy by that many times the rows of a processor's chunk and batch.
 _GPU_SHARE = 16
@@ -37,6 +39,14 @@ class Prepared(NamedTuple):
     cut: bool = False  # longer than can be embedded
 
 
+def or_reason(function, *arguments):
+    """Call a function that reads a row; return its answer, or why the row cannot be read."""
+    try:
+        return function(*arguments)
+    except UnreadableRowError as error:
+        return str(error)
+
+
 class Front:
     """How rows become network inputs: base of frozen dataclasses that fit into a pickle."""
 
@@ -48,7 +58,17 @@ class Front:
     n_prompt_tokens = 0
 
     def prepare(self, rows, keys, n_threads):
-        """Return a list of `Prepared`, and what is wrong with bad rows, by their positions."""
+        """Return a list of `Prepared`, and what is wrong with bad rows, by their positions.
+
+        Rows are read on threads, one by one; a front that does not read them has its own way.
+        """
+        items = list(zip(rows, keys, strict=True))
+        answers = list(in_threads(lambda item: or_reason(self._prepared, *item), items, n_threads))
+        wrong = {i: answer for i, answer in enumerate(answers) if isinstance(answer, str)}
+        return [Prepared([], []) if i in wrong else a for i, a in enumerate(answers)], wrong
+
+    def _prepared(self, row, key):
+        """Return the `Prepared` of a row."""
         raise NotImplementedError
 
     def settings(self):
@@ -93,7 +113,7 @@ class NeuralEmbedder(Embedder):
     """Base of the embedders that run a network.
 
     A subclass supplies what is special to its modality: ``_check_rows``, ``_cut_message``,
-    ``_input_name``, ``_poolings`` and ``_front``; where they matter ``_unpacked``, ``_seed``,
+    ``_input_name``, ``_poolings`` and ``_front``; where they matter ``_unpacked``,
     ``_n_layers``, ``_n_hidden``, ``_chunk`` and ``_batch_elements``.
     """
 
@@ -118,6 +138,9 @@ class NeuralEmbedder(Embedder):
     _poolings: dict = {}
     _may_convolve = True  # and then be calibrated for int8
     _auto_pooling: tuple = ("mean",)  # of a model that does not say
+    # Whether the last of the backbone's states is not a layer's but the model's own pooled vector.
+    _pools_itself = True
+    pretrained = True  # a parameter where networks can be built with random weights
     # Rows looked up, prepared and claimed at a time: memory stays flat however many rows there
     # are, processes that embed the same rows share them out in parts of this size, and the next
     # part is prepared while one is computed.
@@ -132,7 +155,11 @@ class NeuralEmbedder(Embedder):
 
     def _seed(self):
         """Return what the weights are drawn by; None: `model` is pretrained."""
-        return None
+        if self.pretrained:
+            return None
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _n_layers(self, folder):
         """Return how many layers come after the embedding layer; None: not known."""
@@ -141,10 +168,6 @@ class NeuralEmbedder(Embedder):
     def _n_hidden(self, folder):
         """Return the length of a pooled state; None: only the network itself tells."""
         return None
-
-    def _state_indices(self, layers, n_layers):
-        """Return which of the backbone's states are pooled, for the layers asked for."""
-        return layers
 
     def _fit_rows(self, rows, y):
         self._network = find_network(self, rows)

@@ -101,7 +101,17 @@ def sound(seconds=1.0, rate=16000, seed=0):
     return (0.2 * chord + 0.01 * random.standard_normal(len(times))).astype(np.float32)
 
 
-def encoded(samples, rate=16000, kind="WAV", subtype="PCM_16"):
+def tone(seconds, rate, *, pitch=440.0, seed=0, n_channels=None):
+    """Return a tone in a little noise: (n_samples,), or (n_samples, n_channels), float32."""
+    random = np.random.default_rng(seed)
+    times = np.arange(round(seconds * rate)) / rate
+    sound = 0.4 * np.sin(2 * np.pi * pitch * times)
+    if n_channels is not None:
+        sound = sound[:, None] * np.linspace(1, 0.2, n_channels)
+    return (sound + 0.05 * random.standard_normal(sound.shape)).astype(np.float32)
+
+
+def encoded(samples, rate=16000, kind="WAV", subtype=None):
     """Return the bytes of a file."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=kind, subtype=subtype)

@@ -3,13 +3,12 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skembed._neural import NeuralEmbedder
+from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
 from skembed.audio._front import audio_front
-from skembed.audio._waveforms import BadSoundError, is_sound, key_of
+from skembed.audio._waveforms import is_sound, key_of
 from skembed.runtime._schedule import in_threads, n_threads_for
 
 
@@ -238,10 +237,7 @@ class AudioEmbedder(NeuralEmbedder):
         def checked(row):
             if not is_sound(row):
                 return "list; make it an array" if isinstance(row, list) else describe(row)
-            try:
-                return key_of(row, self.sampling_rate)
-            except BadSoundError as error:
-                return str(error)
+            return or_reason(key_of, row, self.sampling_rate)
 
         found = list(in_threads(checked, rows, n_threads_for(self.n_threads)))
         keys = [None if isinstance(answer, str) else answer for answer in found]
@@ -266,22 +262,9 @@ class AudioEmbedder(NeuralEmbedder):
 
     # -- the network -----------------------------------------------------------------------------
 
-    def _seed(self):
-        if self.pretrained:
-            return None
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
     def _n_layers(self, folder):
         family = folder.config.get("model_type")
         return _N_LAYERS.get(family, lambda config: folder.n_layers)(folder.config)
-
-    def _state_indices(self, layers, n_layers):
-        # After the states of the layers comes the network's own pooled vector.
-        counted = tuple(range(n_layers + 1)[layer] for layer in layers)
-        own = self.pooling == "auto" and counted == (n_layers,)
-        return (n_layers + 1,) if own else counted
 
 
 # Families -> how many states come after the first one, where the config does not say it plainly.

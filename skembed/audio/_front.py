@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from skembed._files import UnreadableRowError
 from skembed._neural import Front, Prepared
 from skembed.audio._listening import Listening, listening_of, restored
-from skembed.audio._waveforms import BadSoundError, waveform_of
+from skembed.audio._waveforms import waveform_of
 from skembed.audio._windows import filled, repeated, windows_of
-from skembed.runtime._schedule import in_threads
 
 _FILLINGS = {"zeros": filled, "repeat": repeated}
 _WINDOW_SECONDS = 10.0  # of networks that have no length of their own
@@ -90,20 +90,6 @@ class AudioFront(Front):
         """Make one vector of those of a sound's windows."""
         return _WINDOW_POOLINGS[self.window_pooling](vectors, weights)
 
-    def prepare(self, rows, keys, n_threads):
-        """Return a `Prepared` for each row, and what is wrong with those that cannot be read."""
-
-        def prepared(item):
-            try:
-                return self._prepared(*item)
-            except BadSoundError as error:
-                return str(error)
-
-        items = list(zip(rows, keys, strict=True))
-        answers = list(in_threads(prepared, items, n_threads))
-        wrong = {i: answer for i, answer in enumerate(answers) if isinstance(answer, str)}
-        return [Prepared([], []) if i in wrong else a for i, a in enumerate(answers)], wrong
-
     def _prepared(self, row, key):
         waveform = waveform_of(
             row,
@@ -115,7 +101,7 @@ class AudioFront(Front):
         windows = windows_of(waveform.samples, self.window, self.hop)
         if len(windows) > 1 and self.window_pooling == "none":
             seconds = len(waveform.samples) / self.listening.sampling_rate
-            raise BadSoundError(
+            raise UnreadableRowError(
                 f"{seconds:.3g} s, more than one window of "
                 f"{self.window / self.listening.sampling_rate:g} s"
             )

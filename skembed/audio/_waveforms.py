@@ -1,10 +1,9 @@
 """From a row (path, bytes, array) to a waveform: mono, float32, at the rate that is asked for.
 
-Whatever is wrong with a row is a `BadSoundError` that says so: files come from anywhere.
+Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
 """
 
 import os
-import stat
 from collections.abc import Mapping
 from io import BytesIO
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from skembed._files import UnreadableRowError, content_of
 from skembed._rows import describe, row_key
 
 # Containers that are read; libsndfile knows more, which nobody would send on purpose.
@@ -24,10 +24,6 @@ _LARGEST_FILE = 1 << 30  # bytes
 _LARGEST_SAMPLE = 1e10  # beyond it the squares of what networks compute leave float32's range
 # What integer samples are divided by.
 _FULL_SCALE = {"int8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
-
-
-class BadSoundError(Exception):
-    """A row cannot be read as a sound; the message says why, in a few words."""
 
 
 class Waveform(NamedTuple):
@@ -71,7 +67,7 @@ def key_of(row, sampling_rate):
 
     Raises
     ------
-    BadSoundError
+    UnreadableRowError
         If the row is none of these.
 
     Examples
@@ -96,74 +92,52 @@ def _content(row, sampling_rate):
     if isinstance(row, _FILES["bytes"]):
         return bytes(row)
     if isinstance(row, _FILES["path"]):
-        return _content_of(os.fspath(row))
+        return content_of(row, _check_size)
     if isinstance(row, Mapping):  # as in the library `datasets`
         if row.get("array") is not None:
             return _array(row["array"], row.get("sampling_rate", sampling_rate))
         for name in ("bytes", "path"):
             if isinstance(row.get(name), _FILES[name]):
                 return _content(row[name], sampling_rate)
-        raise BadSoundError(f"a dict of {sorted(map(str, row))}, without 'array'")
+        raise UnreadableRowError(f"a dict of {sorted(map(str, row))}, without 'array'")
     if isinstance(row, tuple):
         if len(row) != 2:
-            raise BadSoundError(f"a tuple of {len(row)}, not (array, rate)")
+            raise UnreadableRowError(f"a tuple of {len(row)}, not (array, rate)")
         return _array(*row)
     if isinstance(row, np.ndarray):
         return _array(row, sampling_rate)
-    raise BadSoundError(describe(row))
+    raise UnreadableRowError(describe(row))
 
 
-def _content_of(path):
-    name = os.fsdecode(path)
-    if "://" in name[:16] or name.startswith("data:"):
-        raise BadSoundError(f"a URL, {_shortened(name)}; download it first")
-    if not name.strip():
-        raise BadSoundError("an empty path")
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise BadSoundError(f"a folder, {_shortened(name)}")
-        if not stat.S_ISREG(status.st_mode):
-            raise BadSoundError(f"not a regular file, {_shortened(name)}")
-        if status.st_size > _LARGEST_FILE:
-            raise BadSoundError(f"a file of {status.st_size:,} bytes; {_LARGEST_FILE:,} are read")
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise BadSoundError(f"no such file, {_shortened(name)}") from error
-    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise BadSoundError(f"a file that cannot be read, {_shortened(name)}: {reason}") from error
-
-
-def _shortened(name, width=60):
-    return name if len(name) <= width else f"…{name[1 - width :]}"
+def _check_size(start, size):
+    if size > _LARGEST_FILE:
+        raise UnreadableRowError(f"a file of {size:,} bytes; {_LARGEST_FILE:,} are read")
 
 
 def _array(values, rate):
     """Check an array and its rate."""
     if rate is None:
-        raise BadSoundError("an array without sampling_rate")
+        raise UnreadableRowError("an array without sampling_rate")
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise BadSoundError(f"an array with sampling_rate {rate!r}")
+        raise UnreadableRowError(f"an array with sampling_rate {rate!r}")
     if not _SLOWEST <= rate <= _FASTEST or rate != int(rate):
-        raise BadSoundError(
+        raise UnreadableRowError(
             f"a sampling rate of {rate:g} Hz, not a whole number from {_SLOWEST:,} to {_FASTEST:,}"
         )
     try:
         values = np.asarray(values)
     except ValueError as error:  # lists of different lengths
-        raise BadSoundError("samples that make no array") from error
+        raise UnreadableRowError("samples that make no array") from error
     if values.dtype.kind != "f" and values.dtype.name not in (*_FULL_SCALE, "uint8"):
-        raise BadSoundError(
+        raise UnreadableRowError(
             f"an array of dtype {values.dtype}, not float, int8, int16, int32 or uint8"
         )
     if values.ndim not in (1, 2):
-        raise BadSoundError(f"an array of shape {values.shape}, not (n,) or (n, n_channels)")
+        raise UnreadableRowError(f"an array of shape {values.shape}, not (n,) or (n, n_channels)")
     if values.size == 0:
-        raise BadSoundError("a sound of no samples")
+        raise UnreadableRowError("a sound of no samples")
     if values.ndim == 2 and values.shape[1] > _MOST_CHANNELS:
-        raise BadSoundError(
+        raise UnreadableRowError(
             f"an array of shape {values.shape}, whose second axis should be channels; transpose it"
         )
     return _Array(values, int(rate))
@@ -194,22 +168,22 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds):
 
     Raises
     ------
-    BadSoundError
+    UnreadableRowError
         If it cannot be decoded, or its samples are no sound.
     """
     content = _content(row, sampling_rate)
     if key is not None and isinstance(content, bytes) and _key(content) != key:
-        raise BadSoundError("a file that was changed while it was being embedded")
+        raise UnreadableRowError("a file that was changed while it was being embedded")
     read = _decoded if isinstance(content, bytes) else _scaled
     samples, rate, cut = read(content, max_seconds)
     if not np.isfinite(samples).all():
-        raise BadSoundError("samples that are not finite numbers")
+        raise UnreadableRowError("samples that are not finite numbers")
     if np.abs(samples).max() > _LARGEST_SAMPLE:
-        raise BadSoundError(f"samples of up to {np.abs(samples).max():.0e}; 1 is full scale")
+        raise UnreadableRowError(f"samples of up to {np.abs(samples).max():.0e}; 1 is full scale")
     if rate != target_rate:
         samples = soxr.resample(samples, rate, target_rate)
     if len(samples) == 0:
-        raise BadSoundError("a sound that is shorter than one sample at the network's rate")
+        raise UnreadableRowError("a sound that is shorter than one sample at the network's rate")
     return Waveform(samples, target_rate, cut)
 
 
@@ -260,18 +234,18 @@ class _Straight(soundfile.SoundFile):
 def _decoded(content, max_seconds):
     """Return the waveform of a file's content, decoded in blocks."""
     if not content:
-        raise BadSoundError("an empty file")
+        raise UnreadableRowError("an empty file")
     try:
         with _Straight(_Bytes(content)) as file:
             if file.format not in FORMATS:
-                raise BadSoundError(
+                raise UnreadableRowError(
                     f"a file of format {file.format}; formats that are read: {', '.join(FORMATS)}"
                 )
             rate = file.samplerate
             if not _SLOWEST <= rate <= _FASTEST:
-                raise BadSoundError(f"a sampling rate of {rate:,} Hz")
+                raise UnreadableRowError(f"a sampling rate of {rate:,} Hz")
             if file.channels > _MOST_CHANNELS:
-                raise BadSoundError(f"a sound of {file.channels:,} channels")
+                raise UnreadableRowError(f"a sound of {file.channels:,} channels")
             n_samples = int(max_seconds * rate)
             blocks, n_read = [], 0
             while n_read <= n_samples:
@@ -282,9 +256,9 @@ def _decoded(content, max_seconds):
                 if len(block) < size:
                     break
     except soundfile.SoundFileError as error:
-        raise BadSoundError(f"not a sound that can be decoded: {_reason(error)}") from error
+        raise UnreadableRowError(f"not a sound that can be decoded: {_reason(error)}") from error
     if n_read == 0:
-        raise BadSoundError("a sound of no samples")
+        raise UnreadableRowError("a sound of no samples")
     samples = np.concatenate(blocks)
     return Waveform(samples[:n_samples], rate, n_read > n_samples)
 

@@ -1,18 +1,18 @@
 """CNNImageEmbedder: images to vectors with a convolutional network."""
 
 import math
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from PIL import Image
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from skembed._neural import NeuralEmbedder
+from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
 from skembed.exceptions import ModelFormatError
 from skembed.image._front import image_front
-from skembed.image._pixels import BadImageError, is_encoded, key_of
+from skembed.image._pixels import is_encoded, key_of
 from skembed.runtime._schedule import in_threads, n_threads_for
 
 
@@ -239,10 +239,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         def checked(row):
             if not (is_encoded(row) or isinstance(row, (np.ndarray, Image.Image))):
                 return describe(row)
-            try:
-                return key_of(row, **limits)
-            except BadImageError as error:
-                return str(error)
+            return or_reason(partial(key_of, **limits), row)
 
         files = [row for row in rows if is_encoded(row)]
         read = in_threads(checked, files, n_threads_for(self.n_threads))
@@ -262,21 +259,8 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     # -- the network -----------------------------------------------------------------------------
 
-    def _seed(self):
-        if self.pretrained:
-            return None
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
     def _n_layers(self, folder):
         return _n_stages(folder)
-
-    def _state_indices(self, layers, n_layers):
-        # After the states of the stages comes the network's own pooled vector.
-        counted = tuple(range(n_layers + 1)[layer] for layer in layers)
-        own = self.pooling == "auto" and counted == (n_layers,)
-        return (n_layers + 1,) if own else counted
 
 
 # Families -> how many states come after the first one.

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from skembed._files import UnreadableRowError
 from skembed._neural import Front, Prepared
-from skembed.image._pixels import BadImageError, encoded, image_of, is_encoded, key_of_content
+from skembed.image._pixels import encoded, image_of, is_encoded, key_of_content
 from skembed.image._processor import Processor, processor_of
-from skembed.runtime._schedule import in_threads
 
 
 @dataclass(frozen=True)
@@ -40,29 +40,14 @@ class ImageFront(Front):
         """Return what can change a vector."""
         return {"processor": self.processor.settings(), "max_value": self.max_value}
 
-    def prepare(self, rows, keys, n_threads):
-        """Return a `Prepared` for each row, and what is wrong with those that cannot be read."""
-
-        def pixels(item):
-            try:
-                return self.processor.pixels(self._image(*item))
-            except BadImageError as error:
-                return str(error)
-
-        prepared, wrong = [], {}
-        items = list(zip(rows, keys, strict=True))
-        for i, answer in enumerate(in_threads(pixels, items, n_threads)):
-            good = not isinstance(answer, str)
-            prepared.append(Prepared([answer], [1]) if good else Prepared([], []))
-            if not good:
-                wrong[i] = answer
-        return prepared, wrong
+    def _prepared(self, row, key):
+        return Prepared([self.processor.pixels(self._image(row, key))], [1])
 
     def _image(self, row, key):
         if is_encoded(row):
             row = encoded(row, self.max_pixels)
             if key_of_content(row) != key:
-                raise BadImageError("a file that was changed while it was being embedded")
+                raise UnreadableRowError("a file that was changed while it was being embedded")
         return image_of(row, max_pixels=self.max_pixels, max_value=self.max_value)
 
     def probes(self):

@@ -1,11 +1,10 @@
 """From a row (path, bytes, PIL image, array) to an upright 8-bit image, grey or RGB.
 
-Whatever is wrong with a row is a `BadImageError` that says so: files come from anywhere. Pillow's
-global settings are neither read for a decision nor changed.
+Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
+Pillow's global settings are neither read for a decision nor changed.
 """
 
 import os
-import stat
 from io import BytesIO
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from skembed._files import UnreadableRowError, content_of, shortened
 from skembed._rows import describe, row_key
 
 # What a file begins with -> what reads it. `Image.open` is not asked: it would try formats that
@@ -58,10 +58,6 @@ _BAND = 512
 _MAX_BYTES_A_PIXEL = 8
 
 
-class BadImageError(Exception):
-    """A row cannot be read as an image; the message says why, in a few words."""
-
-
 # -- what a row is ---------------------------------------------------------------------------------
 
 
@@ -86,46 +82,25 @@ def encoded(row, max_pixels):
 
     Raises
     ------
-    BadImageError
+    UnreadableRowError
         If there is no file of a known format.
     """
     content = bytes(row) if isinstance(row, (bytes, bytearray, memoryview)) else None
     if content is None:
-        content = _content_of(os.fspath(row), max_pixels)
+        content = _content_of(row, max_pixels)
     _reader(content)
     return content
 
 
 def _content_of(path, max_pixels):
-    name = os.fsdecode(path)
-    if "://" in name[:16] or name.startswith("data:"):
-        raise BadImageError(f"a URL, {_shortened(name)}; download it first")
-    if not name.strip():
-        raise BadImageError("an empty path")
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise BadImageError(f"a folder, {_shortened(name)}")
-        if not stat.S_ISREG(status.st_mode):
-            raise BadImageError(f"not a regular file, {_shortened(name)}")
-        with open(path, "rb") as file:
-            start = file.read(_N_MAGIC)
-            _reader(start)
-            if max_pixels is not None and status.st_size > _MAX_BYTES_A_PIXEL * max_pixels:
-                raise BadImageError(
-                    f"a file of {status.st_size:,} bytes, more than an image of max_pixels="
-                    f"{max_pixels:,} needs"
-                )
-            return start + file.read()
-    except FileNotFoundError as error:
-        raise BadImageError(f"no such file, {_shortened(name)}") from error
-    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise BadImageError(f"a file that cannot be read, {_shortened(name)}: {reason}") from error
+    def check(start, size):
+        _reader(start)
+        if max_pixels is not None and size > _MAX_BYTES_A_PIXEL * max_pixels:
+            raise UnreadableRowError(
+                f"a file of {size:,} bytes, more than an image of max_pixels={max_pixels:,} needs"
+            )
 
-
-def _shortened(name, width=60):
-    return name if len(name) <= width else f"…{name[1 - width :]}"
+    return content_of(path, check, _N_MAGIC)
 
 
 def _reader(content):
@@ -136,11 +111,11 @@ def _reader(content):
         if content.startswith(magic):
             return reader
     if not content:
-        raise BadImageError("an empty file")
+        raise UnreadableRowError("an empty file")
     start = content[:_N_MAGIC].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     others = (what for magic, what in _OTHERS.items() if start.startswith(magic.lower()))
     what = next(others, "not an image")
-    raise BadImageError(f"{what}; formats that are read: {', '.join(FORMATS)}")
+    raise UnreadableRowError(f"{what}; formats that are read: {', '.join(FORMATS)}")
 
 
 # -- from a row to an image ------------------------------------------------------------------------
@@ -164,7 +139,7 @@ def key_of(row, *, max_pixels, max_value):
 
     Raises
     ------
-    BadImageError
+    UnreadableRowError
         If the row is none of these, or its pixels are not what they should be.
 
     Examples
@@ -205,7 +180,7 @@ def image_of(row, *, max_pixels, max_value):
 
     Raises
     ------
-    BadImageError
+    UnreadableRowError
         If it cannot be decoded, or is not what it should be.
     """
     if isinstance(row, np.ndarray):
@@ -214,18 +189,18 @@ def image_of(row, *, max_pixels, max_value):
         return _guarded(_decoded, row, max_pixels)
     if isinstance(row, bytes):
         return _guarded(_decoded, _opened(row, max_pixels), max_pixels)
-    raise BadImageError(describe(row))
+    raise UnreadableRowError(describe(row))
 
 
 def _guarded(function, *arguments):
     """Call a function of Pillow's; whatever it raises of a damaged file becomes a reason."""
     try:
         return function(*arguments)
-    except (BadImageError, MemoryError):
+    except (UnreadableRowError, MemoryError):
         raise
     except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, IndexError, ...
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadImageError(f"a damaged image: {_shortened(reason[0])}") from error
+        raise UnreadableRowError(f"a damaged image: {shortened(reason[0])}") from error
 
 
 def _opened(content, max_pixels):
@@ -253,7 +228,7 @@ def _webp_size(content):
 
 def _check_size(size, max_pixels):
     if max_pixels is not None and size[0] * size[1] > max_pixels:
-        raise BadImageError(
+        raise UnreadableRowError(
             f"an image of {size[0]} x {size[1]} pixels, more than max_pixels={max_pixels:,}"
         )
 
@@ -263,7 +238,7 @@ def _decoded(image, max_pixels):
     upright = _orientation(image)
     image.load()
     if min(image.size) == 0:
-        raise BadImageError("an image without pixels")
+        raise UnreadableRowError("an image without pixels")
     # TIFF images are set upright when they are loaded.
     method = None if isinstance(image, TiffImageFile) else _UPRIGHT.get(upright)
     image = _with_8_bits(image)
@@ -327,7 +302,7 @@ def image_of_array(array, max_value=None):
 
     Raises
     ------
-    BadImageError
+    UnreadableRowError
         If shape or dtype are no image's, or values lie outside.
 
     Examples
@@ -339,9 +314,9 @@ def image_of_array(array, max_value=None):
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype.kind not in _WHITE:
-        raise BadImageError(f"an array of dtype {array.dtype}")
+        raise UnreadableRowError(f"an array of dtype {array.dtype}")
     if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
-        raise BadImageError(
+        raise UnreadableRowError(
             f"an array of shape {array.shape}, not (height, width), (height, width, 3) or "
             "(height, width, 4)"
         )
@@ -359,7 +334,7 @@ def _as_8_bits(array, max_value):
         white = 65535 if array.dtype == np.uint16 else _WHITE[array.dtype.kind]
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= white):  # not a number, too
-        raise BadImageError(
+        raise UnreadableRowError(
             f"a {array.dtype} array with values from {low:.6g} to {high:.6g}, not from 0 to "
             f"{white:g}; max_value sets what white is"
         )

@@ -155,6 +155,7 @@ class BertEmbedder(NeuralEmbedder):
     )
     _input_name = "input_ids"
     _may_convolve = False
+    _pools_itself = False
     _poolings = {name: (name,) for name in POOLING_NAMES}
 
     def __init__(

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import transformers
 from onnx import TensorProto, helper
-from sounds import encode, tone
+from tiny_sounds import encoded, tone
 
 from skembed.audio._front import audio_front
 from skembed.audio._log_mel import PRESETS
@@ -188,7 +188,7 @@ def test_what_is_longer_than_max_seconds_is_marked(waves):
 
 
 def test_one_bad_row_leaves_the_others_alone(waves):
-    rows = [(tone(1, 16_000), 16_000), b"no sound", encode(tone(1, 8_000), 8_000)]
+    rows = [(tone(1, 16_000), 16_000), b"no sound", encoded(tone(1, 8_000), 8_000)]
     for n_threads in (1, 2):
         prepared, bad = front_of(waves).prepare(rows, [None] * 3, n_threads)
         assert list(bad) == [1]

@@ -8,7 +8,7 @@ import pytest
 import scipy.signal
 import torch
 import transformers
-from sounds import tone
+from tiny_sounds import tone
 from transformers.audio_utils import mel_filter_bank
 
 from skembed.audio._log_mel import PRESETS, LogMel

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 from scipy import signal
-from sounds import encode, tone
+from tiny_sounds import encoded, tone
 
+from skembed._files import UnreadableRowError
 from skembed.audio import _waveforms
-from skembed.audio._waveforms import BadSoundError, is_sound, key_of, waveform_of
+from skembed.audio._waveforms import is_sound, key_of, waveform_of
 
 
 def read(row, *, key=None, sampling_rate=None, target_rate=16_000, max_seconds=600):
@@ -30,7 +31,7 @@ def read(row, *, key=None, sampling_rate=None, target_rate=16_000, max_seconds=6
 
 def refusal(row, **settings):
     """Return why a row is refused."""
-    with pytest.raises(BadSoundError) as raised:
+    with pytest.raises(UnreadableRowError) as raised:
         read(row, **settings)
     return str(raised.value)
 
@@ -58,7 +59,7 @@ def refusal(row, **settings):
 )
 def test_containers_that_lose_nothing(container, encoding, tolerance):
     sound = tone(0.3, 16_000)
-    waveform = read(encode(sound, 16_000, container, encoding))
+    waveform = read(encoded(sound, 16_000, container, encoding))
     np.testing.assert_allclose(waveform.samples, sound, rtol=0, atol=tolerance)
     assert waveform.samples.dtype == np.float32
     assert not waveform.cut
@@ -72,7 +73,7 @@ def test_containers_that_lose_nothing(container, encoding, tolerance):
 def test_blocks_are_joined_without_a_seam(container, encoding, block, monkeypatch):
     """MP3's decoder would forget at each seek what the next samples need."""
     monkeypatch.setattr(_waveforms, "_BLOCK", block)
-    content = encode(tone(3, 48_000, n_channels=2), 48_000, container, encoding)
+    content = encoded(tone(3, 48_000, n_channels=2), 48_000, container, encoding)
     whole, _ = soundfile.read(BytesIO(content), dtype="float32")
     waveform = read(content, target_rate=48_000)
     np.testing.assert_allclose(waveform.samples, whole.mean(axis=1), rtol=0, atol=1e-6)
@@ -80,7 +81,7 @@ def test_blocks_are_joined_without_a_seam(container, encoding, block, monkeypatc
 
 def test_containers_that_nobody_sends_are_refused():
     """libsndfile reads them, and each is one more decoder for damaged files to break."""
-    content = encode(tone(0.1, 16_000), 16_000, "VOC", "PCM_16")
+    content = encoded(tone(0.1, 16_000), 16_000, "VOC", "PCM_16")
     assert refusal(content).startswith("a file of format VOC; formats that are read: WAV, ")
 
 
@@ -89,7 +90,7 @@ def test_containers_that_nobody_sends_are_refused():
 def test_rates_and_channels(rate, n_channels):
     """Channels are averaged, then resampled: against scipy's polyphase filter."""
     sound = tone(0.5, rate, n_channels=n_channels, pitch=300)
-    waveform = read(encode(sound, rate, "WAV", "FLOAT"), target_rate=16_000)
+    waveform = read(encoded(sound, rate, "WAV", "FLOAT"), target_rate=16_000)
     assert abs(len(waveform.samples) - 8_000) <= 1
     expected = signal.resample_poly(sound.mean(axis=1), 16_000, rate)[: len(waveform.samples)]
     inside = slice(500, -500)
@@ -209,7 +210,7 @@ def test_silence_and_one_sample():
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "a clip.wav"
-    path.write_bytes(encode(tone(0.2, 16_000), 16_000))
+    path.write_bytes(encoded(tone(0.2, 16_000), 16_000))
     return path
 
 
@@ -229,7 +230,7 @@ def test_a_file_is_known_by_its_content(file, tmp_path):
 
 def test_a_file_that_was_changed_meanwhile_is_refused(file):
     key = key_of(file, None)
-    file.write_bytes(encode(tone(0.2, 16_000, seed=1), 16_000))
+    file.write_bytes(encoded(tone(0.2, 16_000, seed=1), 16_000))
     assert refusal(file, key=key) == "a file that was changed while it was being embedded"
     file.unlink()
     assert refusal(file, key=key).startswith("no such file")
@@ -247,7 +248,7 @@ def test_paths_that_are_no_files(tmp_path):
         ("/dev/zero", "not a regular file, /dev/zero"),
         ("x" * 5000, "a file that cannot be read, …xxx"),
     ):
-        with pytest.raises(BadSoundError) as raised:
+        with pytest.raises(UnreadableRowError) as raised:
             key_of(row, None)
         assert words in str(raised.value)
         assert len(str(raised.value)) < 200
@@ -256,13 +257,15 @@ def test_paths_that_are_no_files(tmp_path):
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights do not bind this user")
 def test_a_file_without_rights(file):
     file.chmod(0)
-    with pytest.raises(BadSoundError, match=r"a file that cannot be read, .*: Permission denied"):
+    with pytest.raises(
+        UnreadableRowError, match=r"a file that cannot be read, .*: Permission denied"
+    ):
         key_of(file, None)
 
 
 def test_files_of_a_gigabyte_are_refused(file, monkeypatch):
     monkeypatch.setattr(_waveforms, "_LARGEST_FILE", 100)
-    with pytest.raises(BadSoundError, match="a file of 6,444 bytes; 100 are read"):
+    with pytest.raises(UnreadableRowError, match="a file of 6,444 bytes; 100 are read"):
         key_of(file, None)
 
 
@@ -271,17 +274,17 @@ def test_what_is_not_a_sound():
         (b"", "an empty file"),
         (b"RIFF", "not a sound that can be decoded: "),
         (b"not a sound at all" * 99, "not a sound that can be decoded: Format not recognised"),
-        (encode(np.zeros((0, 1)), 16_000), "a sound of no samples"),
-        (encode(np.zeros(99), 500), "a sampling rate of 500 Hz"),
-        (encode(np.full(99, np.nan), 16_000, "WAV", "FLOAT"), "samples that are not finite"),
-        (encode(np.zeros((9, 65)), 16_000), "a sound of 65 channels"),
+        (encoded(np.zeros((0, 1)), 16_000), "a sound of no samples"),
+        (encoded(np.zeros(99), 500), "a sampling rate of 500 Hz"),
+        (encoded(np.full(99, np.nan), 16_000, "WAV", "FLOAT"), "samples that are not finite"),
+        (encoded(np.zeros((9, 65)), 16_000), "a sound of 65 channels"),
     ):
         assert words in refusal(content)
 
 
 def test_damage_is_not_blamed_on_a_path():
     """The decoder of MP3 says that a file does not exist when it finds nothing in it."""
-    content = encode(tone(1, 16_000), 16_000, "MP3")[:100]
+    content = encoded(tone(1, 16_000), 16_000, "MP3")[:100]
     assert "exist" not in refusal(content)
 
 
@@ -290,13 +293,13 @@ def test_damage_is_not_blamed_on_a_path():
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3"])
 def test_what_is_too_long_is_cut_and_told(container):
-    content = encode(tone(2, 48_000, n_channels=2), 48_000, container)
+    content = encoded(tone(2, 48_000, n_channels=2), 48_000, container)
     cut, whole = read(content, max_seconds=1.5), read(content, max_seconds=2.2)
     assert cut.cut
     assert not whole.cut
     assert len(cut.samples) == 24_000
     assert abs(len(whole.samples) - 32_000) < 1_600  # MP3 comes in frames
-    exact = read(encode(tone(1.5, 16_000), 16_000), max_seconds=1.5)
+    exact = read(encoded(tone(1.5, 16_000), 16_000), max_seconds=1.5)
     assert not exact.cut
 
 
@@ -311,7 +314,7 @@ def test_arrays_that_are_too_long():
 def test_a_wav_header_that_lies_about_its_length(claimed):
     """What is there is read, no more than that, and memory is not asked for in advance."""
     sound = tone(0.2, 16_000)
-    content = bytearray(encode(sound, 16_000))
+    content = bytearray(encoded(sound, 16_000))
     start = content.index(b"data") + 4
     content[start : start + 4] = struct.pack("<I", claimed)
     if claimed == 0:
@@ -324,7 +327,7 @@ def test_a_wav_header_that_lies_about_its_length(claimed):
 
 @pytest.mark.parametrize("container", ["WAV", "OGG", "MP3"])
 def test_truncated_files_are_heard_as_far_as_they_go(container):
-    content = encode(tone(8, 44_100, n_channels=2), 44_100, container)
+    content = encoded(tone(8, 44_100, n_channels=2), 44_100, container)
     whole = read(content).samples
     samples = read(content[: len(content) * 2 // 3]).samples
     assert len(whole) / 3 < len(samples) <= len(whole)
@@ -334,19 +337,19 @@ def test_truncated_files_are_heard_as_far_as_they_go(container):
 
 def test_a_truncated_flac_is_refused():
     """It knows how long it should be, and its decoder takes nothing less."""
-    content = encode(tone(8, 44_100), 44_100, "FLAC")
+    content = encoded(tone(8, 44_100), 44_100, "FLAC")
     assert refusal(content[: len(content) // 2]).startswith("not a sound that can be decoded: ")
 
 
 def test_damage_prints_nothing(capfd):
     """A header that sends the decoder before the file's start, for instance."""
-    content = encode(tone(0.2, 16_000), 16_000, "AIFF")
+    content = encoded(tone(0.2, 16_000), 16_000, "AIFF")
     random = np.random.default_rng(0)
     for _ in range(300):
         damaged = bytearray(content)
         for _ in range(4):
             damaged[random.integers(60)] = random.integers(256)
-        with contextlib.suppress(BadSoundError):
+        with contextlib.suppress(UnreadableRowError):
             assert np.isfinite(read(bytes(damaged)).samples).all()
     assert capfd.readouterr().err == ""
 

@@ -9,6 +9,7 @@ from tiny_images import FAMILIES, noise, save_tiny_cnn
 
 from skembed import CNNImageEmbedder
 from skembed.models._backbone import load_backbone
+from skembed.models._folder import ModelFolder
 
 # Tokens of vision transformers that are not of the image.
 N_SPECIAL = {"vit": 1, "deit": 2, "dinov2": 1, "dinov2_with_registers": 4}
@@ -69,7 +70,8 @@ def test_states_are_those_of_transformers(folder, images, reference):
     """As many as the estimator counts, the last of them what the network's own pooling sees."""
     n_states = FAMILIES[folder.name].n_states
     embedder = CNNImageEmbedder(folder, backend="torch").fit(images)
-    assert embedder._network.head.layers == (n_states,)
+    assert embedder._network.head.layers == (-1,)  # the model's own pooled vector
+    assert embedder._n_layers(ModelFolder(folder)) == n_states - 1
     pixels, _ = embedder._network.front.prepare(images, [None] * 3, 1)
     with torch.no_grad():
         states = load_backbone(folder, "pixel_values")(

@@ -1,0 +1,69 @@
+"""Files that rows name: their content, or why it cannot be had.
+
+Imports nothing of skembed.
+"""
+
+import os
+import stat
+
+
+class UnreadableRowError(Exception):
+    """A row cannot be read; the message says why, in a few words."""
+
+
+def shortened(name, width=60):
+    """Return the end of a long name, for a message.
+
+    Examples
+    --------
+    >>> shortened("folder/file.wav", width=9)
+    '…file.wav'
+    """
+    return name if len(name) <= width else f"…{name[1 - width :]}"
+
+
+def content_of(path, check, n_start=0):
+    """Return the bytes of a file.
+
+    Parameters
+    ----------
+    path : str, bytes or path
+        Of the file.
+    check : callable
+        Is given the file's first bytes and its size before the rest is read, and may refuse it by
+        an `UnreadableRowError`.
+    n_start : int, default=0
+        How many bytes `check` looks at.
+
+    Returns
+    -------
+    content : bytes
+
+    Raises
+    ------
+    UnreadableRowError
+        If there is no such file, or it cannot be read.
+    """
+    path = os.fspath(path)
+    name = os.fsdecode(path)
+    if "://" in name[:16] or name.startswith("data:"):
+        raise UnreadableRowError(f"a URL, {shortened(name)}; download it first")
+    if not name.strip():
+        raise UnreadableRowError("an empty path")
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableRowError(f"a folder, {shortened(name)}")
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableRowError(f"not a regular file, {shortened(name)}")
+        with open(path, "rb") as file:
+            start = file.read(n_start)
+            check(start, status.st_size)
+            return start + file.read()
+    except FileNotFoundError as error:
+        raise UnreadableRowError(f"no such file, {shortened(name)}") from error
+    except (OSError, ValueError) as error:  # a name with a null character is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableRowError(
+            f"a file that cannot be read, {shortened(name)}: {reason}"
+        ) from error
