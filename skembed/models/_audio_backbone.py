@@ -8,6 +8,7 @@ from torch import nn
 
 from skembed.exceptions import ModelFormatError
 from skembed.models._backbone import Backbone, HiddenStates
+from skembed.models._image_backbone import pool_all
 
 
 class AudioStates(HiddenStates):
@@ -26,6 +27,7 @@ class AudioStates(HiddenStates):
         part, input_name, self.arranged, self.answer = _FAMILIES[family]
         super().__init__(part(model), input_name)
         steady_norms(self.model)
+        pool_all(self.model)
         self.whole = _Rest(model) if family == "clap" else None
         if family not in _ATTENTIVE:
             self.attentions = Backbone.attentions

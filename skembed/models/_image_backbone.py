@@ -35,9 +35,7 @@ class ImageStates(HiddenStates):
         self.attention = super(HiddenStates, self).attention
         # Convolutions are faster so on a CPU; the exporter does not see it.
         model.to(memory_format=torch.channels_last)
-        if family == "efficientnet":  # whose pooler's window is larger than any map
-            pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
-            model.pooler = pool[model.config.pooling_type](1)
+        pool_all(model)
 
     def forward(self, inputs):
         """(n_rows, n_channels, height, width) -> maps, tokens of images; pooled (n_rows, 1, n)."""
@@ -53,6 +51,13 @@ class ImageStates(HiddenStates):
         states = answer.hidden_states
         states = states if self.model.config.model_type in _TOPPED else states[:-1]
         return (*states, last, answer.pooler_output.flatten(1)[:, None])
+
+
+def pool_all(model):
+    """Let EfficientNet's pooler, whose window is larger than any map, pool maps of any size."""
+    if model.config.model_type == "efficientnet":
+        pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+        model.pooler = pool[model.config.pooling_type](1)
 
 
 class _Block(nn.Module):

@@ -112,8 +112,11 @@ def test_one_channel_networks_for_images_hear_spectrograms(tmp_path, family):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = getattr(transformers, f"{family}Model")(config).eval()
+        for parameter in model.parameters():  # through whose layers something comes
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(tmp_path)
-    embedder = AudioEmbedder(tmp_path, front_end="birdset")
+    embedder = AudioEmbedder(tmp_path, front_end="birdset", backend="onnx")
     samples = sound(5.0, 32000)
     found = embedder.fit_transform([(samples, 32000)])
     log_mel = embedder._network.front.listening.log_mel(samples)
@@ -122,7 +125,8 @@ def test_one_channel_networks_for_images_hear_spectrograms(tmp_path, family):
         answer = model(pixels)
     # EfficientNet's own pooler has a window of a fixed size; it means the mean of the map.
     expected = answer.pooler_output if family == "ConvNext" else answer[0].mean(dim=(2, 3))
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+    scale = max(1.0, float(expected.abs().max()))
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4 * scale)
 
 
 def test_other_families_are_refused():
