@@ -102,5 +102,7 @@ def test_layers_of_an_audio_efficientnet_that_do_not_exist(layers, tmp_path):
 def test_unknown_families_are_named(tmp_path):
     transformers.BertConfig().save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(ModelFormatError, match=r"'bert'\. Families for sounds that skembed supports"):
+    with pytest.raises(
+        ModelFormatError, match=r"'bert'\. Families for sounds that skembed supports"
+    ):
         n_layers_of(ModelFolder(tmp_path), AUDIO_DEPTHS, "sounds")
