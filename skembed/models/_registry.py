@@ -3,6 +3,7 @@
 import os
 import threading
 from collections import OrderedDict
+from contextlib import nullcontext
 from weakref import WeakSet
 
 # Guards the tables of all registries. It is held for moments only, never while something is built.
@@ -38,6 +39,9 @@ class Registry:
     ----------
     max_items : int
         How many to keep; the one used longest ago goes first.
+    one_build : bool, default=False
+        Whether only one object is built at a time, because the library that builds them is not
+        thread-safe. Such builds must not ask for each other's objects. Ready objects never wait.
 
     Examples
     --------
@@ -46,12 +50,17 @@ class Registry:
     True
     """
 
-    def __init__(self, max_items):
+    def __init__(self, max_items, *, one_build=False):
         self._max_items = max_items
+        self._one_build = one_build
+        self._turn = self._new_turn()
         self._items = OrderedDict()
         self._builds = {}
         self._left_behind = []
         _registries.add(self)
+
+    def _new_turn(self):
+        return threading.RLock() if self._one_build else nullcontext()
 
     def get(self, key, build):
         """Return the object of `key`, built by calling `build` if it is not there.
@@ -101,7 +110,8 @@ class Registry:
     def _built(self, key, build, mine):
         dropped = []  # objects that go are destroyed after the lock is let go
         try:
-            mine.item = build()
+            with self._turn:
+                mine.item = build()
         except BaseException as error:
             mine.error = error
             raise
@@ -128,6 +138,7 @@ class Registry:
         # parent loaded is neither used nor destroyed here (destroying waits for those threads).
         self._left_behind.append((self._items, self._builds))
         self._items, self._builds = OrderedDict(), {}
+        self._turn = self._new_turn()
 
 
 def _after_fork_in_child():

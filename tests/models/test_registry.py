@@ -199,6 +199,24 @@ def test_builds_that_need_each_other_do_not_wait_for_ever():
     assert not registry_module._awaited
 
 
+def test_builds_may_be_made_to_take_turns():
+    """For libraries that must not load two networks at once; ready objects do not wait."""
+    registry, most, now = Registry(max_items=4, one_build=True), [], []
+    registry.get("ready", Loaded)
+
+    def build():
+        now.append(1)
+        most.append(len(now))
+        registry.get("ready", lambda: 1 / 0)
+        now.pop()
+        return Loaded()
+
+    threads = [in_thread(registry.get, name, build) for name in "abcd"]
+    for thread in threads:
+        thread.join(30)
+    assert most == [1, 1, 1, 1]
+
+
 def test_clear_forgets_all():
     """The next who asks builds again."""
     registry = Registry(max_items=2)
