@@ -10,6 +10,8 @@ from skembed._config import get_config
 from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._architectures import ARCHITECTURES
+from skembed.models._files import file_in, read_json
+from skembed.models._sentence import check_modules
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json", "*/model.safetensors"]
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt")
@@ -164,17 +166,46 @@ def _on_hub(name, revision):
 
 
 def _weights(folder):
-    """Return the safetensors files of a folder's backbone."""
-    single = folder / "model.safetensors"
-    if single.exists():
+    """Return the safetensors files of a folder's backbone.
+
+    Raises
+    ------
+    ModelFormatError
+        If they lie outside of the folder, or are not regular files.
+    """
+    single = file_in(folder, "model.safetensors")
+    if single is not None:
         return [single]
+    shards = _named_by_index(folder)
+    shards = shards or [file_in(folder, p.name) for p in sorted(folder.glob("model-*.safetensors"))]
+    if shards:
+        return shards
     # Sentence Transformers once gave the backbone a folder of its own: 0_BERT, 0_Transformer.
-    shards = sorted(folder.glob("model-*.safetensors"))
-    return shards or sorted(folder.glob("0_*/model*.safetensors"))
+    for path in sorted(folder.glob("0_*")):
+        if path.is_dir() and (shards := _weights(path)):
+            return shards
+    return []
+
+
+def _named_by_index(folder):
+    """Return the files that model.safetensors.index.json lists; none if there is no such file."""
+    path = folder / "model.safetensors.index.json"
+    index = read_json(path)
+    if index is None:
+        return []
+    names = index.get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+        raise ModelFormatError(f"{path}: weight_map must give the file of each weight.")
+    shards = {name: file_in(folder, name) for name in sorted(set(names.values()))}
+    missing = [name for name, shard in shards.items() if shard is None]
+    if missing:
+        raise ModelFormatError(f"{path} names {missing[0]}, which is not in the folder.")
+    return list(shards.values())
 
 
 def _with_weights(folder):
-    """Return `folder`, or say why its weights cannot be read."""
+    """Return `folder`, or say why its modules or its weights cannot be read."""
+    check_modules(folder)
     if _weights(folder) or (folder / "model.onnx").exists():
         return folder
     pickled = [name for name in _PICKLED if (folder / name).exists()]

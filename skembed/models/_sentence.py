@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError
-from skembed.models._folder import read_json
+from skembed.models._files import file_in, inside, read_json
 from skembed.models._head import Dense
 
 # Sentence Transformers' names of poolings -> ours, in the order in which it concatenates them.
@@ -110,12 +110,12 @@ def read_modules(folder):
     ModelFormatError
         If the folder asks for something that skembed does not do; file and key are named.
     """
-    entries = _entries(folder.path)
+    entries = check_modules(folder.path)
     if not entries:
         return Modules(pooling=_pooling_without_modules(folder), **_model_settings(folder.path))
     settings, dense = {}, []
     for kind, path in entries[1:]:
-        place = folder.path / path
+        place = inside(folder.path, path)
         config = _module_config(place, kind)
         if kind == "Pooling":
             settings["pooling"] = _poolings(place / "config.json", config)
@@ -127,11 +127,17 @@ def read_modules(folder):
     return Modules(dense=tuple(dense), **settings, **_model_settings(folder.path))
 
 
-def _entries(path):
-    """Return kind and folder of each module; refuse those that skembed does not read, by name."""
+def check_modules(path):
+    """Return kind and folder of each of a folder's modules; empty without ``modules.json``.
+
+    Raises
+    ------
+    ModelFormatError
+        If a module is not supported, or the modules are in an order that is not.
+    """
     file = path / "modules.json"
     try:
-        entries = [(entry["type"], entry["path"]) for entry in read_json(file, [])]
+        entries = [(entry["type"], entry["path"]) for entry in read_json(file, [], kind=list)]
         kinds = [kind.rpartition(".")[2] for kind, _ in entries]
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{path}: modules.json is not a list of modules.") from error
@@ -206,8 +212,8 @@ def _poolings(file, config):
 
 
 def _dense(place, config):
-    weights = place / "model.safetensors"
-    if not weights.exists():
+    weights = file_in(place, "model.safetensors")
+    if weights is None:
         raise ModelFormatError(f"{place} has no model.safetensors; skembed never loads pickle.")
     path = config.get("activation_function", "torch.nn.modules.activation.Tanh")
     package, _, name = str(path).rpartition(".")

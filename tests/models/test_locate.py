@@ -182,6 +182,15 @@ def test_weights_may_lie_in_the_folder_of_the_first_module(tmp_path):
     assert locate("old") == tmp_path / "old"
 
 
+def test_a_module_that_is_not_supported_is_named_before_weights_are_looked_for(tmp_path):
+    """Such folders have weights in other places, or none."""
+    (tmp_path / "static").mkdir()
+    modules = [{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
+    (tmp_path / "static" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelFormatError, match="does not support: StaticEmbedding"):
+        locate("static")
+
+
 # -- the hub's local cache -----------------------------------------------------------------------
 
 
