@@ -171,12 +171,8 @@ def test_weights_may_lie_in_the_folder_of_the_first_module(tmp_path):
     """The layout that Sentence Transformers wrote before it put the backbone at the top."""
     save_tiny_bert(tmp_path / "old" / "0_Transformer")
     modules = [
-        {
-            "idx": 0,
-            "name": "0",
-            "path": "0_Transformer",
-            "type": "sentence_transformers.models.Transformer",
-        }
+        {"path": path, "type": f"sentence_transformers.models.{path[2:]}"}
+        for path in ("0_Transformer", "1_Pooling")
     ]
     (tmp_path / "old" / "modules.json").write_text(json.dumps(modules))
     assert locate("old") == tmp_path / "old"
