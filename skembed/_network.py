@@ -40,7 +40,7 @@ FORMAT = 1  # of fingerprints and exported folders; raise it when vectors change
 _N_CALIBRATING = 64
 
 _runners = Registry(max_items=4)
-_backbones = Registry(max_items=2)
+_backbones = Registry(max_items=2, one_build=True)  # transformers' loading is not thread-safe
 
 
 @dataclass(frozen=True)
