@@ -156,7 +156,8 @@ def find_network(embedder, rows):
 
 def _folder_of(model, revision, seed, input_name):
     if seed is None:
-        return ModelFolder(locate(model, revision))
+        organization = "sentence-transformers" if input_name == "input_ids" else None
+        return ModelFolder(locate(model, revision, organization))
     from skembed.models._seeded import seeded_folder
 
     return ModelFolder(seeded_folder(model, seed, input_name))
@@ -288,6 +289,10 @@ def _head(embedder, folder, front):
             f"The 'truncate_dim' parameter of {name} must be at most {width}, the length of the "
             f"model's vectors. Got {embedder.truncate_dim} instead."
         )
+    if embedder.truncate_dim is None and modules.truncate_dim is not None:
+        # Sentence Transformers cuts vectors after its modules; unit length asked for comes later.
+        last = embedder.normalize == "auto"
+        return replace(head, truncate_dim=modules.truncate_dim, truncate_last=last)
     return replace(head, truncate_dim=embedder.truncate_dim)
 
 

@@ -301,7 +301,7 @@ class NeuralEmbedder(Embedder):
                 answers[i] = vectors[start]
             else:
                 joined = network.front.joined(vectors[start:stop], row.weights)
-                length = np.linalg.norm(joined) if network.head.normalize else 1.0
+                length = np.linalg.norm(joined) if network.head.unit_length else 1.0
                 answers[i] = joined / max(length, 1e-12)
             start = stop
         return answers

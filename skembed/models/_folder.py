@@ -1,6 +1,5 @@
 """A model's folder, read without torch: config, digest, modules of Sentence Transformers."""
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -9,30 +8,8 @@ from skembed.exceptions import ModelFormatError
 from skembed.models._config_keys import check_config
 from skembed.models._external_data import external_files
 from skembed.models._files import file_in, inside, read_json
-from skembed.models._head import Dense
 from skembed.models._locate import _weights
-
-# Sentence Transformers' names of poolings -> ours, in the order in which it concatenates them.
-_POOLINGS = {
-    "cls": ("pooling_mode_cls_token", "cls"),
-    "max": ("pooling_mode_max_tokens", "max"),
-    "mean": ("pooling_mode_mean_tokens", "mean"),
-    "mean_sqrt_len_tokens": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"),
-    "weightedmean": ("pooling_mode_weightedmean_tokens", "weighted_mean"),
-    "lasttoken": ("pooling_mode_lasttoken", "last"),
-}
-
-
-@dataclass(frozen=True)
-class Modules:
-    """What ``modules.json`` says comes after the backbone."""
-
-    pooling: tuple | None = None  # None: it does not say
-    include_prompt: bool = True
-    dense: tuple = ()
-    normalize: bool = False
-    prompts: dict = field(default_factory=dict)
-    default_prompt: str | None = None
+from skembed.models._sentence import read_modules
 
 
 class ModelFolder:
@@ -105,50 +82,8 @@ class ModelFolder:
 
     @cached_property
     def modules(self):
-        """What follows the backbone, by ``modules.json``.
-
-        Raises
-        ------
-        ModelFormatError
-            If it names a module that skembed does not know.
-        """
-        try:
-            entries = [
-                (entry["type"].rpartition(".")[2], entry["path"]) for entry in self._modules()
-            ]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ModelFormatError(
-                f"{self.path}: modules.json is not a list of modules."
-            ) from error
-        settings = {}
-        dense = []
-        for position, (kind, path) in enumerate(entries):
-            config = read_json(inside(self.path, path) / "config.json", {}) if path else {}
-            if config.get("module_input_name", "sentence_embedding") != "sentence_embedding":
-                kind = f"{kind} of tokens"
-            if kind == "Transformer" and position == 0:
-                settings["pooling"] = ("mean",)
-            elif kind == "Pooling":
-                settings["pooling"] = _poolings(config)
-                settings["include_prompt"] = config.get("include_prompt", True)
-            elif kind == "Dense":
-                dense.append(_dense(self.path / path, config))
-            elif kind == "Normalize":
-                settings["normalize"] = True
-            elif kind != "Dropout":  # does nothing outside training
-                raise ModelFormatError(
-                    f"{self.path}: modules.json names a module that skembed does not know: "
-                    f"{kind}. It knows Transformer, Pooling, Dense, Normalize and Dropout."
-                )
-            if settings.get("normalize") and kind == "Dense":
-                raise ModelFormatError(f"{self.path}: Dense after Normalize is not supported.")
-        prompts = read_json(self.path / "config_sentence_transformers.json", {})
-        return Modules(
-            dense=tuple(dense),
-            prompts=prompts.get("prompts") or {},
-            default_prompt=prompts.get("default_prompt_name"),
-            **settings,
-        )
+        """What Sentence Transformers saved that follows the backbone: a `_sentence.Modules`."""
+        return read_modules(self)
 
 
 def _external_data(graph):
@@ -163,30 +98,3 @@ def _external_data(graph):
 
 def _first(config, *names):
     return next((config[name] for name in names if name in config), None)
-
-
-def _poolings(config):
-    modes = config.get("pooling_mode")
-    if modes is None:
-        modes = [mode for mode, (flag, _) in _POOLINGS.items() if config.get(flag)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else modes
-    unknown = [mode for mode in modes if mode not in _POOLINGS]
-    if unknown:
-        raise ModelFormatError(f"Unknown pooling modes {unknown}; known: {list(_POOLINGS)}.")
-    return tuple(_POOLINGS[mode][1] for mode in modes)
-
-
-def _dense(folder, config):
-    weights = file_in(folder, "model.safetensors")
-    if weights is None:
-        raise ModelFormatError(f"{folder} has no model.safetensors; skembed never loads pickle.")
-    activation = config.get("activation_function", "torch.nn.modules.activation.Tanh")
-    if not activation.startswith("torch.nn.modules."):
-        raise ModelFormatError(f"{folder}: activation {activation!r} is not a class of torch.nn.")
-    return Dense(
-        weights=str(weights),
-        sha256=file_sha256(weights),
-        activation=activation.rpartition(".")[2],
-        residual=bool(config.get("use_residual", False)),
-        out_features=int(config["out_features"]),
-    )
