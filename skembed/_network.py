@@ -46,7 +46,7 @@ _EXPORT = (
 _N_CALIBRATING = 64
 
 _runners = Registry(max_items=4)
-_backbones = Registry(max_items=2)
+_backbones = Registry(max_items=2, one_build=True)  # transformers' loading is not thread-safe
 
 
 @dataclass(frozen=True)
