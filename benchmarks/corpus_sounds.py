@@ -4,8 +4,8 @@ Each file of the folders whose name ends like a sound's is read three ways: by s
 and from its bytes, and by ``soundfile.read(path)``. A file is accepted if skembed makes a waveform
 of it (and so a vector), else it is a bad row. Every disagreement with soundfile is put into a
 category; those without one are printed as "unexplained". Samples are compared bit by bit, at the
-file's own rate. A file that announces 200 million samples is not given to soundfile, which would ask
-for memory for all of them. Nothing may be raised but the reason of a bad row. Lines that the
+file's own rate. A file that announces 200 million samples is not given to soundfile, which would
+ask for memory for all of them. Nothing may be raised but the reason of a bad row. Lines that the
 decoders write to the standard error stream are counted.
 
     python benchmarks/corpus_sounds.py FOLDER [FOLDER ...]
