@@ -9,9 +9,9 @@ import numpy as np
 from skembed._digest import file_sha256
 from skembed._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
-from skembed.models._folder import read_json
 from skembed.models._registry import Registry
 from skembed.models._sentence import read_text_settings
+from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
 
 _tokenizers = Registry(max_items=8)
 # Families that number positions from the padding token's id on.
@@ -48,6 +48,8 @@ class TextFront(Front):
         Put before each text.
     lowercase : bool
         Whether prompt and texts are lowercased first.
+    changes : str
+        What `tokenizer_config.json` changes in the tokenizer, see `_tokenizer.changes_of`.
     """
 
     tokenizer: str
@@ -56,6 +58,7 @@ class TextFront(Front):
     long_texts: str
     prompt: str
     lowercase: bool
+    changes: str = ""
 
     libraries = ("tokenizers",)
 
@@ -70,10 +73,10 @@ class TextFront(Front):
         return replace(self, tokenizer=here(self.tokenizer))
 
     def _loaded(self):
-        return _tokenizers.get((self.sha256, self.prompt, self.lowercase), self._load)
+        return _tokenizers.get((self.sha256, self.changes, self.prompt, self.lowercase), self._load)
 
     def _load(self):
-        from tokenizers import Tokenizer, normalizers
+        from tokenizers import normalizers
 
         if file_sha256(self.tokenizer) != self.sha256:
             raise NetworkChangedError(
@@ -81,7 +84,7 @@ class TextFront(Front):
                 "Fit it again, or put the old file back."
             )
         try:
-            tokenizer = Tokenizer.from_file(self.tokenizer)
+            tokenizer = load_tokenizer(self.tokenizer, self.changes)
         except Exception as error:  # tokenizers raises plain Exception
             raise ModelFormatError(f"{self.tokenizer} is not a tokenizer: {error}") from error
         # Files remember the padding and truncation they were saved with.
@@ -162,7 +165,10 @@ class TextFront(Front):
 
     def save(self, folder):
         """Copy the tokenizer into an exported folder; return the settings beside it."""
-        (folder / "tokenizer.json").write_bytes(Path(self.tokenizer).read_bytes())
+        if self.changes:
+            load_tokenizer(self.tokenizer, self.changes).save(str(folder / "tokenizer.json"))
+        else:
+            (folder / "tokenizer.json").write_bytes(Path(self.tokenizer).read_bytes())
         return {"max_length": self.max_length, "prompt": self.prompt, "lowercase": self.lowercase}
 
 
@@ -185,7 +191,8 @@ def text_front(folder, *, max_length, long_texts, prompt):
         )
     saved = (folder.manifest or {}).get("front", {})
     texts = read_text_settings(folder)
-    own = saved.get("max_length") or _own_max_length(folder, texts)
+    settings = tokenizer_settings(folder, path.parent, texts.tokenizer)
+    own = saved.get("max_length") or _own_max_length(folder, texts, settings)
     limit = saved.get("max_length") or _position_limit(folder)
     if max_length is not None and limit is not None and max_length > limit:
         raise ValueError(f"max_length={max_length} is more than the {limit} that the model takes.")
@@ -198,6 +205,7 @@ def text_front(folder, *, max_length, long_texts, prompt):
         long_texts=long_texts,
         prompt=_prompt(folder, prompt, saved),
         lowercase=bool(saved.get("lowercase", texts.lowercase)),
+        changes=changes_of(path, settings, folder.config),
     )
     front.check()
     return front
@@ -225,9 +233,8 @@ def _position_limit(folder):
     return positions
 
 
-def _own_max_length(folder, texts):
+def _own_max_length(folder, texts, settings):
     """Return Sentence Transformers' limit, else the tokenizer's, within that of the positions."""
-    settings = read_json(folder.backbone_path / "tokenizer_config.json", {}) | texts.tokenizer
     own = texts.max_length or settings.get("model_max_length")
     limits = (own, _position_limit(folder))
     return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)
