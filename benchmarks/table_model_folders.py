@@ -20,9 +20,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import numpy as np
 import torch
 import transformers
-from tiny import add_modules, save_tiny_tokenizer
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import BPE, Unigram
+from tiny import (
+    add_modules,
+    save_bytes_tokenizer,
+    save_pieces_tokenizer,
+    save_tiny_tokenizer,
+)
 
 from skembed import BertEmbedder
 
@@ -58,49 +61,6 @@ MODULES = "sentence_transformers.models"
 
 
 # -- making folders --------------------------------------------------------------------------------
-
-
-def save_bytes_tokenizer(folder, class_name, special=True):
-    """Write a byte-level BPE tokenizer of single bytes and a few merges."""
-    special_tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokens = [*special_tokens, *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    merges = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("Ġ", "the"), ("a", "t")]
-    tokens += [a + b for a, b in merges]
-    vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    tokenizer = Tokenizer(BPE(vocab, merges, unk_token=None))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    if special:
-        tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    tokenizer.add_special_tokens(special_tokens)
-    return _save_tokenizer(folder, tokenizer, class_name)
-
-
-def save_pieces_tokenizer(folder, class_name, frame, special_tokens, unk_id, **more):
-    """Write a tokenizer of the Unigram kind."""
-    pieces = "▁ the cat s a t o n d g r v e i ▁the ▁cat ▁a ▁dog C A F T É é".split()
-    names = dict.fromkeys([*special_tokens, *pieces])
-    vocab = [(name, 0.0 if name in special_tokens else -float(i)) for i, name in enumerate(names)]
-    tokenizer = Tokenizer(Unigram(vocab, unk_id=unk_id, byte_fallback=False))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC()])
-    space = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), space])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=frame,
-        special_tokens=[(t, special_tokens.index(t)) for t in ("<s>", "</s>")]
-        if "<s>" in special_tokens
-        else [("</s>", special_tokens.index("</s>"))],
-    )
-    tokenizer.add_special_tokens(special_tokens)
-    return _save_tokenizer(folder, tokenizer, class_name, **more)
-
-
-def _save_tokenizer(folder, tokenizer, class_name, **more):
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": class_name, "model_max_length": 64, **more}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    return tokenizer.get_vocab_size()
 
 
 def save_model(folder, config, model_class):
@@ -171,6 +131,7 @@ def causal(folder):
     roberta(folder, "PreTrainedTokenizerFast", "GPT2", n_embd=16, n_layer=2, n_head=2)
     (folder / "modules.json").unlink()
     change(folder, "config.json", architectures=["GPT2ForCausalLM"])
+    change(folder, TOKENIZER, pad_token="<pad>")
 
 
 def change(folder, file, **changes):

@@ -43,7 +43,8 @@ _FAMILIES = {
     # Built from tokenizer.json by rules that are not written here: settings must agree with it.
     **dict.fromkeys(
         "albert big_bird camembert deberta deberta-v2 funnel gemma gemma2 gemma3_text gpt_neox "
-        "mbart nllb-moe pegasus qwen2 qwen2_moe qwen3 qwen3_moe rembert roformer xglm xlnet".split(),
+        "mbart nllb-moe pegasus qwen2 qwen2_moe qwen3 qwen3_moe rembert roformer xglm "
+        "xlnet".split(),
         "other",
     ),
 }
@@ -385,6 +386,6 @@ def _check_agreement(file, settings, content):
         stated = settings.get(key)
         if stated is not None and bool(stated) is not value:
             raise ModelFormatError(
-                f"{file}: {key}={stated!r} does not agree with tokenizer.json. Save both again with "
-                "transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+                f"{file}: {key}={stated!r} does not agree with tokenizer.json. Save both again "
+                "with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
             )

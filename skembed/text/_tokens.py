@@ -16,6 +16,12 @@ from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settin
 _tokenizers = Registry(max_items=8)
 # Families that number positions from the padding token's id on.
 _SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "roberta-prelayernorm"}
+# Families without a table of positions, whose configs may not say so.
+_RELATIVE_POSITIONS = {
+    *("eurobert", "gemma", "gemma2", "gemma3_text", "gte", "jina_embeddings_v3", "llama"),
+    *("longt5", "mistral", "modernbert", "mt5", "nomic_bert", "phi", "phi3", "qwen2", "qwen3"),
+    *("switch_transformers", "t5", "umt5", "xlnet"),
+}
 _UNLIMITED = 10**6  # tokenizer_config.json says 1e30 where there is no limit
 
 
@@ -226,15 +232,36 @@ def _prompt(folder, prompt, saved):
 
 
 def _position_limit(folder):
-    """Return how many positions the network has embeddings for, if it says so."""
-    positions = folder.config.get("max_position_embeddings")
-    if positions and folder.config.get("model_type") in _SHIFTED_POSITIONS:
-        positions -= folder.config.get("pad_token_id", 1) + 1
+    """Return how many positions the network has embeddings for; None if any length will do."""
+    config = folder.config
+    positions = config.get("max_position_embeddings", config.get("n_positions"))
+    if not positions or positions < 0 or _has_relative_positions(config):
+        return None
+    if config.get("model_type") in _SHIFTED_POSITIONS:
+        positions -= config.get("pad_token_id", 1) + 1
     return positions
 
 
+def _has_relative_positions(config):
+    """Tell whether positions are not looked up in a table, so that texts may have any length."""
+    named = any("rope" in key or key.startswith(("rotary_emb", "rotary_pct")) for key in config)
+    kind = config.get("position_embedding_type", "absolute")
+    deberta = config.get("model_type") in ("deberta", "deberta-v2")
+    return (
+        named
+        or kind in ("rope", "rotary", "alibi")
+        or config.get("model_type") in _RELATIVE_POSITIONS
+        or (deberta and not config.get("position_biased_input", True))
+    )
+
+
 def _own_max_length(folder, texts, settings):
-    """Return Sentence Transformers' limit, else the tokenizer's, within that of the positions."""
-    own = texts.max_length or settings.get("model_max_length")
-    limits = (own, _position_limit(folder))
-    return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)
+    """Return the length that Sentence Transformers cuts texts at; None if it cuts none."""
+    limit = _position_limit(folder)
+    own = texts.tokenizer.get("model_max_length") or texts.max_length
+    if not own:
+        # Positions bound the tokenizer's length, where there is no table of them, too.
+        trained = folder.config.get("max_position_embeddings")
+        own = min(settings.get("model_max_length") or _UNLIMITED, trained or _UNLIMITED)
+    limits = (own, limit)
+    return min((int(limit) for limit in limits if limit and 0 < limit < _UNLIMITED), default=None)
