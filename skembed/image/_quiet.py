@@ -12,7 +12,6 @@ import warnings
 
 from PIL import Image
 
-
 _log = logging.getLogger("PIL.TiffImagePlugin")  # the one that logs errors
 
 
