@@ -14,7 +14,7 @@ LAYERS = [
     ["exceptions", "_version"],
     ["_files"],
     ["_on_access"],
-    ["_config", "_digest", "_folders", "_rows", "_optional"],
+    ["_config", "_digest", "_failures", "_folders", "_manifest", "_optional", "_rows"],
     ["cache", "models", "runtime"],
     ["training"],
     ["_embedder", "_network", "_neural"],
