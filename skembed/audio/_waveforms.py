@@ -283,7 +283,8 @@ def _scaled(array, max_seconds, max_value):
 def _check_scale(samples, max_value, what):
     """Refuse samples far beyond full scale, and whole numbers: integers stored as floats."""
     peak = float(np.abs(samples).max())
-    integers = max_value is None and peak > 1 and bool((samples == np.rint(samples)).all())
+    twice = 2 * samples  # the mean of two channels of whole numbers may end in one half
+    integers = max_value is None and peak > 1 and bool((twice == np.rint(twice)).all())
     if peak <= _FAR and not integers:
         return
     scale = 1.0 if max_value is None else max_value

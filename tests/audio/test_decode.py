@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 from tiny_sounds import encoded, tone
 
 from skembed._files import UnreadableRowError
+from skembed.audio import _decode
 from skembed.audio._decode import decoded, mono
 from skembed.audio._waveforms import waveform_of
 
@@ -70,6 +72,58 @@ def refusal(content):
     with pytest.raises(UnreadableRowError) as raised:
         decoded(content, 600)
     return str(raised.value)
+
+
+# -- containers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("container", "encoding", "tolerance"),
+    [
+        ("WAV", "PCM_16", 2**-15),
+        ("WAV", "PCM_24", 2**-23),
+        ("WAV", "PCM_U8", 2**-7),
+        ("WAV", "FLOAT", 0),
+        ("WAV", "DOUBLE", 0),
+        ("WAVEX", "PCM_16", 2**-15),
+        ("RF64", "PCM_16", 2**-15),
+        ("W64", "PCM_16", 2**-15),
+        ("FLAC", "PCM_16", 2**-15),
+        ("FLAC", "PCM_24", 2**-23),
+        ("AIFF", "PCM_16", 2**-15),
+        ("AU", "PCM_16", 2**-15),
+        ("CAF", "ALAC_24", 2**-23),
+    ],
+)
+def test_containers_that_lose_nothing(container, encoding, tolerance):
+    sound = tone(0.3, 16_000)
+    waveform, _ = decoded(encoded(sound, 16_000, container, encoding), 600)
+    np.testing.assert_allclose(waveform.samples, sound, rtol=0, atol=tolerance)
+    assert waveform.samples.dtype == np.float32
+    assert not waveform.cut
+
+
+@pytest.mark.parametrize(
+    ("container", "encoding"),
+    [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("FLAC", "PCM_16")],
+)
+@pytest.mark.parametrize("block", [1 << 12, 1 << 16])
+def test_blocks_are_joined_without_a_seam(container, encoding, block, monkeypatch):
+    """MP3's decoder would forget at each seek what the next samples need."""
+    monkeypatch.setattr(_decode, "_BLOCK", block)
+    content = encoded(tone(3, 48_000, n_channels=2), 48_000, container, encoding)
+    whole, _ = soundfile.read(BytesIO(content), dtype="float32")
+    waveform, _ = decoded(content, 600)
+    np.testing.assert_allclose(waveform.samples, whole.mean(axis=1), rtol=0, atol=1e-6)
+
+
+def test_containers_that_nobody_sends_are_refused():
+    """libsndfile reads them, and each is one more decoder for damaged files to break."""
+    content = encoded(tone(0.1, 16_000), 16_000, "VOC", "PCM_16")
+    assert refusal(content).startswith("a file of format VOC; files that are read: WAV, ")
+
+
+# -- tags, padding, lengths ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -139,6 +193,21 @@ def test_a_header_that_promises_hours_costs_nothing():
     content[21] |= 0x0F
     content[22:26] = b"\xff" * 4
     np.testing.assert_array_equal(decoded(bytes(content), 600)[0].samples, expected)
+
+
+def test_a_truncated_flac_is_refused():
+    """It knows how long it should be, and its decoder takes nothing less."""
+    content = encoded(tone(8, 44_100), 44_100, "FLAC")
+    assert refusal(content[: len(content) // 2]).startswith("a damaged sound file: ")
+
+
+def test_damage_is_not_blamed_on_a_path():
+    """The decoder of MP3 says that a file does not exist when it finds nothing in it."""
+    content = encoded(tone(1, 16_000), 16_000, "MP3")[:100]
+    assert "exist" not in refusal(content)
+
+
+# -- kinds that are not read -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

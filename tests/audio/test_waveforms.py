@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -10,13 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from scipy import signal
 from tiny_sounds import encoded, tone
 
 from skembed._files import UnreadableRowError
-from skembed.audio import _decode, _waveforms
+from skembed.audio import _waveforms
 from skembed.audio._waveforms import is_sound, key_of, waveform_of
 
 
@@ -39,53 +37,7 @@ def refusal(row, **settings):
     return str(raised.value)
 
 
-# -- containers -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("container", "encoding", "tolerance"),
-    [
-        ("WAV", "PCM_16", 2**-15),
-        ("WAV", "PCM_24", 2**-23),
-        ("WAV", "PCM_U8", 2**-7),
-        ("WAV", "FLOAT", 0),
-        ("WAV", "DOUBLE", 0),
-        ("WAVEX", "PCM_16", 2**-15),
-        ("RF64", "PCM_16", 2**-15),
-        ("W64", "PCM_16", 2**-15),
-        ("FLAC", "PCM_16", 2**-15),
-        ("FLAC", "PCM_24", 2**-23),
-        ("AIFF", "PCM_16", 2**-15),
-        ("AU", "PCM_16", 2**-15),
-        ("CAF", "ALAC_24", 2**-23),
-    ],
-)
-def test_containers_that_lose_nothing(container, encoding, tolerance):
-    sound = tone(0.3, 16_000)
-    waveform = read(encoded(sound, 16_000, container, encoding))
-    np.testing.assert_allclose(waveform.samples, sound, rtol=0, atol=tolerance)
-    assert waveform.samples.dtype == np.float32
-    assert not waveform.cut
-
-
-@pytest.mark.parametrize(
-    ("container", "encoding"),
-    [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("FLAC", "PCM_16")],
-)
-@pytest.mark.parametrize("block", [1 << 12, 1 << 16])
-def test_blocks_are_joined_without_a_seam(container, encoding, block, monkeypatch):
-    """MP3's decoder would forget at each seek what the next samples need."""
-    monkeypatch.setattr(_decode, "_BLOCK", block)
-    content = encoded(tone(3, 48_000, n_channels=2), 48_000, container, encoding)
-    whole, _ = soundfile.read(BytesIO(content), dtype="float32")
-    waveform = read(content, target_rate=48_000)
-    np.testing.assert_allclose(waveform.samples, whole.mean(axis=1), rtol=0, atol=1e-6)
-
-
-def test_containers_that_nobody_sends_are_refused():
-    """libsndfile reads them, and each is one more decoder for damaged files to break."""
-    content = encoded(tone(0.1, 16_000), 16_000, "VOC", "PCM_16")
-    assert refusal(content).startswith("a file of format VOC; files that are read: WAV, ")
+# -- rates and channels ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
@@ -138,6 +90,7 @@ def test_floats_at_integer_scale_are_refused(dtype, scale):
     assert refusal(content).startswith("a file of floats with values up to ")
     quiet = np.rint(tone(0.1, 16_000) * 5).astype(dtype)
     assert "max_value sets" in refusal((quiet, 16_000))
+    assert "max_value sets" in refusal((np.stack([quiet, quiet[::-1]], axis=1), 16_000))
     read((tone(0.1, 16_000).astype(dtype) * 3, 16_000))
 
 
@@ -393,12 +346,6 @@ def test_what_is_not_a_sound():
         assert words in refusal(content)
 
 
-def test_damage_is_not_blamed_on_a_path():
-    """The decoder of MP3 says that a file does not exist when it finds nothing in it."""
-    content = encoded(tone(1, 16_000), 16_000, "MP3")[:100]
-    assert "exist" not in refusal(content)
-
-
 # -- length ---------------------------------------------------------------------------------------
 
 
@@ -421,21 +368,6 @@ def test_arrays_that_are_too_long():
     assert waveform.cut
 
 
-@pytest.mark.parametrize("claimed", [0, 40, 2**31 - 1, 2**32 - 1])
-def test_a_wav_header_that_lies_about_its_length(claimed):
-    """What is there is read, no more than that, and memory is not asked for in advance."""
-    sound = tone(0.2, 16_000)
-    content = bytearray(encoded(sound, 16_000))
-    start = content.index(b"data") + 4
-    content[start : start + 4] = struct.pack("<I", claimed)
-    if claimed == 0:
-        assert refusal(bytes(content)) == "a sound of no samples"
-        return
-    samples = read(bytes(content)).samples
-    expected = sound[: claimed // 2] if claimed == 40 else sound
-    np.testing.assert_allclose(samples, expected, rtol=0, atol=2**-15)
-
-
 @pytest.mark.parametrize("container", ["WAV", "OGG", "MP3"])
 def test_truncated_files_are_heard_as_far_as_they_go(container):
     content = encoded(tone(8, 44_100, n_channels=2), 44_100, container)
@@ -444,12 +376,6 @@ def test_truncated_files_are_heard_as_far_as_they_go(container):
     assert len(whole) / 3 < len(samples) <= len(whole)
     n = len(samples) // 2
     np.testing.assert_allclose(samples[:n], whole[:n], rtol=0, atol=1e-6)
-
-
-def test_a_truncated_flac_is_refused():
-    """It knows how long it should be, and its decoder takes nothing less."""
-    content = encoded(tone(8, 44_100), 44_100, "FLAC")
-    assert refusal(content[: len(content) // 2]).startswith("a damaged sound file: ")
 
 
 def test_damage_prints_nothing(capfd):
