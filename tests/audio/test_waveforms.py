@@ -90,7 +90,7 @@ def test_floats_at_integer_scale_are_refused(dtype, scale):
     assert refusal(content).startswith("a file of floats with values up to ")
     quiet = np.rint(tone(0.1, 16_000) * 5).astype(dtype)
     assert "max_value sets" in refusal((quiet, 16_000))
-    assert "max_value sets" in refusal((np.stack([quiet, quiet[::-1]], axis=1), 16_000))
+    assert "max_value sets" in refusal((np.stack([quiet, 2 * quiet], axis=1), 16_000))
     read((tone(0.1, 16_000).astype(dtype) * 3, 16_000))
 
 
