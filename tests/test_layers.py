@@ -13,7 +13,7 @@ PACKAGE = Path(skembed.__file__).parent
 LAYERS = [
     ["exceptions", "_version"],
     ["_config", "_digest", "_files", "_rows", "_optional"],
-    ["cache", "models", "runtime"],
+    ["_bad_rows", "cache", "models", "runtime"],
     ["training"],
     ["_embedder", "_network", "_neural"],
     ["text", "image", "audio"],

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.utils._param_validation import Interval
 
+from skembed._bad_rows import Problem
 from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
 from skembed.exceptions import ModelFormatError
@@ -151,8 +152,9 @@ class CNNImageEmbedder(NeuralEmbedder):
         "max_value": [Interval(Real, 0, None, closed="neither"), None],
     }
     _kind = "images"
-    _wanted = "images"
-    _late_problem = ("not readable as images", "Replace them")
+    _problem = Problem("not an image", "not images")
+    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _rows_are_files = True
     _input_name = "pixel_values"
     _poolings = {
         "avg": ("mean",),

@@ -371,7 +371,7 @@ def test_what_is_no_collection_of_rows_is_refused(embedder, rows, method):
 def test_bad_rows_raise_with_their_positions(embedder, rows):
     X = [*rows[:4], None, *rows[4:]]
     for method in ("fit", "fit_transform"):
-        with pytest.raises(BadRowsError, match=rf"1 of {len(X)} rows are not .*row 4: None"):
+        with pytest.raises(BadRowsError, match=rf"1 of {len(X)} rows is not .*row 4: None"):
             getattr(embedder, method)(X)
     with pytest.raises(BadRowsError, match="row 4: None"):
         embedder.fit(rows).transform(X)

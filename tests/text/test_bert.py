@@ -267,7 +267,8 @@ def test_bad_rows_message_is_exact(tiny_bert):
     rows[4], rows[17], rows[902] = None, float("nan"), b"abc"
     message = (
         "BertEmbedder: 3 of 1000 rows are not text (row 4: None, row 17: float nan, row 902: "
-        'bytes). Fill them in, or set bad_rows="zero" or "nan".'
+        "bytes; decode it with row.decode()). Fill in missing rows, correct the others, or set "
+        'bad_rows="zero" or "nan".'
     )
     with pytest.raises(BadRowsError) as caught:
         BertEmbedder(tiny_bert).fit(rows)
