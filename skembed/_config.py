@@ -6,8 +6,24 @@ sent it work: they travel with pickled estimators (see `_embedder`).
 
 import contextlib
 import os
+import sys
 import threading
 from pathlib import Path
+
+# Libraries read these when they are imported, and send usage data unless they are set.
+_NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
+
+
+def _switch_telemetry_off():
+    """Make no unasked network call. What the user has set is left as it is."""
+    if "onnxruntime" in sys.modules and "ORT_DISABLE_TELEMETRY" not in os.environ:
+        # It was imported before skembed, so the variable comes too late; this ends its events.
+        sys.modules["onnxruntime"].disable_telemetry_events()
+    for name in _NO_TELEMETRY:
+        os.environ.setdefault(name, "1")
+
+
+_switch_telemetry_off()
 
 _DEFAULTS = {"cache_folder": None, "offline": None, "n_threads": None, "progress": False}
 _shared = dict(_DEFAULTS)

@@ -20,6 +20,7 @@ from skembed._optional import exporter_versions, import_optional
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
+    ModelNotFoundError,
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
@@ -39,7 +40,7 @@ FORMAT = 1  # of fingerprints and exported folders; raise it when vectors change
 _N_CALIBRATING = 64
 
 _runners = Registry(max_items=4)
-_backbones = Registry(max_items=2)
+_backbones = Registry(max_items=2, one_build=True)  # transformers' loading is not thread-safe
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,12 @@ def find_network(embedder, rows):
         If there is no such network, or it cannot be run as asked for.
     """
     seed = embedder._seed()
-    folder = _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
+    try:
+        folder = _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
+    except ModelNotFoundError as error:
+        if "pretrained" not in embedder.get_params(deep=False) or "pretrained=" in str(error):
+            raise
+        raise ModelNotFoundError(f"{error}\n  - {embedder._untrained_remedy}") from None
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
@@ -158,7 +164,8 @@ def front_of(embedder):
 
 def _folder_of(model, revision, seed, input_name):
     if seed is None:
-        return ModelFolder(locate(model, revision))
+        organization = "sentence-transformers" if input_name == "input_ids" else None
+        return ModelFolder(locate(model, revision, organization))
     from skembed.models._seeded import seeded_folder
 
     return ModelFolder(seeded_folder(model, seed, input_name))
@@ -290,6 +297,10 @@ def _head(embedder, folder, front):
             f"The 'truncate_dim' parameter of {name} must be at most {width}, the length of the "
             f"model's vectors. Got {embedder.truncate_dim} instead."
         )
+    if embedder.truncate_dim is None and modules.truncate_dim is not None:
+        # Sentence Transformers cuts vectors after its modules; unit length asked for comes later.
+        last = embedder.normalize == "auto"
+        return replace(head, truncate_dim=modules.truncate_dim, truncate_last=last)
     return replace(head, truncate_dim=embedder.truncate_dim)
 
 

