@@ -11,6 +11,7 @@ from skembed._version import __version__
 
 _LAZY = {
     "AudioEmbedder": "skembed.audio",
+    "BadRow": "skembed._bad_rows",
     "BertEmbedder": "skembed.text",
     "CNNImageEmbedder": "skembed.image",
     "EmbeddingCache": "skembed.cache",
@@ -28,6 +29,7 @@ _SUBMODULES = ("audio", "cache", "evaluation", "exceptions", "image", "text")
 
 __all__ = [
     "AudioEmbedder",
+    "BadRow",
     "BertEmbedder",
     "CNNImageEmbedder",
     "EmbeddingCache",

@@ -68,6 +68,8 @@ class Embedder(TransformerMixin, BaseEstimator):
     _problem = Problem("not a row", "not rows")  # of rows that are bad at first sight
     _late_problem = Problem("not a row", "not rows")  # of rows that prove bad when prepared
     _rows_are_files = False  # a row of text is a path, to be named in errors
+    # skrub embeds each column by itself, and leaves out those that raise its `RejectColumn`.
+    __single_column_transformer__ = True
     _cut_warning = TruncationWarning
 
     # -- what a subclass supplies ---------------------------------------------------------------

@@ -142,7 +142,8 @@ def check_rows(rows):
             else:
                 key, bad[position] = None, text_problem(row)
         except UnicodeEncodeError:
-            key, bad[position] = None, HALF_A_PAIR
+            what = f"{type(row).__name__} with half a surrogate pair"
+            key, bad[position] = None, HALF_A_PAIR if isinstance(row, str) else what
         except TypeError:
             wrong = next(word for word in row if not isinstance(word, str))
             key, bad[position] = None, f"{type(row).__name__} with {describe(wrong)}"

@@ -152,7 +152,7 @@ def test_long_texts_error_names_the_rows(tiny_bert):
     embedder = BertEmbedder(tiny_bert, max_length=10, long_texts="error").fit(["a"])
     n_tokens = len(LONG.split()) + 2
     message = (
-        "BertEmbedder: 1 of 3 rows are longer than the network takes (row 1: "
+        "BertEmbedder: 1 of 3 rows is longer than the network takes (row 1: "
         f"{n_tokens} tokens, more than max_length=10). Shorten them, set "
         'long_texts="truncate" or "chunk", or set bad_rows="zero" or "nan".'
     )
