@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skembed._bad_rows import Problem, bad_rows_error, bad_rows_of
 from skembed._config import get_config, own_settings, set_config
+from skembed._on_access import taken
 from skembed._rows import columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
 
@@ -257,7 +258,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         first, repeats = unique_keys(keys)
         if not len(first):
             return {}
-        late = self._late_faults([rows[i] for i in first], [keys[i] for i in first], fitted=fitted)
+        late = self._late_faults(taken(rows, first), taken(keys, first), fitted=fitted)
         return _spread(late, first, repeats)
 
     def _bad_rows_error(self, columns, bad, late):
@@ -273,7 +274,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _fit_checked(self, columns, checked, y):
         rows = columns.rows
         if checked[1]:
-            rows = [row for row, key in zip(rows, checked[0], strict=True) if key is not None]
+            rows = taken(rows, [i for i, key in enumerate(checked[0]) if key is not None])
         self._fit_rows(rows, y)
         self.n_features_out_ = self._n_dims * self.n_features_in_
 
@@ -286,7 +287,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         late = {}
         unique = (columns.rows, keys)
         if len(first) < n_all:
-            unique = tuple([items[i] for i in first] for items in unique)
+            unique = tuple(taken(items, first) for items in unique)
         for block in self._embed(*unique, late):
             where = first[block.rows]
             vectors[where] = block.vectors

@@ -1,6 +1,7 @@
 """Columns of rows out of any accepted container; keys of rows.
 
-Imports nothing of skembed. What a row may be is up to the modality; here a row is an object.
+Imports only `_on_access`. What a row may be is up to the modality; here it
+is an object.
 """
 
 import os
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+
+from skembed._on_access import OnAccess
 
 _CONTAINERS = (
     "a list, a tuple, a 1-D array, a pandas, polars or pyarrow column, or a frame or 2-D object "
@@ -84,6 +87,8 @@ def columns_of(X, *, estimator, kind):
         )
     if isinstance(X, np.ndarray):
         columns = _columns_of_array(X, estimator, kind)
+    elif isinstance(X, OnAccess):
+        columns = Columns(X, len(X), [None])
     elif isinstance(X, Sequence):
         columns = Columns(list(X), len(X), [None])
     else:
