@@ -14,7 +14,7 @@ from skembed.text._gensim import (
     model_settings,
     train,
 )
-from skembed.text._word_table import from_keyed_vectors
+from skembed.text._keyed_vectors import from_keyed_vectors
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
 

@@ -210,7 +210,7 @@ class GloVeVectorizer(_WordVectorizer):
             model.start_from(here, start.vectors[there])
         self.loss_curve_ = self._losses(model, pairs, random)
         table = table_of_words(frequent, model.vectors)
-        return table if start is None else with_words_of(table, start)
+        return with_words_of(table, start)
 
     def _losses(self, model, pairs, random):
         """Train, and return the loss of each epoch."""

@@ -6,7 +6,8 @@ from skembed.text._gensim import (
     model_settings,
     train,
 )
-from skembed.text._word_table import from_keyed_vectors, numbers_in, with_words_of
+from skembed.text._keyed_vectors import from_keyed_vectors
+from skembed.text._word_table import numbers_in, with_words_of
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
 
@@ -204,5 +205,4 @@ class Word2VecVectorizer(_WordVectorizer):
             here, there = numbers_in(model.wv.key_to_index, start)
             model.wv.vectors[here] = start.vectors[there]
         train(self, model, words)
-        table = from_keyed_vectors(model.wv)
-        return table if start is None else with_words_of(table, start)
+        return with_words_of(from_keyed_vectors(model.wv), start)

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skembed._embedder import Block, Embedder
 from skembed.exceptions import UnknownWordError, UnknownWordsWarning
+from skembed.text._keyed_vectors import to_keyed_vectors
 from skembed.text._pooling import POOLINGS, learn, needs_rows
 from skembed.text._vector_files import open_vectors
-from skembed.text._word_table import to_keyed_vectors
 from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
 # Characters (or words, where rows are lists of words) that are looked up at a time, so that what
@@ -127,6 +127,7 @@ class _WordVectorizer(Embedder):
 
     def _embed(self, rows, keys, bad):
         table = self._source.table()
+        self._pooling.check(*table.vectors.shape)
         with self._progress(len(rows), unit="row") as bar:
             for start, stop in chunks([len(row) for row in rows], _CHUNK):
                 vectors, known = self._pooling.rows(self._bag(table, rows[start:stop]))
