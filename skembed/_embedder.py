@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed._config import apply_settings, get_config, own_settings
+from skembed._on_access import taken
 from skembed._rows import bad_rows_error, columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
 
@@ -194,7 +195,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _fit_checked(self, columns, checked, y):
         rows = columns.rows
         if checked[1]:
-            rows = [row for row, key in zip(rows, checked[0], strict=True) if key is not None]
+            rows = taken(rows, [i for i, key in enumerate(checked[0]) if key is not None])
         self._fit_rows(rows, y)
         self.n_features_out_ = self._n_dims * self.n_features_in_
 
@@ -207,7 +208,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         late = {}
         unique = (columns.rows, keys)
         if len(first) < n_all:
-            unique = tuple([items[i] for i in first] for items in unique)
+            unique = tuple(taken(items, first) for items in unique)
         for block in self._embed(*unique, late):
             where = first[block.rows]
             vectors[where] = block.vectors

@@ -10,7 +10,7 @@ from importlib import metadata
 from skembed.exceptions import MissingDependencyError
 
 
-def import_optional(module, *, extra, purpose):
+def import_optional(module, *, extra, purpose, hint=""):
     """Import `module`, or say which extra of skembed brings it.
 
     Parameters
@@ -21,6 +21,8 @@ def import_optional(module, *, extra, purpose):
         The extra of skembed that installs it.
     purpose : str
         What needs it, as the start of a sentence: ``"backend='torch'"``.
+    hint : str, default=""
+        Another remedy, as a sentence.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def import_optional(module, *, extra, purpose):
     except ImportError as error:
         raise MissingDependencyError(
             f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({error}). "
-            f"Install it with: pip install 'skembed[{extra}]'"
+            f"Install it with: pip install 'skembed[{extra}]'{hint and '. '}{hint}"
         ) from error
 
 

@@ -13,14 +13,26 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from skembed._failures import reason_of
 from skembed.exceptions import ModelFormatError
 from skembed.models._architectures import OWN, build
-from skembed.models._attention import FUSED
+from skembed.models._attention import ATTENTIONS
 from skembed.models._config_keys import without_code
 from skembed.models._folder import ModelFolder
 
 # How much larger the network of a config may be than the weights: parts that are never used.
 _SIZE_RATIO, _SIZE_SLACK = 4, 100_000_000
+
+
+# Encoder-decoder families for texts -> transformers' class of the encoder alone, which Sentence
+# Transformers embeds with.
+_ENCODERS = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+    "switch_transformers": "SwitchTransformersEncoderModel",
+}
 
 
 class Backbone(nn.Module):
@@ -61,7 +73,7 @@ class HiddenStates(Backbone):
         self.model = model
         self.input_name = input_name
 
-    attentions = (FUSED, "eager")
+    attentions = ATTENTIONS
 
     @contextlib.contextmanager
     def attention(self, name):
@@ -123,7 +135,7 @@ def load_backbone(folder, input_name):
     weights = _loaded(files)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
-            blank = _blank(without_code(files.config))
+            blank = _blank(without_code(files.config), input_name, folder)
             _check_size(blank, weights, folder)
             # Given the weights, transformers reads no file: neither others than those that the
             # fingerprint is made of nor an adapter beside them.
@@ -142,7 +154,7 @@ def load_backbone(folder, input_name):
         except Exception as error:  # a config of wrong values raises whatever they cause
             raise ModelFormatError(
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
-                f"code from outside it, which skembed never runs: {_told(error)}"
+                f"code from outside it, which skembed never runs: {reason_of(error)}"
             ) from error
     module, name = WRAPPERS[input_name]
     wrapper = getattr(importlib.import_module(module), name)
@@ -169,15 +181,23 @@ def _loaded(files):
     return weights
 
 
-def _blank(config):
+def _blank(config, input_name, folder):
     """Return the network of a config without memory for its weights, with attention chosen."""
     settings = {name: value for name, value in config.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(config.get("model_type"), **settings)
+    make = transformers.AutoModel.from_config
+    if input_name == "input_ids" and config.model_type in _ENCODERS:
+        make = getattr(transformers, _ENCODERS[config.model_type])._from_config
+    elif input_name == "input_ids" and config.is_encoder_decoder:
+        raise ModelFormatError(
+            f"{folder}: {config.model_type!r} is an encoder-decoder model, which is not supported. "
+            f"The encoders of these are: {', '.join(_ENCODERS)}."
+        )
     with torch.device("meta"):
         try:
-            return transformers.AutoModel.from_config(config, attn_implementation="sdpa")
+            return make(config, attn_implementation="sdpa")
         except ValueError:  # of a family that has no other
-            return transformers.AutoModel.from_config(config, attn_implementation="eager")
+            return make(config, attn_implementation="eager")
 
 
 def _check_size(blank, weights, folder):
@@ -190,12 +210,6 @@ def _check_size(blank, weights, folder):
             f"{folder}: config.json describes a network of {described:,} numbers, and the weights "
             f"have {held:,}."
         )
-
-
-def _told(error):
-    """Return the first line of an error's message, or its type where it has none."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first[:300]}"
 
 
 def _load_own(files):
