@@ -5,7 +5,6 @@ X -> rows -> unique rows -> embed -> scatter back to the order of X.
 Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 """
 
-import multiprocessing
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skembed._bad_rows import Problem, bad_rows_error, bad_rows_of
-from skembed._config import get_config, own_settings, set_config
+from skembed._config import apply_settings, get_config, own_settings
 from skembed._on_access import taken
 from skembed._rows import columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
@@ -370,14 +369,13 @@ class Embedder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    # A worker of joblib's takes over the settings of the process that sent it the estimator.
+    # A worker process applies the settings of the process that sent it the estimator.
 
     def __getstate__(self):
         return {**super().__getstate__(), "_settings": own_settings()}
 
     def __setstate__(self, state):
         state = dict(state)
-        settings = state.pop("_settings", None)
+        settings = state.pop("_settings", {})
         super().__setstate__(state)
-        if settings and multiprocessing.current_process().name.startswith("LokyProcess"):
-            set_config(**settings)
+        apply_settings(settings)
