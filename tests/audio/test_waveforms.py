@@ -305,7 +305,7 @@ def test_paths_that_are_no_files(tmp_path):
         (tmp_path / "none.wav", "no such file, "),
         (tmp_path, "a folder, "),
         ("https://example.org/a.wav", "a URL, https://example.org/a.wav; download it first"),
-        ("data:audio/wav;base64,AAAA", "a URL, data:"),
+        ("data:audio/wav;base64,AAAA", "a data URL; decode it and pass the bytes"),
         ("", "an empty path"),
         ("  ", "an empty path"),
         ("a\0b", "a file that cannot be read"),
