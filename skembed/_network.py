@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skembed._digest import digest, file_sha256
+from skembed._manifest import check_manifest
 from skembed._optional import exporter_versions, import_optional
 from skembed.exceptions import (
     ExportError,
@@ -116,6 +117,7 @@ def find_network(embedder, rows):
         if "pretrained" not in embedder.get_params(deep=False) or "pretrained=" in str(error):
             raise
         raise ModelNotFoundError(f"{error}\n  - {embedder._untrained_remedy}") from None
+    check_manifest(folder, type(embedder), FORMAT)
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(

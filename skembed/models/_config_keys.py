@@ -57,6 +57,14 @@ REFUSED = {
 }
 # Families that run downloaded kernels or build a network by another package.
 REFUSED_FAMILIES = ("mra", "rwkv", "timm_backbone", "timm_wrapper", "yoso")
+# Numbers that skembed reads itself.
+_WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
+_MAX_WIDTH = 65_536
+_SIZES = {
+    *_WIDTHS,
+    *("num_hidden_layers", "n_layers", "n_layer"),
+    *("max_position_embeddings", "vocab_size", "num_channels", "encoder_layers"),
+}
 # Numbers of modules, which are built one by one, and how many there may be.
 _COUNTS = re.compile(
     r"(^|_)(n_?)?(layers?|depths?|blocks?|repeats?|groups?|experts|stages?)(?!.*size)(_|$)"
@@ -76,6 +84,14 @@ def check_config(config, path):
     path : path
         Of the file, for the message.
     """
+    for name in _SIZES & set(config):
+        value = config[name]
+        if value is not None and (type(value) is not int or value < 0):
+            raise ModelFormatError(
+                f"{path}: {name} must be an integer of at least 0. Got {value!r} instead."
+            )
+        if name in _WIDTHS and value is not None and value > _MAX_WIDTH:
+            raise ModelFormatError(f"{path}: {name} is {value}; skembed takes up to {_MAX_WIDTH}.")
     for name, value in _walk(config, path):
         if name in REFUSED and value not in (None, False, {}):
             raise ModelFormatError(f"{path}: {name} selects {REFUSED[name]}; skembed refuses it.")
