@@ -29,6 +29,7 @@ from skembed._network import (
     runner_of,
     with_export,
 )
+from skembed._on_access import taken
 from skembed._rows import unique_keys
 from skembed._version import __version__
 from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
@@ -350,7 +351,7 @@ class NeuralEmbedder(Embedder):
         columns = self.fit(X)._columns(X, reset=False)
         keys, _ = self._checked(columns)
         first, _ = unique_keys(keys)
-        rows, bad = [columns.rows[i] for i in first], {}
+        rows, bad = taken(columns.rows, first), {}
         for _ in self._embed(rows, [keys[i] for i in first], bad, progress=True):
             pass
         if bad and self.bad_rows == "raise":

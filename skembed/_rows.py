@@ -1,6 +1,7 @@
 """X of any accepted container -> columns of rows; keys of rows; the errors that name rows.
 
-Imports only `exceptions`. What a row may be is the modality's matter; here a row is an object.
+Imports only `exceptions` and `_on_access`. What a row may be is up to the modality; here it
+is an object.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from skembed._on_access import OnAccess
 from skembed.exceptions import BadRowsError
 
 _N_SHOWN = 5
@@ -72,6 +74,8 @@ def columns_of(X, *, estimator, kind):
         )
     if isinstance(X, np.ndarray):
         columns = _columns_of_array(X, estimator, kind)
+    elif isinstance(X, OnAccess):
+        columns = Columns(X, len(X), [None], False)
     elif isinstance(X, Sequence):
         columns = Columns(list(X), len(X), [None], False)
     else:

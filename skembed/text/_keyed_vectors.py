@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skembed.text._subwords import FastTextState, Subwords
+from skembed.text._subwords import Subwords
 from skembed.text._word_table import table_of_words
 
 
@@ -36,28 +36,14 @@ def from_keyed_vectors(vectors, max_words=None):
     wrong = next((word for word in words if not isinstance(word, str)), None)
     if wrong is not None:
         raise ValueError(f"vectors: words must be str, got {wrong!r} ({type(wrong).__name__}).")
-    subwords, state = None, None
+    subwords = None
     if getattr(vectors, "vectors_ngrams", None) is not None and vectors.bucket:
-        settings = (vectors.bucket, vectors.min_n, vectors.max_n)
+        ngrams = np.ascontiguousarray(vectors.vectors_ngrams, dtype=np.float32)
         try:
-            subwords = Subwords(_float32(vectors.vectors_ngrams), None, *settings)
+            subwords = Subwords(ngrams, None, vectors.bucket, vectors.min_n, vectors.max_n)
         except ValueError as error:
             raise ValueError(f"vectors: {error}") from None
-        own = _float32(vectors.vectors_vocab)
-        if own.shape == matrix.shape:
-            state = FastTextState(own[:max_words], _counts(vectors)[:max_words], None, {})
-    return table_of_words(words[:max_words], matrix[:max_words], subwords, state)
-
-
-def _float32(array):
-    return np.ascontiguousarray(array, dtype=np.float32)
-
-
-def _counts(vectors):
-    """Return how often each word occurred, (n_words,); falling numbers where that is unknown."""
-    n_words = len(vectors.index_to_key)
-    counts = vectors.expandos.get("count")
-    return falling(n_words) if counts is None or len(counts) != n_words else np.asarray(counts)
+    return table_of_words(words[:max_words], matrix[:max_words], subwords)
 
 
 def falling(n_words):
@@ -81,8 +67,7 @@ def to_keyed_vectors(table):
         made.vectors_ngrams = np.array(subwords.all_buckets())
         made.recalc_char_ngram_buckets()
     if table.state is not None:
-        for word, count in zip(table.words, table.state.counts.tolist(), strict=True):
-            made.set_vecattr(word, "count", count)
+        made.expandos["count"] = table.state.counts.copy()
     return made
 
 

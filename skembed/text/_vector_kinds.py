@@ -8,6 +8,9 @@ import gzip
 import io
 import mmap
 import os
+import shutil
+import tempfile
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -94,6 +97,20 @@ def rest_of(file):
     if isinstance(file.raw, _Unpacked):
         return file.read(), 0
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), file.tell()
+
+
+@contextmanager
+def unpacked(path):
+    """Return a context of the path of a file that holds the same and is not packed."""
+    path = os.path.expanduser(path)
+    with open_file(path) as file:
+        if not isinstance(file.raw, _Unpacked):
+            yield os.fspath(path)
+            return
+        with tempfile.NamedTemporaryFile(suffix=".bin") as plain:
+            shutil.copyfileobj(file, plain)
+            plain.flush()
+            yield plain.name
 
 
 def refuse_other_kinds(file, path):
