@@ -323,15 +323,17 @@ def _head_of_graph(embedder, folder):
 
 
 def _n_dims_of_graph(spec):
-    probe = spec.front.probes()[0]
-    answer = next(iter(runner_of(spec).run([probe], 1)))
-    if answer.ndim != 2:
-        raise ModelFormatError(
-            f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, not "
-            "with one vector a row: its graph must end in a pooling. Give the folder of the model "
-            "that it was made from, or a graph that skembed exported."
-        )
-    return int(answer.shape[1])
+    probes = spec.front.probes()
+    n_dims = None
+    for probe, answer in zip(probes, runner_of(spec).run(probes, 1), strict=True):
+        n_dims = n_dims or answer.shape[-1]
+        if answer.ndim != 2 or answer.shape[1] != n_dims:
+            raise ModelFormatError(
+                f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, "
+                "not with one vector a row: its graph must end in a pooling. Give the folder of "
+                "the model that it was made from, or a graph that skembed exported."
+            )
+    return int(n_dims)
 
 
 def _n_dims_in_torch(spec, n_hidden):

@@ -55,8 +55,12 @@ REFUSED = {
     "use_timm_backbone": "a backbone that the package timm builds",
     "use_pretrained_backbone": "weights of a backbone that are downloaded",
 }
-# Families that run downloaded kernels or build a network by another package.
-REFUSED_FAMILIES = ("mra", "rwkv", "timm_backbone", "timm_wrapper", "yoso")
+# Families that run downloaded kernels, or whose parts are other families or other packages.
+REFUSED_FAMILIES = (
+    *("mra", "rwkv", "yoso"),
+    *("timm_backbone", "timm_wrapper"),
+    *("encoder-decoder", "rag", "speech-encoder-decoder", "vision-encoder-decoder"),
+)
 # Numbers that skembed reads itself.
 _WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
 _MAX_WIDTH = 65_536
@@ -99,8 +103,8 @@ def check_config(config, path):
             raise ModelFormatError(f"{path}: model_type must be a string. Got {value!r} instead.")
         if name == "model_type" and value in REFUSED_FAMILIES:
             raise ModelFormatError(
-                f"{path}: the family {value!r} runs code that transformers downloads or that "
-                "another package brings; skembed refuses it."
+                f"{path}: the family {value!r} runs code that is downloaded, or is put together "
+                "from other models or packages; skembed refuses it."
             )
         if _COUNTS.search(name):
             limit = _MAX_COEFFICIENT if name.endswith("coefficient") else _MAX_COUNT
