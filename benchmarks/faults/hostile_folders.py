@@ -13,12 +13,13 @@ place at a time (`_hostile.py`). Each case runs in a process of its own, which e
 
 A case that does no harm may embed its rows. The vectors are then finite, or the row is bad.
 
-    python benchmarks/faults/hostile_folders.py [--only WORDS] [--jobs 2]
+    python benchmarks/faults/hostile_folders.py [--only PATTERN] [--jobs 2]
 """
 
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -250,7 +251,7 @@ def _work(part, good, scratch, results):
 
 def main():
     arguments = parser(__doc__, data=False)
-    arguments.add_argument("--only", default="", help="words in the name of a case")
+    arguments.add_argument("--only", default="", help="regular expression in the name of a case")
     arguments.add_argument("--jobs", type=int, default=2)
     arguments.add_argument("--good", help=argparse_hidden())
     arguments = arguments.parse_args()
@@ -278,7 +279,9 @@ def argparse_hidden():
 def judge(good, scratch, arguments):
     """Run all cases; print those that are not as wanted, and return the counts."""
     every = list(cases(good))
-    chosen = [n for n, case in enumerate(every) if arguments.only in f"{case[1]}: {case[0]}"]
+    chosen = [
+        n for n, case in enumerate(every) if re.search(arguments.only, f"{case[1]}: {case[0]}")
+    ]
     results = multiprocessing.get_context("spawn").Queue()
     parts = [chosen[i :: arguments.jobs] for i in range(arguments.jobs)]
     workers = [
