@@ -53,7 +53,7 @@ class ModelFolder:
     @property
     def n_layers(self):
         """How many layers come after the embedding layer; None where the config does not say."""
-        return _first(self.config, "num_hidden_layers", "n_layers", "n_layer")
+        return _first(self.config, "num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
     @property
     def n_hidden(self):
