@@ -5,7 +5,6 @@ X -> rows -> unique rows -> embed -> scatter back to the order of X.
 Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 """
 
-import multiprocessing
 import warnings
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
@@ -16,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._config import get_config, own_settings, set_config
+from skembed._config import apply_settings, get_config, own_settings
 from skembed._on_access import taken
 from skembed._rows import bad_rows_error, columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
@@ -294,14 +293,13 @@ class Embedder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    # A worker of joblib's takes over the settings of the process that sent it the estimator.
+    # A worker process applies the settings of the process that sent it the estimator.
 
     def __getstate__(self):
         return {**super().__getstate__(), "_settings": own_settings()}
 
     def __setstate__(self, state):
         state = dict(state)
-        settings = state.pop("_settings", None)
+        settings = state.pop("_settings", {})
         super().__setstate__(state)
-        if settings and multiprocessing.current_process().name.startswith("LokyProcess"):
-            set_config(**settings)
+        apply_settings(settings)

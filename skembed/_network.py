@@ -464,7 +464,8 @@ def _moved_to(spec, folder):
 def _export_folder(spec):
     parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
     parts += [spec.front.fixed_shape, spec.calibration]
-    return kept_folder(digest([*parts, exporter_versions()])[:32], f"{_export_name(spec)}.json")
+    name = digest([*parts, exporter_versions()])[:32]
+    return kept_folder(name, f"{_export_name(spec)}.json", weights=spec.path)
 
 
 def _stem(spec):
