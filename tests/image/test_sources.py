@@ -174,6 +174,14 @@ def test_max_value_says_what_white_is_in_files():
     np.testing.assert_array_equal(read(PNG, max_value=4095), RGB)  # 8 bits say it themselves
 
 
+def test_files_that_say_what_white_is():
+    """Pillow scales them to 16 bits."""
+    image = Image.fromarray(GREY.astype(np.uint16) * 257)
+    for content in (b"P2 2 1 1000 0 1000", encode(image, "JPEG2000")):
+        np.testing.assert_array_equal(read(content, max_value=4095), read(content))
+        assert read(content).max() > 200
+
+
 def png(color_type, depth, rows, transparent):
     """Write a PNG file by hand: Pillow writes no color of 16 bits."""
     import struct
