@@ -276,9 +276,11 @@ class AudioEmbedder(NeuralEmbedder):
         return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
 
     def _cut_message(self, n_cut, n_rows):
+        sounds = "sounds" if n_rows > 1 else "sound"
+        are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
-            f"{n_cut} of {n_rows} sounds are longer than max_seconds={self.max_seconds:g} and were "
-            "cut there."
+            f"{n_cut} of {n_rows} {sounds} {are} longer than max_seconds={self.max_seconds:g} and "
+            f"{were} cut there."
         )
 
     def _front(self, folder):

@@ -221,9 +221,11 @@ class BertEmbedder(NeuralEmbedder):
         return super()._late_faults(rows, keys, fitted=fitted)
 
     def _cut_message(self, n_cut, n_rows):
+        texts = "texts" if n_rows > 1 else "text"
+        are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
-            f"{n_cut} of {n_rows} texts are longer than max_length="
-            f"{self._network.front.max_length} tokens and were cut there. Set "
+            f"{n_cut} of {n_rows} {texts} {are} longer than max_length="
+            f"{self._network.front.max_length} tokens and {were} cut there. Set "
             "long_texts='chunk' to embed all of them."
         )
 

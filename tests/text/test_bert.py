@@ -287,8 +287,8 @@ def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
         (
             {"pooling": "median"},
             "The 'pooling' parameter of BertEmbedder must be 'auto', one of ['mean', 'cls', "
-            "'max', 'mean_sqrt_len', 'weighted_mean', 'last'] or a list of them. Got 'median' "
-            "instead.",
+            "'max', 'mean_sqrt_len', 'weighted_mean', 'last', 'mean_max'] or a list of them. "
+            "Got 'median' instead.",
         ),
         ({"pooling": []}, "Got [] instead."),
         ({"layers": 3}, "must be an index from -3 to 2 (0 is the embedding layer)"),
