@@ -51,6 +51,11 @@ def _writable(folder):
             RuntimeFallbackWarning,
             stacklevel=2,
         )
+    return scratch_folder()
+
+
+def scratch_folder():
+    """Return a new temporary folder, which is removed when the process ends."""
     scratch = tempfile.TemporaryDirectory(prefix="skembed-")
-    _scratch_folders.append(scratch)  # removed when the process ends
+    _scratch_folders.append(scratch)
     return Path(scratch.name)
