@@ -21,6 +21,7 @@ from skembed._optional import exporter_versions, import_optional
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
+    ModelNotFoundError,
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
@@ -141,7 +142,12 @@ def find_network(embedder, rows):
         If there is no such network, or it cannot be run as asked for.
     """
     seed = embedder._seed()
-    folder = _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
+    try:
+        folder = _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
+    except ModelNotFoundError as error:
+        if "pretrained" not in embedder.get_params(deep=False) or "pretrained=" in str(error):
+            raise
+        raise ModelNotFoundError(f"{error}\n  - {embedder._untrained_remedy}") from None
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(

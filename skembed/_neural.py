@@ -141,6 +141,8 @@ class NeuralEmbedder(Embedder):
     # Whether the last of the backbone's states is not a layer's but the model's own pooled vector.
     _pools_itself = True
     pretrained = True  # a parameter where networks can be built with random weights
+    # What to do without pretrained weights, for the message about a model that was not found.
+    _untrained_remedy = ""
     # Rows looked up, prepared and claimed at a time: memory stays flat however many rows there
     # are, processes that embed the same rows share them out in parts of this size, and the next
     # part is prepared while one is computed.

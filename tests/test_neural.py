@@ -17,10 +17,18 @@ from sklearn.base import clone
 from tiny import add_modules, save_tiny_bert
 
 import skembed
-from skembed import BertEmbedder, MemoryCache, _network, _neural
+from skembed import (
+    AudioEmbedder,
+    BertEmbedder,
+    CNNImageEmbedder,
+    MemoryCache,
+    _network,
+    _neural,
+)
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
+    ModelNotFoundError,
     NetworkChangedError,
     RuntimeFallbackWarning,
 )
@@ -422,3 +430,39 @@ def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
     write_standalone(_network.graph_of(states), tmp_path / "states.onnx")
     with pytest.raises(ModelFormatError, match="its graph must end in a pooling"):
         BertEmbedder(tmp_path / "states.onnx", max_length=32).fit(["a"])
+
+
+# -- names that all network embedders share --------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [AudioEmbedder, BertEmbedder, CNNImageEmbedder])
+def test_poolings_have_the_same_names(estimator):
+    """A search over poolings can be moved from one estimator to another."""
+    shared = {"mean": ("mean",), "max": ("max",), "mean_max": ("mean", "max")}
+    assert {name: estimator._poolings[name] for name in shared} == shared
+
+
+def test_mean_and_maximum_of_texts_side_by_side(tiny_bert):
+    texts = ["the cat sat", "a dog"]
+    mean, both = (BertEmbedder(tiny_bert, pooling=p).fit(texts) for p in ("mean", "mean_max"))
+    listed = BertEmbedder(tiny_bert, pooling=["mean", "max"]).fit(texts)
+    assert both.fingerprint_ == listed.fingerprint_
+    n_dims = mean.transform(texts).shape[1]
+    np.testing.assert_allclose(both.transform(texts)[:, :n_dims], mean.transform(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "row"),
+    [(AudioEmbedder, (np.zeros(800), 8000)), (CNNImageEmbedder, np.zeros((8, 8), np.uint8))],
+)
+def test_models_that_are_not_found_name_random_weights(estimator, row):
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        estimator("acme/none").fit([row])
+    assert f"{estimator.__name__}(" in str(raised.value)
+    assert "pretrained=False" in str(raised.value)
+
+
+def test_texts_have_no_random_weights():
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        BertEmbedder("acme/none").fit(["row"])
+    assert "pretrained" not in str(raised.value)

@@ -32,6 +32,7 @@ FAMILIES = {
     ),
     "wav2vec2": ("Wav2Vec2Config", "Wav2Vec2Model", _WAVES, _WAVE_FRONT),
     "hubert": ("HubertConfig", "HubertModel", _WAVES, _WAVE_FRONT),
+    "wavlm": ("WavLMConfig", "WavLMModel", _WAVES, _WAVE_FRONT),
     "whisper": (
         "WhisperConfig",
         "WhisperModel",

@@ -9,6 +9,7 @@ from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
 from skembed.audio._front import audio_front
 from skembed.audio._waveforms import is_sound, key_of
+from skembed.models._depths import AUDIO_DEPTHS, n_layers_of
 from skembed.runtime._schedule import in_threads, n_threads_for
 
 
@@ -160,6 +161,10 @@ class AudioEmbedder(NeuralEmbedder):
     _wanted = "sounds"
     _late_problem = ("not readable as sounds", "Replace them")
     _input_name = "waveforms"
+    _untrained_remedy = (
+        "for a baseline without pretrained weights: "
+        'AudioEmbedder("cnn-small", pretrained=False), whose random weights need no download'
+    )
     _poolings = {
         "mean": ("mean",),
         "max": ("max",),
@@ -263,18 +268,4 @@ class AudioEmbedder(NeuralEmbedder):
     # -- the network -----------------------------------------------------------------------------
 
     def _n_layers(self, folder):
-        family = folder.config.get("model_type")
-        return _N_LAYERS.get(family, lambda config: folder.n_layers)(folder.config)
-
-
-# Families -> how many states come after the first one, where the config does not say it plainly.
-_N_LAYERS = {
-    "whisper": lambda config: config.get("encoder_layers", 4),
-    "clap": lambda config: len(config.get("audio_config", {}).get("depths", [2, 2, 6, 2])),
-    **dict.fromkeys(
-        ("convnext", "convnextv2"), lambda config: len(config.get("depths") or range(4))
-    ),
-    "skembed-cnn14": lambda config: 5,
-    "skembed-cnn-small": lambda config: 4,
-    "skembed-vggish": lambda config: 3,
-}
+        return n_layers_of(folder, AUDIO_DEPTHS, self._kind)

@@ -10,9 +10,9 @@ from sklearn.utils._param_validation import Interval
 
 from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
-from skembed.exceptions import ModelFormatError
 from skembed.image._front import image_front
 from skembed.image._pixels import is_encoded, key_of
+from skembed.models._depths import IMAGE_DEPTHS, n_layers_of
 from skembed.runtime._schedule import in_threads, n_threads_for
 
 
@@ -49,11 +49,12 @@ class CNNImageEmbedder(NeuralEmbedder):
     max_value : float, default=None
         The value of white in arrays, where black is 0. None: 1 for floats, 65,535 for uint16, 255
         for other integers. Values outside make a bad row.
-    pooling : {"auto", "avg", "max", "avg_max", "gem", "none"} or list, default="auto"
-        How the map of a stage becomes one vector: its average, its maximum, both side by side, the
-        generalised mean with exponent 3 [3]_, or all of it, flattened in the order (channels,
-        height, width). "auto": what the network's own classifier would see, which is the average
-        (ConvNeXT: normalised; vision transformers: the class token).
+    pooling : {"auto", "mean", "max", "mean_max", "gem", "none"} or list, default="auto"
+        How the map of a stage becomes one vector: its mean, its maximum, both side by side, the
+        generalized mean with exponent 3 [3]_, or all of it, flattened in the order (channels,
+        height, width). "auto": what the network's own classifier would see, which is the mean
+        (ConvNeXT: normalized; vision transformers: the class token). "avg" and "avg_max" are
+        aliases of "mean" and "mean_max".
     layers : int, str or list of int, default=-1
         Stage whose map is pooled: 0 is what comes before the first stage, -1 the last one. For
         EfficientNet and MobileNet a stage is a block. A list is concatenated. For an ``.onnx``
@@ -154,12 +155,19 @@ class CNNImageEmbedder(NeuralEmbedder):
     _wanted = "images"
     _late_problem = ("not readable as images", "Replace them")
     _input_name = "pixel_values"
+    _untrained_remedy = (
+        "for a baseline without pretrained weights: "
+        'CNNImageEmbedder("resnet-18", pretrained=False), whose random weights need no download'
+    )
     _poolings = {
-        "avg": ("mean",),
+        "mean": ("mean",),
         "max": ("max",),
-        "avg_max": ("mean", "max"),
+        "mean_max": ("mean", "max"),
         "gem": ("gem",),
         "none": ("flat",),
+        # Older names of the same poolings.
+        "avg": ("mean",),
+        "avg_max": ("mean", "max"),
     }
     _chunk = 32
     _batch_elements = 4 * 3 * 224 * 224
@@ -260,44 +268,4 @@ class CNNImageEmbedder(NeuralEmbedder):
     # -- the network -----------------------------------------------------------------------------
 
     def _n_layers(self, folder):
-        return _n_stages(folder)
-
-
-# Families -> how many states come after the first one.
-_N_STAGES = {
-    "efficientnet": lambda config: (
-        1
-        + sum(
-            math.ceil(config.get("depth_coefficient", 2.0) * n)
-            for n in config.get("num_block_repeats", [1, 2, 2, 3, 3, 4, 1])
-        )
-    ),
-    "mobilenet_v1": lambda config: 25,
-    "mobilenet_v2": lambda config: 16,
-    "mobilevit": lambda config: 5,
-    **dict.fromkeys(
-        ("vit", "deit", "dinov2", "dinov2_with_registers"),
-        lambda config: config.get("num_hidden_layers", 12),
-    ),
-    **dict.fromkeys(
-        ("resnet", "regnet", "bit", "convnext", "convnextv2", "skembed-resnet"),
-        lambda config: len(config.get("depths") or range(4)),
-    ),
-}
-
-
-def _n_stages(folder):
-    """Return how many stages a network has, by its config.
-
-    Raises
-    ------
-    ModelFormatError
-        If it is of a family that is not known.
-    """
-    family = folder.config.get("model_type")
-    if family not in _N_STAGES:
-        raise ModelFormatError(
-            f"{folder.path} holds a network of the family {family!r}; of those for images skembed "
-            f"knows {', '.join(sorted(_N_STAGES))}."
-        )
-    return _N_STAGES[family](folder.config)
+        return n_layers_of(folder, IMAGE_DEPTHS, self._kind)

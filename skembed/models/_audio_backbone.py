@@ -93,6 +93,12 @@ def _maps(answer):
     return answer.hidden_states, answer.pooler_output.flatten(1)
 
 
+def _blocks_and_top(answer):
+    """EfficientNet does not list the convolution behind its last block."""
+    states = (*answer.hidden_states, answer.last_hidden_state)
+    return states, answer.pooler_output.flatten(1)
+
+
 def _as_it_is(inputs):
     return inputs
 
@@ -138,7 +144,7 @@ _FAMILIES = {
     "clap": (_unfused, "input_features", _one_channel, _maps),
     "convnext": _IMAGE,
     "convnextv2": _IMAGE,
-    "efficientnet": _IMAGE,
+    "efficientnet": (*_IMAGE[:3], _blocks_and_top),
 }
 # Families whose attention may be chosen.
 _ATTENTIVE = {"audio-spectrogram-transformer", "wav2vec2", "hubert", "whisper"}

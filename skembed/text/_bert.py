@@ -49,9 +49,10 @@ class BertEmbedder(NeuralEmbedder):
         are read.
     revision : str, default=None
         Branch, tag or commit of a hub id.
-    pooling : {"auto", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"} or list, \
-            default="auto"
-        How the vectors of a text's tokens become one. "mean_sqrt_len" is their sum over the square
+    pooling : {"auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", \
+            "last"} or list, default="auto"
+        How the vectors of a text's tokens become one. "mean_max" is their mean and their maximum,
+        side by side; "mean_sqrt_len" is their sum over the square
         root of their number; "weighted_mean" weighs them 1, 2, 3, ...; a list is concatenated.
         "auto": what the model's own ``modules.json`` says, with its dense layers, else the mean.
     layers : int or list of int, default=-1
@@ -156,7 +157,7 @@ class BertEmbedder(NeuralEmbedder):
     _input_name = "input_ids"
     _may_convolve = False
     _pools_itself = False
-    _poolings = {name: (name,) for name in POOLING_NAMES}
+    _poolings = {**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")}
 
     def __init__(
         self,

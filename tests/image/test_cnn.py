@@ -169,6 +169,14 @@ def test_layers_pick_stages(tiny_cnn, layers, backend):
     np.testing.assert_allclose(auto, vectors, atol=1e-5)  # a ResNet's own pooling is the average
 
 
+@pytest.mark.parametrize(("old", "new"), [("avg", "mean"), ("avg_max", "mean_max")])
+def test_older_names_of_poolings(tiny_cnn, old, new):
+    """The same vectors under the same fingerprint, so that caches stay valid."""
+    first, second = (CNNImageEmbedder(tiny_cnn, pooling=name).fit(ARRAYS) for name in (old, new))
+    assert first.fingerprint_ == second.fingerprint_
+    np.testing.assert_array_equal(first.transform(ARRAYS), second.transform(ARRAYS))
+
+
 def test_layers_out_of_range_are_refused(tiny_cnn):
     for layers in (4, -5, [0, 9], []):
         with pytest.raises(ValueError, match="must be an index from -4 to 3"):
