@@ -16,6 +16,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skembed._digest import digest, file_sha256
 from skembed._optional import exporter_versions, import_optional
 from skembed.exceptions import (
@@ -89,8 +91,15 @@ class NetworkSpec:
         """Return the head's vectors, (n, n_dims), of those of `pieces`."""
         if self.ready_made:
             return vectors[0]
+        return self.head.finished(self._of_parts(vectors))
+
+    def of_tokens(self, states):
+        """Return the states of the head's layers side by side, of those of `pieces`."""
+        return np.concatenate(self._of_parts(states), axis=-1)
+
+    def _of_parts(self, arrays):
         names = [piece.name for piece in self.pieces]
-        return self.head.finished([vectors[names.index(part.name)] for part in self.parts])
+        return [arrays[names.index(part.name)] for part in self.parts]
 
     def _run_settings(self):
         """Return all that can change the vector of a piece, but the piece itself."""
@@ -441,7 +450,11 @@ def with_export(spec):
     )
     if not spec.report["agrees"]:
         return spec
-    pairs = zip((*spec.parts, *spec.precomputed), [v for v in (*needed, *others) if v["agrees"]])
+    pairs = zip(
+        (*spec.parts, *spec.precomputed),
+        [v for v in (*needed, *others) if v["agrees"]],
+        strict=True,
+    )
     known = {p.pieces(spec.n_states)[0].name: v["n_dims"] for p, v in pairs}
     return _with_widths(spec, [known[piece.name] for piece in spec.pieces])
 
@@ -449,7 +462,11 @@ def with_export(spec):
 def _report(sha256, verdicts):
     """Return how an export compares with torch: the worst of its pieces."""
     failed = [verdict for verdict in verdicts if not verdict["agrees"]]
-    report = {"agrees": not failed, "reason": failed[0]["reason"] if failed else "", "sha256": sha256}
+    report = {
+        "agrees": not failed,
+        "reason": failed[0]["reason"] if failed else "",
+        "sha256": sha256,
+    }
     if not failed:
         report["max_difference"] = max(verdict["max_difference"] for verdict in verdicts)
         report["min_cosine"] = min(verdict["min_cosine"] for verdict in verdicts)

@@ -381,9 +381,13 @@ def _compare(path, network, probes, input_name, outputs, precision="float32"):
     for verdict in found:
         difference, cosine = verdict["max_difference"], verdict["min_cosine"]
         verdict["agrees"] = bool(difference <= max_difference and cosine >= min_cosine)
-        verdict["reason"] = "" if verdict["agrees"] else (
-            f"ONNX Runtime in {precision} differs from torch by {difference:.2g} (limit "
-            f"{max_difference:.0e}), cosine {cosine:.6f} (limit {min_cosine})"
+        verdict["reason"] = (
+            ""
+            if verdict["agrees"]
+            else (
+                f"ONNX Runtime in {precision} differs from torch by {difference:.2g} (limit "
+                f"{max_difference:.0e}), cosine {cosine:.6f} (limit {min_cosine})"
+            )
         )
     return found
 
