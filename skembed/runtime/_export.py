@@ -305,7 +305,7 @@ def _export_dense(folder, piece, module, states):
         pooled = module.pooled(states)
     sizes = ({0: torch.export.Dim.DYNAMIC},)
     given = torch.cat([pooled, pooled])
-    program = _to_onnx(module.dense, (given,), ["pooled"], ["answer"], (sizes,))
+    program = _to_onnx(module.dense, (given,), ["pooled"], ["answer"], sizes)
     content = program.model_proto.SerializeToString(deterministic=True)
     _write(_dense_file(folder, piece), content)
 

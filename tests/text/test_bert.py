@@ -217,6 +217,7 @@ def test_what_changes_the_vectors_changes_the_fingerprint(tiny_bert, tmp_path, n
 
 UNCHANGING = {
     "revision": "v1",
+    "precompute": {"pooling": ["max", "cls"]},
     "batch_size": 3,
     "device": "cpu",
     "n_threads": 1,
