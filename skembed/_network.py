@@ -121,7 +121,7 @@ class NetworkSpec:
     def fingerprint(self):
         """The name of what this network computes, with the libraries of this process."""
         head = [part.settings() for part in self.parts]
-        head += [self.head.truncate_dim, self.head.normalize]
+        head += [self.head.truncate_dim, self.head.normalize, self.head.truncate_last]
         return digest([self._run_settings(), head, self.front.settings()])
 
     @property
@@ -200,7 +200,8 @@ def find_network(embedder, rows):
 
 def _folder_of(model, revision, seed, input_name):
     if seed is None:
-        return ModelFolder(locate(model, revision))
+        organization = "sentence-transformers" if input_name == "input_ids" else None
+        return ModelFolder(locate(model, revision, organization))
     from skembed.models._seeded import seeded_folder
 
     return ModelFolder(seeded_folder(model, seed, input_name))
@@ -330,6 +331,10 @@ def _head(embedder, folder, front, pooling, layers):
             f"The 'truncate_dim' parameter of {name} must be at most {width}, the length of the "
             f"model's vectors. Got {embedder.truncate_dim} instead."
         )
+    if embedder.truncate_dim is None and modules.truncate_dim is not None:
+        # Sentence Transformers cuts vectors after its modules; unit length asked for comes later.
+        last = embedder.normalize == "auto"
+        return replace(head, truncate_dim=modules.truncate_dim, truncate_last=last)
     return replace(head, truncate_dim=embedder.truncate_dim)
 
 

@@ -300,7 +300,7 @@ class NeuralEmbedder(Embedder):
                 vectors[i] = finished[part][0]
             elif n_windows:
                 joined = network.front.joined(finished[part], windows.weights[part])
-                length = np.linalg.norm(joined) if network.head.normalize else 1.0
+                length = np.linalg.norm(joined) if network.head.unit_length else 1.0
                 vectors[i] = joined / max(length, 1e-12)
         return Block(rows, vectors, windows.cut)
 

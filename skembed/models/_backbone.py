@@ -16,7 +16,11 @@ from transformers.utils import logging as transformers_logging
 from skembed.exceptions import ModelFormatError
 from skembed.models._architectures import OWN, build
 from skembed.models._attention import FUSED
-from skembed.models._folder import read_json
+from skembed.models._config_keys import without_code
+from skembed.models._folder import ModelFolder
+
+# How much larger the network of a config may be than the weights: parts that are never used.
+_SIZE_RATIO, _SIZE_SLACK = 4, 100_000_000
 
 
 class Backbone(nn.Module):
@@ -113,26 +117,32 @@ def load_backbone(folder, input_name):
     ModelFormatError
         If transformers has no such architecture, or weights are missing or damaged.
     """
-    config = read_json(folder / "config.json", {})
-    if config.get("model_type") in OWN:
-        return _load_own(folder, config)
+    files = ModelFolder(folder)
+    if files.config.get("model_type") in OWN:
+        return _load_own(files)
+    weights = _loaded(files)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
-            model, report = transformers.AutoModel.from_pretrained(
-                folder,
+            blank = _blank(without_code(files.config))
+            _check_size(blank, weights, folder)
+            # Given the weights, transformers reads no file: neither others than those that the
+            # fingerprint is made of nor an adapter beside them.
+            model, report = type(blank).from_pretrained(
+                None,
+                config=blank.config,
+                state_dict=weights,
+                attn_implementation=blank.config._attn_implementation,
                 dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
                 local_files_only=True,
                 ignore_mismatched_sizes=True,  # they are refused below, by name
                 output_loading_info=True,
             )
-        except SafetensorError as error:
-            raise ModelFormatError(f"{folder}: the weights are damaged: {error}") from error
-        except (ValueError, KeyError, OSError) as error:
+        except (ModelFormatError, MemoryError):
+            raise
+        except Exception as error:  # a config of wrong values raises whatever they cause
             raise ModelFormatError(
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
-                f"code from outside it, which skembed never runs: {error}"
+                f"code from outside it, which skembed never runs: {_told(error)}"
             ) from error
     module, name = WRAPPERS[input_name]
     wrapper = getattr(importlib.import_module(module), name)
@@ -146,15 +156,56 @@ def load_backbone(folder, input_name):
     return wrapper(model, input_name).eval()
 
 
-def _load_own(folder, config):
-    """Load an architecture of `_architectures.OWN`."""
-    backbone = build(config)
+def _loaded(files):
+    """Return the weights in a folder's files, by their names."""
+    weights = {}
     try:
-        backbone.load_state_dict(load_file(folder / "model.safetensors"))
-    except SafetensorError as error:
-        raise ModelFormatError(f"{folder}: the weights are damaged: {error}") from error
-    except RuntimeError as error:  # names the weights that are missing or of another shape
-        raise ModelFormatError(f"{folder}: {error}") from error
+        for path in files.weights:
+            weights |= load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ModelFormatError(f"{files.path}: the weights are damaged: {error}") from error
+    if not weights:
+        raise ModelFormatError(f"{files.path} has no weights in safetensors files.")
+    return weights
+
+
+def _blank(config):
+    """Return the network of a config without memory for its weights, with attention chosen."""
+    settings = {name: value for name, value in config.items() if name != "model_type"}
+    config = transformers.AutoConfig.for_model(config.get("model_type"), **settings)
+    with torch.device("meta"):
+        try:
+            return transformers.AutoModel.from_config(config, attn_implementation="sdpa")
+        except ValueError:  # of a family that has no other
+            return transformers.AutoModel.from_config(config, attn_implementation="eager")
+
+
+def _check_size(blank, weights, folder):
+    """Raise a ModelFormatError if a config describes a far larger network than the weights are."""
+    tensors = [*blank.parameters(), *blank.buffers()]
+    described = sum(tensor.numel() for tensor in tensors)
+    held = sum(tensor.numel() for tensor in weights.values())
+    if described > _SIZE_RATIO * held + _SIZE_SLACK:
+        raise ModelFormatError(
+            f"{folder}: config.json describes a network of {described:,} numbers, and the weights "
+            f"have {held:,}."
+        )
+
+
+def _told(error):
+    """Return the first line of an error's message, or its type where it has none."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first[:300]}"
+
+
+def _load_own(files):
+    """Load an architecture of `_architectures.OWN`."""
+    weights = _loaded(files)
+    try:
+        backbone = build(files.config)
+        backbone.load_state_dict(weights)
+    except Exception as error:  # names the weights that are missing or of another shape
+        raise ModelFormatError(f"{files.path}: {error}") from error
     return backbone.eval()
 
 

@@ -47,6 +47,9 @@ class Head:
         Keep only the first dimensions.
     normalize : bool
         Scale to unit length.
+    truncate_last : bool
+        Whether `truncate_dim` comes after normalizing: a folder's own does, as in Sentence
+        Transformers.
     """
 
     layers: tuple = (-1,)
@@ -55,6 +58,12 @@ class Head:
     dense: tuple = ()
     truncate_dim: int | None = None
     normalize: bool = False
+    truncate_last: bool = False
+
+    @property
+    def unit_length(self):
+        """Whether vectors have length 1: what is cut after normalizing does not."""
+        return self.normalize and not self.truncate_last
 
     def settings(self):
         """Return what can change a vector, for fingerprints: contents, not paths."""
@@ -87,7 +96,7 @@ class Head:
         """
         layers = tuple(range(n_states)[i] for i in self.layers) if n_states else self.layers
         if self.dense:
-            return (replace(self, layers=layers, truncate_dim=None, normalize=False),)
+            return (replace(self.pooled(), layers=layers),)
         if not self.pooling:
             return tuple(Head(layers=(layer,), pooling=()) for layer in layers)
         return tuple(
@@ -118,12 +127,16 @@ class Head:
         array([[0.6, 0.8]], dtype=float32)
         """
         vectors = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
-        if self.truncate_dim is not None:
+        if not self.truncate_last:
             vectors = vectors[:, : self.truncate_dim]
         if self.normalize:
             lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
             vectors = vectors / np.maximum(lengths, 1e-12).astype(np.float32)
-        return vectors
+        return vectors[:, : self.truncate_dim]
+
+    def pooled(self):
+        """Return this head without what `finished` does."""
+        return replace(self, truncate_dim=None, normalize=False, truncate_last=False)
 
     def n_dims(self, n_hidden):
         """Return the length of a row's vector; None where `n_hidden`, a layer's, is None."""
@@ -140,4 +153,4 @@ class Head:
 
     def for_tokens(self):
         """Return the head that gives one vector a token: the same layers, nothing after them."""
-        return replace(self, pooling=(), skip=0, dense=(), truncate_dim=None, normalize=False)
+        return replace(self.pooled(), pooling=(), skip=0, dense=())

@@ -1,5 +1,6 @@
 """Find the folder of a model: local first, the hub last, no network call on a hit."""
 
+import difflib
 import os
 from importlib import metadata, util
 from pathlib import Path
@@ -9,6 +10,8 @@ from skembed._config import get_config
 from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._architectures import ARCHITECTURES
+from skembed.models._files import file_in, read_json
+from skembed.models._sentence import check_modules
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json", "*/model.safetensors"]
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt")
@@ -33,7 +36,36 @@ _PACKAGED = {
 }
 
 
-def locate(model, revision=None):
+# Popular ids, for "did you mean"; nothing is looked up for them.
+_POPULAR = (
+    *(
+        f"sentence-transformers/{name}"
+        for name in (
+            "all-MiniLM-L6-v2",
+            "all-MiniLM-L12-v2",
+            "all-mpnet-base-v2",
+            "all-distilroberta-v1",
+            "multi-qa-MiniLM-L6-cos-v1",
+            "multi-qa-mpnet-base-dot-v1",
+            "paraphrase-MiniLM-L6-v2",
+            "paraphrase-mpnet-base-v2",
+            "paraphrase-multilingual-MiniLM-L12-v2",
+            "paraphrase-multilingual-mpnet-base-v2",
+            "distiluse-base-multilingual-cased-v2",
+            "msmarco-distilbert-base-v4",
+            "sentence-t5-base",
+            "LaBSE",
+        )
+    ),
+    *(f"BAAI/bge-{size}-en-v1.5" for size in ("small", "base", "large")),
+    *(f"intfloat/e5-{size}-v2" for size in ("small", "base", "large")),
+    *(f"intfloat/multilingual-e5-{size}" for size in ("small", "base", "large")),
+    *(f"thenlper/gte-{size}" for size in ("small", "base", "large")),
+    "nomic-ai/modernbert-embed-base",
+)
+
+
+def locate(model, revision=None, organization=None):
     """Return the folder or .onnx file that holds `model`.
 
     Looked up in this order: a path; the hub's local cache; a packaged copy with the right digest;
@@ -46,6 +78,9 @@ def locate(model, revision=None):
         ``"sentence-transformers/all-MiniLM-L6-v2"``.
     revision : str, default=None
         Branch, tag or commit on the hub. None: the main branch.
+    organization : str, default=None
+        Owner on the hub of models that are given without one: their short names are looked up
+        under it first.
 
     Returns
     -------
@@ -69,12 +104,15 @@ def locate(model, revision=None):
     name = os.fspath(model)
     if path.is_absolute() or name.count("/") > 1 or name.startswith(("~", ".")):
         raise _not_found(name, tried, hub=False)
+    short = organization is not None and name and "/" not in name
+    names = [f"{organization}/{name}", name] if short else [name]
     for place in (_in_hub_cache, _in_package, _on_hub):
-        found, outcome = place(name, revision)
-        if found is not None:
-            return _with_weights(found)
-        tried.append(outcome)
-    raise _not_found(name, tried)
+        for full_name in names:
+            found, outcome = place(full_name, revision)
+            if found is not None:
+                return _with_weights(found)
+            tried.append(f"{full_name}: {outcome}" if short else outcome)
+    raise _not_found(names[0], tried)
 
 
 def _in_hub_cache(name, revision):
@@ -128,17 +166,46 @@ def _on_hub(name, revision):
 
 
 def _weights(folder):
-    """Return the safetensors files of a folder's backbone."""
-    single = folder / "model.safetensors"
-    if single.exists():
+    """Return the safetensors files of a folder's backbone.
+
+    Raises
+    ------
+    ModelFormatError
+        If they lie outside of the folder, or are not regular files.
+    """
+    single = file_in(folder, "model.safetensors")
+    if single is not None:
         return [single]
+    shards = _named_by_index(folder)
+    shards = shards or [file_in(folder, p.name) for p in sorted(folder.glob("model-*.safetensors"))]
+    if shards:
+        return shards
     # Sentence Transformers once gave the backbone a folder of its own: 0_BERT, 0_Transformer.
-    shards = sorted(folder.glob("model-*.safetensors"))
-    return shards or sorted(folder.glob("0_*/model*.safetensors"))
+    for path in sorted(folder.glob("0_*")):
+        if path.is_dir() and (shards := _weights(path)):
+            return shards
+    return []
+
+
+def _named_by_index(folder):
+    """Return the files that model.safetensors.index.json lists; none if there is no such file."""
+    path = folder / "model.safetensors.index.json"
+    index = read_json(path)
+    if index is None:
+        return []
+    names = index.get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+        raise ModelFormatError(f"{path}: weight_map must give the file of each weight.")
+    shards = {name: file_in(folder, name) for name in sorted(set(names.values()))}
+    missing = [name for name, shard in shards.items() if shard is None]
+    if missing:
+        raise ModelFormatError(f"{path} names {missing[0]}, which is not in the folder.")
+    return list(shards.values())
 
 
 def _with_weights(folder):
-    """Return `folder`, or say why its weights cannot be read."""
+    """Return `folder`, or say why its modules or its weights cannot be read."""
+    check_modules(folder)
     if _weights(folder) or (folder / "model.onnx").exists():
         return folder
     pickled = [name for name in _PICKLED if (folder / name).exists()]
@@ -154,6 +221,22 @@ def _with_weights(folder):
     )
 
 
+def _close_names(name):
+    """Return ids that `name` may be a misspelling of: popular ones and those on this machine."""
+    from huggingface_hub import constants
+
+    cached = sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*"))
+    cached = ["/".join(path.name.split("--", 2)[1:]) for path in cached]
+    known = {}  # in lower case, with and without the owner
+    for full_name in (*cached, *_POPULAR):
+        known.setdefault(full_name.lower(), full_name)
+        known.setdefault(full_name.lower().rpartition("/")[2], full_name)
+    asked = name.lower()
+    close = difflib.get_close_matches(asked, known, n=3, cutoff=0.85)
+    close += difflib.get_close_matches(asked.rpartition("/")[2], known, n=3, cutoff=0.85)
+    return list(dict.fromkeys(known[key] for key in close if known[key] != name))[:3]
+
+
 def _not_found(name, tried, hub=True):
     remedies = ["give the path of a folder that has config.json and model.safetensors"]
     if name in ARCHITECTURES:
@@ -164,6 +247,9 @@ def _not_found(name, tried, hub=True):
             remedies.append(f"pip install 'skembed[{_PACKAGED[name].extra}]' for a packaged copy")
         if get_config()["offline"]:
             remedies.append("go online: skembed.set_config(offline=False)")
+        close = _close_names(name)
+        if close:
+            remedies.insert(0, f"did you mean {' or '.join(map(repr, close))}?")
     return ModelNotFoundError(
         f"Model {name!r} was not found. Tried:\n"
         + "\n".join(f"  - {place}" for place in tried)

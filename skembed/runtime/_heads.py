@@ -163,11 +163,14 @@ def _append(graph, model, given, prefix):
 def _finished(add, names, head):
     """Do what `Head.finished` does."""
     vectors = names[0] if len(names) == 1 else add("Concat", *names, axis=1)
-    if head.truncate_dim is not None:
+    cut = head.truncate_dim is not None
+    if cut and not head.truncate_last:
         vectors = add("Slice", vectors, _ints(0), _ints(head.truncate_dim), _ints(1))
     if head.normalize:
         lengths = add("ReduceL2", vectors, _ints(1), keepdims=1)
         vectors = add("Div", vectors, add("Max", lengths, _floats(1e-12)))
+    if cut and head.truncate_last:
+        vectors = add("Slice", vectors, _ints(0), _ints(head.truncate_dim), _ints(1))
     return add("Identity", vectors, output="vectors")
 
 

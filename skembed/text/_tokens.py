@@ -11,6 +11,7 @@ from skembed._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
 from skembed.models._folder import read_json
 from skembed.models._registry import Registry
+from skembed.models._sentence import read_text_settings
 
 _tokenizers = Registry(max_items=8)
 # Families that number positions from the padding token's id on.
@@ -183,8 +184,8 @@ def text_front(folder, *, max_length, long_texts, prompt):
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         )
     saved = (folder.manifest or {}).get("front", {})
-    transformer = _sentence_settings(folder)
-    own = saved.get("max_length") or _own_max_length(folder, transformer)
+    texts = read_text_settings(folder)
+    own = saved.get("max_length") or _own_max_length(folder, texts)
     limit = saved.get("max_length") or _position_limit(folder)
     if max_length is not None and limit is not None and max_length > limit:
         raise ValueError(f"max_length={max_length} is more than the {limit} that the model takes.")
@@ -196,16 +197,10 @@ def text_front(folder, *, max_length, long_texts, prompt):
         max_length=max_length or own,
         long_texts=long_texts,
         prompt=_prompt(folder, prompt, saved),
-        lowercase=bool(saved.get("lowercase", transformer.get("do_lower_case", False))),
+        lowercase=bool(saved.get("lowercase", texts.lowercase)),
     )
     front.check()
     return front
-
-
-def _sentence_settings(folder):
-    """Return what Sentence Transformers wrote about texts, whatever the family in its name."""
-    paths = sorted(folder.backbone_path.glob("sentence_*_config.json"))
-    return read_json(paths[0]) if paths else {}
 
 
 def _prompt(folder, prompt, saved):
@@ -230,9 +225,9 @@ def _position_limit(folder):
     return positions
 
 
-def _own_max_length(folder, transformer):
+def _own_max_length(folder, texts):
     """Return Sentence Transformers' limit, else the tokenizer's, within that of the positions."""
-    settings = read_json(folder.backbone_path / "tokenizer_config.json", {})
-    own = transformer.get("max_seq_length") or settings.get("model_max_length")
+    settings = read_json(folder.backbone_path / "tokenizer_config.json", {}) | texts.tokenizer
+    own = texts.max_length or settings.get("model_max_length")
     limits = (own, _position_limit(folder))
     return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)

@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from skembed.exceptions import ModelFormatError
 from skembed.models._backbone import load_backbone
+from skembed.models._config_keys import without_code
 
 IDS = torch.tensor([[2, 50, 51, 3], [2, 52, 53, 3]])
 
@@ -122,7 +123,7 @@ def test_pickled_weights_are_not_loaded(folder):
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(ModelFormatError, match="cannot be loaded by transformers"):
+    with pytest.raises(ModelFormatError, match="has no weights in safetensors files"):
         load_backbone(folder, "input_ids")
 
 
@@ -158,6 +159,102 @@ def test_a_known_architecture_is_loaded_without_running_its_code(folder, tmp_pat
     backbone = load_backbone(folder, "input_ids")
     assert type(backbone.model) is transformers.BertModel
     assert not marker.exists()
+
+
+HOSTILE = {
+    "attn_implementation": "kernels-community/flash-attn",
+    "_attn_implementation": "flex_attention",
+    "_attn_implementation_internal": "kernels-community/flash-attn",
+    "experts_implementation": "kernels-community/experts",
+    "dtype": "load",
+    "torch_dtype": "no such type",
+    "output_attentions": True,
+    "return_dict": False,
+    "fusion_config": {"patch_embeddings": True},
+    "distributed_config": {"tp_size": 2},
+}
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_keys_that_select_code_are_overridden(folder, tiny_bert, key, monkeypatch):
+    """Attention is passed explicitly: no kernel is asked for, and no vector changes."""
+    asked = []
+    monkeypatch.setattr(transformers.utils.import_utils, "is_kernels_available", lambda: True)
+    monkeypatch.setattr(
+        transformers.integrations.hub_kernels, "get_kernel", lambda *a, **k: asked.append(a)
+    )
+    change_config(folder, **{key: HOSTILE[key]})
+    backbone = load_backbone(folder, "input_ids")
+    assert backbone.model.config._attn_implementation in ("sdpa", "eager")
+    for ours, theirs in zip(backbone(IDS), load_backbone(tiny_bert, "input_ids")(IDS), strict=True):
+        assert torch.equal(ours, theirs)
+    assert not asked
+
+
+def test_the_table_holds_all_keys_that_transformers_reads_of_attention():
+    """Each has to be dropped, wherever it stands in a config."""
+    nested = {"text_config": {"encoder": [dict(HOSTILE)]}, **HOSTILE}
+    assert without_code(nested) == {"text_config": {"encoder": [{}]}}
+
+
+def test_an_adapter_beside_the_weights_is_never_applied(folder, tiny_bert, monkeypatch):
+    """transformers applies it where peft is installed; it is not in the fingerprint."""
+    monkeypatch.setattr("transformers.models.auto.auto_factory.is_peft_available", lambda: True)
+    monkeypatch.setattr(
+        transformers.modeling_utils, "is_peft_available", lambda: True, raising=False
+    )
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "other"}')
+    shutil.copy(folder / "model.safetensors", folder / "adapter_model.safetensors")
+    states = load_backbone(folder, "input_ids")(IDS)
+    assert torch.equal(states[-1], load_backbone(tiny_bert, "input_ids")(IDS)[-1])
+
+
+def test_a_config_of_far_more_weights_is_refused_before_they_are_made(folder):
+    """A table of a billion rows would fill the memory."""
+    change_config(folder, vocab_size=10**9)
+    with pytest.raises(
+        ModelFormatError, match=r"describes a network of 16,000,.* the weights have"
+    ):
+        load_backbone(folder, "input_ids")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": "16"},
+        {"hidden_size": 0},
+        {"num_attention_heads": 3},
+        {"hidden_act": "no such"},
+        {"hidden_act": 5},
+        {"__class__": "x"},
+        {"self": 1},
+        {"id2label": [1]},
+        {"vocab_size": -1},
+        {"layer_norm_eps": "x"},
+        {"model_type": "no such"},
+        {"model_type": None},
+        {"rope_parameters": 3, "model_type": "modernbert"},
+    ],
+)
+def test_configs_of_wrong_values_are_format_errors(folder, change):
+    """Whatever transformers raises; the folder is named."""
+    change_config(folder, **change)
+    with pytest.raises(ModelFormatError, match=f"^{folder}"):
+        load_backbone(folder, "input_ids")
+
+
+def test_shards_are_loaded_by_their_index(folder, tiny_bert):
+    """And nothing else is."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    halves = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in halves.items():
+        save_file({name: weights[name] for name in part}, folder / file)
+    weight_map = {name: file for file, part in halves.items() for name in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    states = load_backbone(folder, "input_ids")(IDS)
+    assert torch.equal(states[-1], load_backbone(tiny_bert, "input_ids")(IDS)[-1])
 
 
 @pytest.mark.parametrize("outcome", ["loads", "fails"])

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 
+import onnx
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny import add_modules, save_tiny_bert
 
 from skembed._digest import digest, file_sha256
 from skembed.exceptions import ModelFormatError
-from skembed.models._folder import ModelFolder, Modules, read_json
+from skembed.models._folder import ModelFolder, read_json
 
 
 @pytest.fixture
@@ -78,13 +80,23 @@ def test_a_manifest_is_skembeds_or_nobodys(tmp_path):
     assert ModelFolder(tmp_path).manifest == {"skembed": "1.0"}
 
 
-@pytest.mark.parametrize("content", [b"{broken", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"{broken", b"\xff\xfe", b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", b""]
+)
 def test_what_is_not_json_is_named(tmp_path, content):
     """The file, and what is wrong with it."""
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ModelFormatError, match=r"config.json is not JSON: "):
         read_json(tmp_path / "config.json")
     assert read_json(tmp_path / "other.json", 3) == 3
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
+def test_json_of_another_shape_is_named(tmp_path, content):
+    """The file, and what it must hold."""
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelFormatError, match=r"config.json must hold an object; it holds "):
+        read_json(tmp_path / "config.json")
 
 
 # -- the digest ----------------------------------------------------------------------------------
@@ -115,16 +127,204 @@ def test_the_digest_follows_weights_and_config(folder):
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("data", ["model.onnx.data", "model.onnx_data"])
-def test_the_digest_follows_weights_beside_a_graph(tmp_path, data):
-    """Under the names that torch and that Optimum give them."""
+def save_graph(path, location):
+    """Write a graph whose one weight lies in another file, or in a sparse, nested or local one."""
+    weights = onnx.TensorProto(
+        name="w", data_type=onnx.TensorProto.FLOAT, dims=[2], data_location=1
+    )
+    weights.external_data.add(key="location", value=location)
+    node = onnx.helper.make_node("Constant", [], ["w"], value=weights)
+    graph = onnx.helper.make_graph([], "g", [], [], [weights] if path.stem == "model" else [])
+    inner = onnx.helper.make_graph([node], "inner", [], [])
+    if path.stem == "nested":
+        graph.node.append(onnx.helper.make_node("If", ["x"], [], then_branch=inner))
+    model = onnx.helper.make_model(graph)
+    if path.stem == "function":
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        model.functions.append(
+            onnx.helper.make_function("own", "f", [], ["w"], [node], opset_imports=opsets)
+        )
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("kind", ["model", "nested", "function"])
+@pytest.mark.parametrize("data", ["model.onnx.data", "sub/model.onnx_data", "w"])
+def test_the_digest_follows_the_files_that_a_graph_names(tmp_path, kind, data):
+    """Wherever in the folder they lie, and wherever in the graph they are named; no others."""
+    graph = tmp_path / f"{kind}.onnx"
+    save_graph(graph, data)
+    with pytest.raises(ModelFormatError, match="which is not beside it"):
+        _ = ModelFolder(graph).digest
+    (tmp_path / data).parent.mkdir(exist_ok=True)
+    seen = set()
+    for content in (b"weights", b"others.."):
+        (tmp_path / data).write_bytes(content)
+        seen.add(ModelFolder(graph).digest)
+    assert len(seen) == 2
+    (tmp_path / f"{kind}.onnx.notes").write_bytes(b"x")
+    assert ModelFolder(graph).digest in seen
+
+
+@pytest.mark.parametrize(
+    "location", ["../w", "/etc/hostname", "sub/../../w", "*/_ORT_MEM_ADDR_/*", "..\\w", "C:w", ""]
+)
+def test_a_graph_names_no_file_outside_of_its_folder(tmp_path, location):
+    """Nor memory of the process, nor the folder itself."""
+    (tmp_path / "w").write_bytes(b"weights")
+    (tmp_path / "folder").mkdir()
+    save_graph(tmp_path / "folder" / "model.onnx", location)
+    with pytest.raises(ModelFormatError, match=r"folder|not a regular file"):
+        _ = ModelFolder(tmp_path / "folder").digest
+
+
+def test_what_is_no_graph_has_no_digest(tmp_path):
+    """The file is named."""
     (tmp_path / "model.onnx").write_bytes(b"graph")
-    seen = {ModelFolder(tmp_path).digest}
-    (tmp_path / data).write_bytes(b"weights")
-    seen.add(ModelFolder(tmp_path).digest)
-    (tmp_path / data).write_bytes(b"other weights")
-    seen.add(ModelFolder(tmp_path).digest)
-    assert len(seen) == 3
+    with pytest.raises(ModelFormatError, match=r"model.onnx is not an ONNX graph: "):
+        _ = ModelFolder(tmp_path).digest
+
+
+# -- shards, links and other files ----------------------------------------------------------------
+
+
+def make_shards(folder, *names):
+    """Cut the weights into two files that an index names."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    parts = [dict(list(weights.items())[i::2]) for i in range(2)]
+    weight_map = {}
+    for name, part in zip(names, parts, strict=True):
+        (folder / name).parent.mkdir(exist_ok=True)
+        save_file(part, folder / name)
+        weight_map |= dict.fromkeys(part, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("names", [("model-1.safetensors", "model-2.safetensors"), ("a", "b/c")])
+def test_shards_are_those_that_the_index_names(folder, names):
+    """All are part of the digest, others are not; they may lie in folders within the folder."""
+    make_shards(folder, *names)
+    before = ModelFolder(folder).digest
+    assert ModelFolder(folder).weights == [folder / name for name in names]
+    shutil.copy(folder / names[0], folder / "model-9.safetensors")
+    assert ModelFolder(folder).digest == before
+    shutil.copy(folder / names[0], folder / names[1])
+    assert ModelFolder(folder).digest != before
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "{}/other.safetensors", "..\\other"])
+def test_shards_outside_of_the_folder_are_refused(folder, name):
+    """Another folder's weights are not in this folder's digest."""
+    shutil.copy(folder / "model.safetensors", folder.parent / "other.safetensors")
+    make_shards(folder, "a.safetensors", "b.safetensors")
+    index = json.dumps({"weight_map": {"w": name.format(folder.parent)}})
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelFormatError, match="leaves the model's folder"):
+        _ = ModelFolder(folder).digest
+
+
+@pytest.mark.parametrize("index", [{"weight_map": ["a"]}, {"weight_map": {"w": 1}}, {}])
+def test_an_index_of_another_shape_is_named(folder, index):
+    """Where it is read: there is no model.safetensors."""
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert ModelFolder(folder).weights == [folder / "model.safetensors"]
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelFormatError, match="weight_map must give the file of each weight"):
+        _ = ModelFolder(folder).weights
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "modules.json"])
+def test_links_out_of_the_folder_are_refused(folder, file):
+    """A folder that was unpacked could name any file of the machine."""
+    add_modules(folder, normalize=True)
+    (folder / file).rename(folder.parent / file)
+    (folder / file).symlink_to(folder.parent / file)
+    with pytest.raises(ModelFormatError, match=rf"{file} is a link to .* outside of the model"):
+        _ = ModelFolder(folder).digest
+
+
+def test_links_within_the_folder_are_followed(folder):
+    """As some tools lay files."""
+    (folder / "data").mkdir()
+    before = ModelFolder(folder).digest
+    (folder / "model.safetensors").rename(folder / "data" / "w")
+    (folder / "model.safetensors").symlink_to("data/w")
+    assert ModelFolder(folder).digest == before
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_links_of_the_hubs_cache_are_followed(folder, tmp_path, shared):
+    """From a snapshot, and from a folder in it, to the blobs: the repository's or the cache's."""
+    repository = tmp_path / "models--a--b"
+    blobs = tmp_path / "blobs" / "00" if shared else repository / "blobs"
+    blobs.mkdir(parents=True)
+    snapshot = shutil.copytree(folder, repository / "snapshots" / "0" / "part")
+    before = ModelFolder(folder).digest
+    for number, file in enumerate([f for f in snapshot.iterdir() if f.is_file()]):
+        file.rename(blobs / str(number))
+        file.symlink_to(blobs / str(number))
+    assert ModelFolder(snapshot).digest == before
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop"])
+def test_only_regular_files_are_read(folder, file, kind):
+    """A pipe would be waited for, for ever."""
+    (folder / file).unlink()
+    if kind == "pipe":
+        os.mkfifo(folder / file)
+    elif kind == "folder":
+        (folder / file).mkdir()
+    else:
+        (folder / file).symlink_to(file)
+    with pytest.raises(ModelFormatError, match=file):
+        _ = ModelFolder(folder).digest
+
+
+@pytest.mark.parametrize("path", ["..", "/tmp", "../model", 3, None, "a\0"])
+def test_modules_outside_of_the_folder_are_refused(folder, path):
+    """The backbone, and what follows it."""
+    for number in (0, 1):
+        add_modules(folder)
+        modules = json.loads((folder / "modules.json").read_text())
+        modules[number]["path"] = path
+        (folder / "modules.json").write_text(json.dumps(modules))
+        with pytest.raises(ModelFormatError, match=r"leaves the model's folder|list of modules"):
+            _ = ModelFolder(folder).digest, ModelFolder(folder).modules
+
+
+# -- keys of config.json --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("quantization_config", {"quant_method": "bitsandbytes"}),
+        ("transformers_weights", "other.safetensors"),
+        ("backbone", "owner/name"),
+        ("use_pretrained_backbone", True),
+        ("model_type", "yoso"),
+        ("model_type", ["bert"]),
+        ("num_hidden_layers", 10**6),
+        ("depths", [300, 300]),
+        ("depth_coefficient", 1e9),
+    ],
+)
+def test_a_config_that_selects_code_or_absurd_sizes_is_refused(folder, key, value, nested):
+    """Before anything is loaded; file and key are named."""
+    change = {"text_config": {"inner": [{key: value}]}} if nested else {key: value}
+    change_json(folder / "config.json", **change)
+    named = f"config.json: .*{'yoso' if value == 'yoso' else key}"
+    with pytest.raises(ModelFormatError, match=named):
+        _ = ModelFolder(folder).config
+
+
+@pytest.mark.parametrize("value", [None, False, {}])
+def test_keys_that_say_no_are_no_fault(folder, value):
+    """As transformers writes them."""
+    change_json(folder / "config.json", quantization_config=value, use_timm_backbone=value)
+    assert ModelFolder(folder).config["hidden_size"] == 16
 
 
 def test_a_files_digest_is_the_published_one(tmp_path):
@@ -144,147 +344,13 @@ def test_a_digest_tells_values_apart_and_not_their_order():
     assert len({digest(value) for value in ({"a": 1}, {"a": "1"}, [1, 2], [2, 1], None)}) == 5
 
 
-# -- modules -------------------------------------------------------------------------------------
-
-
-def modules_of(folder):
-    return ModelFolder(folder).modules
-
-
-def test_a_folder_without_modules_says_nothing_of_pooling(tiny_bert):
-    """And does not normalise."""
-    assert modules_of(tiny_bert) == Modules(pooling=None, normalize=False)
-
-
-def test_modules_are_read_as_published(folder):
-    """Pooling, dense layer, normalising, prompts."""
-    dense = {
-        "in_features": 16,
-        "out_features": 4,
-        "bias": True,
-        "activation_function": "torch.nn.modules.activation.Tanh",
-    }
-    add_modules(
-        folder,
-        pooling={"pooling_mode_cls_token": True, "include_prompt": False},
-        dense=dense,
-        normalize=True,
-        prompts={"query": "query: "},
-        default="query",
-    )
-    modules = modules_of(folder)
-    assert modules.pooling == ("cls",)
-    assert modules.include_prompt is False
-    assert modules.normalize is True
-    assert (modules.prompts, modules.default_prompt) == ({"query": "query: "}, "query")
-    (layer,) = modules.dense
-    assert (layer.activation, layer.residual, layer.out_features) == ("Tanh", False, 4)
-    assert layer.sha256 == file_sha256(folder / "2_Dense" / "model.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("config", "poolings"),
-    [
-        ({"pooling_mode_mean_tokens": True}, ("mean",)),
-        ({"pooling_mode_cls_token": True}, ("cls",)),
-        ({"pooling_mode_max_tokens": True}, ("max",)),
-        ({"pooling_mode_mean_sqrt_len_tokens": True}, ("mean_sqrt_len",)),
-        ({"pooling_mode_weightedmean_tokens": True}, ("weighted_mean",)),
-        ({"pooling_mode_lasttoken": True}, ("last",)),
-        (
-            {
-                "pooling_mode_lasttoken": True,
-                "pooling_mode_mean_tokens": True,
-                "pooling_mode_max_tokens": False,
-                "pooling_mode_cls_token": True,
-            },
-            ("cls", "mean", "last"),
-        ),
-        ({"pooling_mode_mean_tokens": False}, ("mean",)),
-        ({"pooling_mode": "lasttoken"}, ("last",)),
-        ({"pooling_mode": ["mean", "cls"]}, ("mean", "cls")),
-    ],
-)
-def test_poolings_of_both_layouts(folder, config, poolings):
-    """Flags in the order in which Sentence Transformers concatenates them; names as they stand."""
-    assert modules_of(add_modules(folder, pooling=config)).pooling == poolings
-
-
-def test_an_unknown_pooling_is_named(folder):
-    """Not replaced by the mean."""
-    add_modules(folder, pooling={"pooling_mode": ["mean", "attention"]})
-    with pytest.raises(ModelFormatError, match=r"Unknown pooling modes \['attention'\]; known: "):
-        modules_of(folder)
-
-
-def set_modules(folder, *kinds):
-    modules = [
-        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"a.b.{kind}"}
-        for i, kind in enumerate(kinds)
-    ]
-    (folder / "modules.json").write_text(json.dumps(modules))
-
-
-def test_an_unknown_module_is_named(folder):
-    """Leaving it out would give other vectors than the model's."""
-    set_modules(folder, "Transformer", "Pooling", "CNN")
-    with pytest.raises(ModelFormatError) as raised:
-        modules_of(folder)
-    assert str(raised.value) == (
-        f"{folder}: modules.json names a module that skembed does not know: CNN. It knows "
-        "Transformer, Pooling, Dense, Normalize and Dropout."
-    )
-
-
-def test_dropout_does_nothing(folder):
-    """It is active in training alone."""
-    set_modules(folder, "Transformer", "Pooling", "Dropout", "Normalize")
-    assert modules_of(folder) == Modules(pooling=("mean",), normalize=True)
-
-
-def test_dense_after_normalize_is_refused(folder):
-    """The order matters, and the head has one order."""
-    dense = {"in_features": 16, "out_features": 4, "activation_function": "torch.nn.modules.X"}
-    add_modules(folder, dense=dense, normalize=True)
-    modules = json.loads((folder / "modules.json").read_text())
-    (folder / "modules.json").write_text(json.dumps([*modules[:2], modules[3], modules[2]]))
-    with pytest.raises(ModelFormatError, match="Dense after Normalize is not supported"):
-        modules_of(folder)
-
-
-def test_a_dense_layer_of_tokens_is_refused(folder):
-    """As models that keep a vector a token have."""
-    dense = {"in_features": 16, "out_features": 4, "module_input_name": "token_embeddings"}
-    add_modules(folder, dense=dense)
-    with pytest.raises(ModelFormatError, match="does not know: Dense of tokens"):
-        modules_of(folder)
-
-
-def test_a_pickled_dense_layer_is_refused(folder):
-    """Its folder is named."""
-    add_modules(folder, dense={"in_features": 16, "out_features": 4})
-    (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "pytorch_model.bin")
-    with pytest.raises(ModelFormatError) as raised:
-        modules_of(folder)
-    assert str(raised.value) == (
-        f"{folder / '2_Dense'} has no model.safetensors; skembed never loads pickle."
-    )
-
-
-def test_an_activation_from_elsewhere_is_refused(folder):
-    """A config may not name code to be run."""
-    dense = {"in_features": 16, "out_features": 4, "activation_function": "os.system"}
-    add_modules(folder, dense=dense)
-    with pytest.raises(ModelFormatError, match=r"activation 'os.system' is not a class of torch"):
-        modules_of(folder)
-
-
 def test_the_backbone_may_have_a_folder_of_its_own(tmp_path):
     """As Sentence Transformers wrote it first."""
     save_tiny_bert(tmp_path / "0_Transformer")
+    package = "sentence_transformers.models"
     modules = [
-        {"idx": 0, "name": "0", "path": "0_Transformer", "type": "a.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "a.Pooling"},
+        {"path": "0_Transformer", "type": f"{package}.Transformer"},
+        {"path": "1_Pooling", "type": f"{package}.Pooling"},
     ]
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     folder = ModelFolder(tmp_path)

@@ -170,9 +170,21 @@ def test_weights_of_any_safe_kind_are_enough(tmp_path, file):
 def test_weights_may_lie_in_the_folder_of_the_first_module(tmp_path):
     """The layout that Sentence Transformers wrote before it put the backbone at the top."""
     save_tiny_bert(tmp_path / "old" / "0_Transformer")
-    modules = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "a.Transformer"}]
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{path[2:]}"}
+        for path in ("0_Transformer", "1_Pooling")
+    ]
     (tmp_path / "old" / "modules.json").write_text(json.dumps(modules))
     assert locate("old") == tmp_path / "old"
+
+
+def test_a_module_that_is_not_supported_is_named_before_weights_are_looked_for(tmp_path):
+    """Such folders have weights in other places, or none."""
+    (tmp_path / "static").mkdir()
+    modules = [{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
+    (tmp_path / "static" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelFormatError, match="does not support: StaticEmbedding"):
+        locate("static")
 
 
 # -- the hub's local cache -----------------------------------------------------------------------
@@ -391,3 +403,62 @@ def test_not_found_is_an_os_error():
     """As a missing file is, so that callers may catch both."""
     with pytest.raises(OSError, match="was not found"):
         locate("acme/tiny")
+
+
+# -- short and misspelled names ------------------------------------------------------------------
+
+
+def test_a_short_name_is_looked_up_under_the_organization_first(hub_cache, asked_of_the_hub):
+    """As Sentence Transformers does it; a model without an owner is found too."""
+    bare = save_in_hub_cache(hub_cache, "tiny")
+    assert locate("tiny", organization="acme") == bare
+    owned = save_in_hub_cache(hub_cache, "acme/tiny")
+    assert locate("tiny", organization="acme") == owned
+    assert locate("tiny") == bare
+    assert locate("acme/tiny", organization="other") == owned
+    assert asked_of_the_hub == []
+
+
+def test_a_short_name_of_a_packaged_copy(packaged):
+    """It stands for the full name everywhere."""
+    assert locate("packaged", organization="acme") == packaged
+
+
+def test_a_short_name_that_is_nowhere_lists_both_names():
+    """With the full name in the command that downloads it."""
+    with pytest.raises(ModelNotFoundError) as raised:
+        locate("tiny", organization="acme")
+    message = str(raised.value)
+    assert "  - acme/tiny: the hub's local cache" in message
+    assert "  - tiny: the hub's local cache" in message
+    assert "hf download acme/tiny" in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "all-minilm-l6-v2",
+        "all-MiniLM-L6",
+        "all-MiniLM-L6-V2",
+        "sentence-transformer/all-MiniLM-L6-v2",
+        "sentence_transformers/all-MiniLM-L6-v2",
+    ],
+)
+def test_a_near_miss_is_told_the_name(name):
+    """First of all remedies."""
+    with pytest.raises(ModelNotFoundError) as raised:
+        locate(name, organization="sentence-transformers")
+    remedies = str(raised.value).split("Remedies:\n")[1]
+    assert remedies.startswith("  - did you mean ")
+    assert repr(MINILM) in remedies.splitlines()[0]
+
+
+def test_a_near_miss_of_a_model_in_the_hubs_cache(hub_cache):
+    """Models on this machine are known."""
+    save_in_hub_cache(hub_cache, "acme/quite-special-model")
+    assert "did you mean 'acme/quite-special-model'?" in message_of("acme/quite-specal-model")
+
+
+def test_a_name_like_no_other_is_told_no_name():
+    """A guess that is far off would not help."""
+    assert "did you mean" not in message_of("acme/something-else-entirely")

@@ -107,6 +107,32 @@ def test_truncated_dimensions(folder, texts):
     np.testing.assert_allclose(embedder.fit_transform(texts), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_folders_own_truncate_dim(folder, texts, normalize):
+    """Applied after the modules; asked for, another length or unit length comes first."""
+    add_modules(folder, normalize=normalize)
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "truncate_dim": 5}))
+    assert assert_same_vectors(folder, texts).shape[1] == 5
+    reference = SentenceTransformer(str(folder), device="cpu")
+    expected = reference.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    unit = skembed.BertEmbedder(folder, backend="torch", normalize=True).fit_transform(texts)
+    np.testing.assert_allclose(unit, expected, atol=1e-5, rtol=0)
+    asked = skembed.BertEmbedder(folder, backend="torch", truncate_dim=16).fit_transform(texts)
+    assert asked.shape[1] == 16
+
+
+def test_chunks_of_a_folder_that_truncates(folder):
+    """They are averages of what one window gives."""
+    add_modules(folder, normalize=True)
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps({"truncate_dim": 5}))
+    embedder = skembed.BertEmbedder(folder, backend="torch", long_texts="chunk", max_length=12)
+    one, two = embedder.fit_transform(["the cat sat on a mat", "the cat sat on a mat " * 4])
+    assert np.linalg.norm(one) < 1
+    assert np.linalg.norm(two) < 1
+
+
 @pytest.mark.parametrize("include_prompt", [True, False])
 @pytest.mark.parametrize("name", [None, "query", "passage"])
 def test_prompts_by_name(folder, texts, name, include_prompt):

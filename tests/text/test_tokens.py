@@ -375,9 +375,14 @@ def test_a_folder_without_a_tokenizer_says_how_to_write_one(folder):
 def test_the_tokenizer_may_lie_above_the_backbone(folder, tmp_path):
     """Where the backbone has a folder of its own, and its tokenizer has not."""
     old = tmp_path / "old"
-    old.mkdir()
+    (old / "1_Pooling").mkdir(parents=True)
     folder.rename(old / "0_Transformer")
     (old / "0_Transformer" / "tokenizer.json").rename(old / "tokenizer.json")
-    modules = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "a.Transformer"}]
+    kinds = ("Transformer", "Pooling")
+    modules = [
+        {"path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
     (old / "modules.json").write_text(json.dumps(modules))
+    change_json(old / "1_Pooling" / "config.json", word_embedding_dimension=16)
     assert front_of(old).tokenizer == str(old / "tokenizer.json")

@@ -1,0 +1,335 @@
+"""What Sentence Transformers saved in a model's folder: modules, prompts and settings of texts.
+
+Each key is honored or refused by name; the lists below hold those that change no vector. Imports
+no torch.
+"""
+
+from dataclasses import dataclass, field
+
+from skembed._digest import file_sha256
+from skembed.exceptions import ModelFormatError
+from skembed.models._files import file_in, inside, read_json
+from skembed.models._head import Dense
+
+# Sentence Transformers' names of poolings -> ours, in the order in which it concatenates them.
+_POOLINGS = {
+    "cls": ("pooling_mode_cls_token", "cls"),
+    "max": ("pooling_mode_max_tokens", "max"),
+    "mean": ("pooling_mode_mean_tokens", "mean"),
+    "mean_sqrt_len_tokens": ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"),
+    "weightedmean": ("pooling_mode_weightedmean_tokens", "weighted_mean"),
+    "lasttoken": ("pooling_mode_lasttoken", "last"),
+}
+
+# Classes of torch.nn that a Dense module may name: of one number, without weights of their own.
+_ACTIVATIONS = (
+    "Identity Tanh ReLU ReLU6 LeakyReLU ELU CELU SELU GELU SiLU Mish Sigmoid LogSigmoid Softplus "
+    "Softsign Softshrink Hardshrink Tanhshrink Hardtanh Hardsigmoid Hardswish"
+).split()
+
+# Modules that are read -> the keys that their config.json may have.
+_MODULES = {
+    "Transformer": set(),  # its settings are read elsewhere
+    "Pooling": {
+        "word_embedding_dimension",
+        "embedding_dimension",
+        "pooling_mode",
+        "include_prompt",
+        *(flag for flag, _ in _POOLINGS.values()),
+    },
+    "Dense": {
+        "in_features",
+        "out_features",
+        "bias",
+        "activation_function",
+        "use_residual",
+        "module_input_name",
+        "module_output_name",
+    },
+    "Normalize": {"module_input_name", "module_output_name"},
+    "Dropout": {"dropout"},
+}
+# Modules that compute nothing without a config.json of their own.
+_WITH_CONFIG = ("Pooling", "Dense")
+
+# Keys of config_sentence_transformers.json that change no vector.
+_HARMLESS = {"__version__", "similarity_fn_name"}
+
+# Keys of sentence_bert_config.json that change no vector of a text: lengths of queries and
+# documents hold where a task is named, which `encode` does not do.
+_HARMLESS_TEXT = {"unpad_inputs", "query_length", "document_length", "query_expansion"}
+# Arguments that Sentence Transformers passes on -> those of them that change no vector.
+_ARGUMENTS = {
+    "model_kwargs": {
+        "attn_implementation",
+        "add_pooling_layer",
+        "device_map",
+        "dtype",
+        "low_cpu_mem_usage",
+        "torch_dtype",
+        "use_safetensors",
+    },
+    "config_kwargs": {"add_pooling_layer", "use_cache"},
+    "processing_kwargs.text": {"padding", "pad_to_multiple_of", "return_attention_mask"},
+    "processing_kwargs.common": {"return_tensors"},
+}
+_OLD_NAMES = {
+    "model_args": "model_kwargs",
+    "config_args": "config_kwargs",
+    "tokenizer_args": "processor_kwargs",
+}
+
+
+@dataclass(frozen=True)
+class Modules:
+    """What a folder says comes after the backbone."""
+
+    pooling: tuple | None = None  # None: it does not say
+    include_prompt: bool = True
+    dense: tuple = ()
+    normalize: bool = False
+    truncate_dim: int | None = None  # applied last
+    prompts: dict = field(default_factory=dict)
+    default_prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """What ``sentence_bert_config.json`` says about texts."""
+
+    max_length: int | None = None
+    lowercase: bool = False
+    tokenizer: dict = field(default_factory=dict)  # placed over tokenizer_config.json
+
+
+def read_modules(folder):
+    """Return what follows the backbone of a `ModelFolder`.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder asks for something that skembed does not do; file and key are named.
+    """
+    entries = check_modules(folder.path)
+    if not entries:
+        return Modules(pooling=_pooling_without_modules(folder), **_model_settings(folder.path))
+    settings, dense = {}, []
+    for kind, path in entries[1:]:
+        place = inside(folder.path, path)
+        config = _module_config(place, kind)
+        if kind == "Pooling":
+            settings["pooling"] = _poolings(place / "config.json", config)
+            settings["include_prompt"] = bool(config.get("include_prompt", True))
+        elif kind == "Dense":
+            dense.append(_dense(place, config))
+        elif kind == "Normalize":
+            settings["normalize"] = True
+    return Modules(dense=tuple(dense), **settings, **_model_settings(folder.path))
+
+
+def check_modules(path):
+    """Return kind and folder of each of a folder's modules; empty without ``modules.json``.
+
+    Raises
+    ------
+    ModelFormatError
+        If a module is not supported, or the modules are in an order that is not.
+    """
+    file = path / "modules.json"
+    try:
+        entries = [(entry["type"], entry["path"]) for entry in read_json(file, [], kind=list)]
+        kinds = [kind.rpartition(".")[2] for kind, _ in entries]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{path}: modules.json is not a list of modules.") from error
+    for (kind, _), name in zip(entries, kinds, strict=True):
+        if not kind.startswith("sentence_transformers."):
+            raise ModelFormatError(
+                f"{file} names the module {kind}, code from outside of Sentence Transformers, "
+                "which skembed never runs."
+            )
+        if name not in _MODULES:
+            raise ModelFormatError(
+                f"{file} names a module that skembed does not support: {name} ({kind}). It reads "
+                f"{', '.join(_MODULES)}."
+            )
+    first = kinds[:2] == ["Transformer", "Pooling"] and kinds.count("Pooling") == 1
+    if kinds and not (first and "Transformer" not in kinds[1:]):
+        raise ModelFormatError(
+            f"{file}: the modules are {', '.join(kinds)}. skembed reads Transformer, then Pooling, "
+            "then Dense, Normalize and Dropout."
+        )
+    if "Normalize" in kinds and "Dense" in kinds[kinds.index("Normalize") :]:
+        raise ModelFormatError(f"{file}: Dense after Normalize is not supported.")
+    return [(name, module_path) for name, (_, module_path) in zip(kinds, entries, strict=True)]
+
+
+def _module_config(place, kind):
+    """Return the config of a module, all of whose keys are known."""
+    file = place / "config.json"
+    config = read_json(file)
+    if config is None and kind in _WITH_CONFIG:
+        raise ModelFormatError(f"{file} is missing: the {kind} module's settings are unknown.")
+    config = config or {}
+    _refuse_unknown(file, config, _MODULES[kind])
+    source = config.get("module_input_name") or "sentence_embedding"
+    target = config.get("module_output_name") or source
+    for key, value in (("module_input_name", source), ("module_output_name", target)):
+        if value != "sentence_embedding":
+            what = "of tokens " if value == "token_embeddings" else ""
+            raise ModelFormatError(
+                f"{file}: a {kind} module {what}is not supported ({key} is {value!r})."
+            )
+    return config
+
+
+def _refuse_unknown(file, config, known):
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise ModelFormatError(
+            f"{file}: skembed does not support the key {unknown[0]!r} "
+            f"(value {config[unknown[0]]!r}), which may change vectors."
+        )
+
+
+def _pooling_without_modules(folder):
+    """Return the pooling of a plain transformers folder: the last token of causal models."""
+    architectures = folder.config.get("architectures") or [""]
+    causal = architectures[0].endswith("ForCausalLM") and folder.config.get("is_causal", True)
+    return ("last",) if causal else None
+
+
+def _poolings(file, config):
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = [mode for mode, (flag, _) in _POOLINGS.items() if config.get(flag)] or ["mean"]
+    modes = [modes] if isinstance(modes, str) else modes
+    unknown = [mode for mode in modes if mode not in _POOLINGS]
+    if unknown or not modes:
+        raise ModelFormatError(
+            f"{file}: unknown pooling modes {unknown}; known: {list(_POOLINGS)}."
+        )
+    return tuple(_POOLINGS[mode][1] for mode in modes)
+
+
+def _dense(place, config):
+    weights = file_in(place, "model.safetensors")
+    if weights is None:
+        raise ModelFormatError(f"{place} has no model.safetensors; skembed never loads pickle.")
+    path = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+    package, _, name = str(path).rpartition(".")
+    if not (package == "torch.nn" or package.startswith("torch.nn.")) or name not in _ACTIVATIONS:
+        raise ModelFormatError(
+            f"{place / 'config.json'}: activation_function {path!r} is not a supported class of "
+            f"torch.nn: {', '.join(_ACTIVATIONS)}."
+        )
+    return Dense(
+        weights=str(weights),
+        sha256=file_sha256(weights),
+        activation=name,
+        residual=bool(config.get("use_residual", False)),
+        out_features=int(config["out_features"]),
+    )
+
+
+def _model_settings(path):
+    """Return prompts and ``truncate_dim`` of ``config_sentence_transformers.json``."""
+    file = path / "config_sentence_transformers.json"
+    config = read_json(file, {})
+    _refuse_unknown(
+        file, config, {*_HARMLESS, "model_type", "prompts", "default_prompt_name", "truncate_dim"}
+    )
+    if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
+        raise ModelFormatError(
+            f"{file}: model_type {config['model_type']!r} is not supported; a SentenceTransformer "
+            "is."
+        )
+    prompts = {name: text or "" for name, text in (config.get("prompts") or {}).items()}
+    wrong = [name for name, text in prompts.items() if not isinstance(text, str)]
+    if wrong:
+        raise ModelFormatError(f"{file}: the prompt {wrong[0]!r} is not text.")
+    default = config.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise ModelFormatError(
+            f"{file}: default_prompt_name is {default!r}; the prompts are {list(prompts)}."
+        )
+    truncate_dim = config.get("truncate_dim")
+    if truncate_dim is not None and not (type(truncate_dim) is int and truncate_dim > 0):
+        raise ModelFormatError(
+            f"{file}: truncate_dim is {truncate_dim!r}, which is no positive integer."
+        )
+    return {"prompts": prompts, "default_prompt": default, "truncate_dim": truncate_dim}
+
+
+def read_text_settings(folder):
+    """Return what Sentence Transformers saved about the texts of a `ModelFolder`.
+
+    Raises
+    ------
+    ModelFormatError
+        If there is a setting that skembed does not honor; file and key are named.
+    """
+    # Whatever the family in its name: sentence_bert_config.json, sentence_roberta_config.json.
+    paths = sorted(folder.backbone_path.glob("sentence_*_config.json"))
+    if not paths:
+        return TextSettings()
+    file = paths[0]
+    config = {_OLD_NAMES.get(key, key): value for key, value in read_json(file).items()}
+    known = {*_HARMLESS_TEXT, "max_seq_length", "do_lower_case", "processor_kwargs"}
+    _check_outputs(file, config)
+    tokenizer = _arguments(config, "processor_kwargs")
+    for group, harmless in _ARGUMENTS.items():
+        _refuse_arguments(file, group, _arguments(config, group), harmless)
+    known |= {"transformer_task", "modality_config", "module_output_name", "model_kwargs"}
+    known |= {"config_kwargs", "processing_kwargs", "tokenizer_name_or_path"}
+    _refuse_unknown(file, config, known)
+    if config.get("tokenizer_name_or_path"):
+        raise ModelFormatError(
+            f"{file}: tokenizer_name_or_path is not supported; the tokenizer must be in the folder."
+        )
+    max_length = config.get("max_seq_length")
+    if max_length is not None and not (type(max_length) is int and max_length > 0):
+        raise ModelFormatError(
+            f"{file}: max_seq_length is {max_length!r}, which is no positive integer."
+        )
+    return TextSettings(max_length, bool(config.get("do_lower_case", False)), tokenizer)
+
+
+def _arguments(config, group):
+    """Return the arguments under a dotted name, without those that only say where to look."""
+    for name in group.split("."):
+        config = config.get(name) or {}
+    return {name: value for name, value in config.items() if name != "trust_remote_code"}
+
+
+def _refuse_arguments(file, group, arguments, harmless):
+    cuts = arguments.get("truncation", True) in (True, "longest_first")
+    for name, value in arguments.items():
+        if name not in harmless and not (name == "truncation" and cuts):
+            raise ModelFormatError(
+                f"{file}: skembed does not support {group}.{name} (value {value!r}), which may "
+                "change vectors."
+            )
+
+
+def _check_outputs(file, config):
+    """Refuse another output of the backbone than its last states, one a token."""
+    task = config.get("transformer_task", "feature-extraction")
+    if task != "feature-extraction":
+        raise ModelFormatError(f"{file}: transformer_task {task!r} is not supported.")
+    modalities = config.get("modality_config")
+    if modalities is None:
+        return  # then Sentence Transformers takes its defaults, whatever module_output_name says
+    text = modalities.get("text")
+    outputs = text.get("method_output_name") if isinstance(text, dict) else None
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    usual = isinstance(text, dict) and text.get("method") == "forward"
+    if not usual or outputs != ["last_hidden_state"] or "message" in modalities:
+        raise ModelFormatError(
+            f"{file}: modality_config {modalities!r} is not supported. skembed embeds the "
+            "'last_hidden_state' of the method 'forward' for 'text'."
+        )
+    if config.get("module_output_name") != "token_embeddings":
+        raise ModelFormatError(
+            f"{file}: module_output_name {config.get('module_output_name')!r} is not supported; "
+            "'token_embeddings' is."
+        )
