@@ -51,7 +51,7 @@ def packed(vectors, counts, weights, cut):
         content = vectors[start:stop].astype("<f4", copy=False).tobytes()
         if n_windows != 1:
             content += weights[start:stop].astype("<f8", copy=False).tobytes()
-        values.append(content + bytes([was_cut]))
+        values.append(content + bytes([bool(was_cut)]))
         start = stop
     return values
 
