@@ -7,7 +7,7 @@ Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 
 import multiprocessing
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from typing import NamedTuple
 
@@ -94,8 +94,9 @@ class Embedder(TransformerMixin, BaseEstimator):
         BadRowsError
             If rows cannot be embedded and ``bad_rows="raise"``.
         """
-        columns = self._columns(X, reset=True)
-        self._fit_checked(columns, self._checked(columns), y)
+        with self._unchanged_by_failure():
+            columns = self._columns(X, reset=True)
+            self._fit_checked(columns, self._checked(columns), y)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -114,9 +115,10 @@ class Embedder(TransformerMixin, BaseEstimator):
         ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`.
         """
-        columns = self._columns(X, reset=True)
-        checked = self._checked(columns)
-        self._fit_checked(columns, checked, y)
+        with self._unchanged_by_failure():
+            columns = self._columns(X, reset=True)
+            checked = self._checked(columns)
+            self._fit_checked(columns, checked, y)
         return self._embed_columns(columns, *checked)
 
     def transform(self, X):
@@ -143,6 +145,17 @@ class Embedder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = self._columns(X, reset=False)
         return self._embed_columns(columns, *self._checked(columns))
+
+    @contextmanager
+    def _unchanged_by_failure(self):
+        """Return a context for a fit: one that fails leaves the embedder as it was."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _columns(self, X, *, reset):
         columns = columns_of(self._unpacked(X), estimator=type(self).__name__, kind=self._kind)

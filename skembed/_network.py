@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from skembed._digest import digest, file_sha256
-from skembed._optional import exporter_versions, import_optional
+from skembed._optional import exporter_versions, import_optional, require_optional
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
@@ -39,11 +39,19 @@ from skembed.runtime._schedule import n_threads_for
 
 FORMAT = 2  # of fingerprints and exported folders; raise it when vectors change by our own doing
 
+# The other remedy where torch is missing.
+_EXPORT = (
+    "Or, where it is installed, write the fitted embedder's network with export(folder), and give "
+    "that folder as model: it runs without torch."
+)
+
+_LOADERS = ("transformers", "torch")
+
 # Rows that ranges of states are found on.
 _N_CALIBRATING = 64
 
 _runners = Registry(max_items=4)
-_backbones = Registry(max_items=2)
+_backbones = Registry(max_items=2, one_build=True)  # transformers' loading is not thread-safe
 _copies = {}  # folders of exports that cannot be written -> copies for this process
 
 
@@ -440,7 +448,7 @@ def with_export(spec):
 
     An export is named by what goes into it, so that another version of torch makes its own.
     """
-    spec = _found_again(spec)
+    spec = found_again(spec)
     if spec.backend != "onnx" or spec.ready_made:
         return spec
     export = _ensure_exported(spec, (*spec.parts, *spec.precomputed))
@@ -479,6 +487,10 @@ def _report(sha256, verdicts):
 
 
 def _ensure_exported(spec, pieces, *, verify=False):
+    def require():
+        for module in _LOADERS:
+            require_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+
     def export(folder):
         return ensure_exported(
             folder,
@@ -490,6 +502,7 @@ def _ensure_exported(spec, pieces, *, verify=False):
             precision=spec.precision,
             calibration=spec.calibration,
             verify=verify,
+            require=require,
         )
 
     return _in_export_folder(spec, export)
@@ -512,11 +525,63 @@ def _in_export_folder(spec, function):
     return function(copy)
 
 
-def _found_again(spec):
-    """Return the spec with the paths of this machine: a pickle may have come from another."""
+def found_again(spec, model=None):
+    """Return the spec with the paths of this machine: a pickle may have come from another.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What `fit` found.
+    model : str or path, default=None
+        Where the network may be now, beside the place where it was.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is nowhere; the message gives the recorded path and the remedy.
+    NetworkChangedError
+        If there is another network in that place.
+    """
     if Path(spec.path).exists():
         return spec
-    folder = _folder_of(spec.model, spec.revision, spec.seed, spec.input_name)
+    models = dict.fromkeys(map(os.fspath, (spec.model if model is None else model, spec.model)))
+    reasons = []
+    for name in models:
+        try:
+            folder = _folder_of(name, spec.revision, spec.seed, spec.input_name)
+        except (ModelNotFoundError, ModelFormatError) as error:
+            reasons.append(str(error))
+            continue
+        return _moved_to(spec, folder)
+    raise ModelNotFoundError(
+        f"The network that the estimator was fitted with is no longer in {spec.path}. If its "
+        "folder was moved, call relocate(folder) on the fitted embedder (of a pipeline: "
+        "pipeline.named_steps[name].relocate(folder)), or set_params(model=folder). The files are "
+        "compared with those of fit.\n" + "\n".join(reasons)
+    )
+
+
+def relocated(spec, model):
+    """Return the spec of the same network in another folder.
+
+    Raises
+    ------
+    NetworkChangedError
+        If there is another network, tokenizer or dense layer in the folder.
+    """
+    folder = _folder_of(model, spec.revision, spec.seed, spec.input_name)
+    spec = replace(_moved_to(spec, folder), model=os.fspath(model))
+    if folder.digest != spec.backbone_digest:
+        raise _changed(folder.path)
+    files = [(dense.weights, dense.sha256) for dense in spec.head.dense]
+    for path, sha256 in (*files, *spec.front.files):
+        if not os.path.isfile(path) or file_sha256(path) != sha256:
+            raise _changed(path)
+    return spec
+
+
+def _moved_to(spec, folder):
+    """Return the spec with its files in another folder."""
     found = str(folder.onnx or folder.path)
     before = os.path.dirname(spec.path) if spec.ready_made else spec.path
 
@@ -575,8 +640,8 @@ def graph_of(spec):
 
 
 def _torch_network(spec, pieces):
-    import_optional("transformers", extra="torch", purpose=f"Loading {spec.model}")
-    import_optional("torch", extra="torch", purpose=f"Loading {spec.model}")
+    for module in _LOADERS:
+        import_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
     import torch
 
     from skembed.models._backbone import Stemmed, load_backbone

@@ -18,9 +18,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from skembed._config import cache_folder_was_set
 from skembed._embedder import Block, Embedder
+from skembed._failures import naming
 from skembed._files import UnreadableRowError
 from skembed._kept import KeptPieces, Windows
-from skembed._network import FORMAT, find_network, graph_of, runner_of, with_export
+from skembed._network import (
+    FORMAT,
+    find_network,
+    found_again,
+    graph_of,
+    relocated,
+    runner_of,
+    with_export,
+)
 from skembed._rows import unique_keys
 from skembed._version import __version__
 from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
@@ -57,6 +66,11 @@ class Front:
     )
     fixed_shape = None  # sizes that an export is made for; None: inputs may have any
     n_prompt_tokens = 0
+
+    @property
+    def files(self):
+        """Its files, as pairs of path and SHA-256."""
+        return ()
 
     def prepare(self, rows, keys, n_threads):
         """Return a list of `Prepared`, and what is wrong with bad rows, by their positions.
@@ -185,7 +199,8 @@ class NeuralEmbedder(Embedder):
         return None
 
     def _fit_rows(self, rows, y):
-        self._network = find_network(self, rows)
+        with naming(self.model):
+            self._network = find_network(self, rows)
         n_dims = self._network.n_dims
         if self.truncate_dim is not None and self.truncate_dim > n_dims:
             raise ValueError(
@@ -196,6 +211,10 @@ class NeuralEmbedder(Embedder):
         self.fingerprint_ = self._network.fingerprint
 
     # -- the path from unique rows to vectors -----------------------------------------------------
+
+    def _found(self):
+        """Return the fitted network with its files where they are now."""
+        return found_again(self._network, self.model)
 
     def _store(self):
         if self.cache is None:
@@ -211,7 +230,7 @@ class NeuralEmbedder(Embedder):
 
         A chunk's rows are prepared on a thread of their own while the chunk before it is computed.
         """
-        network = with_export(self._network)
+        network = with_export(self._found())
         kept = KeptPieces(self._store(), network)
         size = self._chunk * _share(network)
         waiting = deque(np.split(np.arange(len(rows)), range(size, len(rows), size)))
@@ -310,9 +329,14 @@ class NeuralEmbedder(Embedder):
             n_elements = self._batch_elements * _share(network)
             grouped = batches(inputs, self.batch_size, n_elements)
             stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
-            answers = runner_of(network).run(stacked, n_threads_for(self.n_threads))
+            answers = self._computed(network, stacked)
             for group, answer in zip(grouped, answers, strict=True):
                 yield group, answer if isinstance(answer, tuple) else (answer,)
+
+    def _computed(self, network, stacked):
+        """Yield the network's answers to batches; errors of its library name the model."""
+        with naming(network.path):
+            yield from runner_of(network).run(stacked, n_threads_for(self.n_threads))
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
@@ -368,13 +392,45 @@ class NeuralEmbedder(Embedder):
             If the embedder is not fitted.
         """
         check_is_fitted(self)
-        network = with_export(self._network)
+        network = with_export(self._found())
         names = ("model", "path", "backend", "device", "precision", "n_dims", "fingerprint")
         runtime = {name: getattr(network, name) for name in names}
         runtime["n_threads"] = n_threads_for(self.n_threads)
         parity = ("max_difference", "min_cosine")
         runtime |= {name: network.report[name] for name in parity if network.report}
         return runtime | runner_of(network).describe()
+
+    def relocate(self, folder):
+        """Point a fitted embedder to the place where its model's folder is now.
+
+        A fitted embedder records the path of its model and reads the files again in every process.
+        After the folder was moved or renamed, call this method; no row has to be embedded again.
+
+        Parameters
+        ----------
+        folder : str or path
+            The folder or ``.onnx`` file, or a hub id. It must hold the same network: the files are
+            compared with the digests that `fit` recorded. It becomes the parameter `model`.
+
+        Returns
+        -------
+        object
+            The embedder.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelFormatError
+            If there is no model in that place.
+        NetworkChangedError
+            If it is another one.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        check_is_fitted(self)
+        with naming(folder):
+            self._network = relocated(self._network, folder)
+        self.model = folder
+        return self
 
     def export(self, folder):
         """Write the fitted network to a folder that runs without torch and transformers.
@@ -400,7 +456,7 @@ class NeuralEmbedder(Embedder):
             If the embedder is not fitted.
         """
         check_is_fitted(self)
-        network = with_export(self._network)
+        network = with_export(self._found())
         if network.backend != "onnx":
             raise ExportError(
                 f"export() writes the graph that ONNX Runtime runs, and this {type(self).__name__} "

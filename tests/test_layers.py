@@ -12,7 +12,7 @@ PACKAGE = Path(skembed.__file__).parent
 # From the bottom up; modules and folders of one line do not import one another.
 LAYERS = [
     ["exceptions", "_version"],
-    ["_config", "_digest", "_files", "_rows", "_optional"],
+    ["_config", "_digest", "_failures", "_files", "_folders", "_manifest", "_optional", "_rows"],
     ["cache", "models", "runtime"],
     ["training"],
     ["_embedder", "_network", "_neural"],

@@ -307,7 +307,7 @@ def test_a_pickle_finds_its_files_where_the_model_is_now(tmp_path, texts, monkey
     _network._runners.clear()
     _network._backbones.clear()
     _tokens._tokenizers.clear()
-    monkeypatch.setattr(_network, "locate", lambda model, revision: tmp_path / "after")
+    monkeypatch.setattr(_network, "locate", lambda *_: tmp_path / "after")
     np.testing.assert_array_equal(pickle.loads(content).transform(texts), expected)
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from _common import machine, parser, print_table, verdict  # noqa: E402
 
-from skembed.cache import _file  # noqa: E402
+from skembed.cache import _file, _owners  # noqa: E402
 
 __all__ = ["embed", "fresh", "key_of", "machine", "parser", "report", "value_of"]
 
@@ -74,10 +74,9 @@ def fresh():
     finally:
         for file in _file._files.values():
             file._close()
-        for _, alive in _file._owners.values():
-            alive.end()
+        for folder in list(_owners._owners):
+            _owners.renounce(folder)
         _file._files.clear()
-        _file._owners.clear()
 
 
 def report(goals, counts):

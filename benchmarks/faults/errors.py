@@ -31,7 +31,7 @@ import numpy as np
 from _worker import ROOT, fresh, machine, parser, report
 
 from skembed import BertEmbedder, EmbeddingCache, _neural
-from skembed.cache import _file
+from skembed.cache import _connection, _sqlite
 from skembed.exceptions import CacheWarning
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -142,8 +142,12 @@ class FailingConnection:
 
 @contextmanager
 def io_error(n, calls):
-    real = _file._connect
-    with mock.patch.object(_file, "_connect", lambda path: FailingConnection(real(path), n, calls)):
+    real = _sqlite.connect
+
+    def connect(*arguments, **options):
+        return FailingConnection(real(*arguments, **options), n, calls)
+
+    with mock.patch.object(_sqlite, "connect", connect):
         yield
 
 
@@ -185,7 +189,7 @@ def main():
     parser(__doc__, data=False).parse_args()
     print(machine("skembed"), f"SQLite {sqlite3.sqlite_version}", sep=", ", end="\n\n")
     _neural.NeuralEmbedder._chunk = CHUNK  # several turns at the cache in a fit
-    _file._BUSY_SECONDS = LOCK_SECONDS
+    _connection._BUSY_SECONDS = LOCK_SECONDS
     counts = Counter()
     with tempfile.TemporaryDirectory() as folder:
         model = str(save_tiny_bert(Path(folder) / "model"))

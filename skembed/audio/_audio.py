@@ -1,6 +1,6 @@
 """AudioEmbedder: sounds to vectors with a network that hears."""
 
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -37,6 +37,11 @@ class AudioEmbedder(NeuralEmbedder):
         not in them.
     sampling_rate : int, default=None
         Of arrays that do not come with their rate, in Hz, from 1,000 to 768,000. Files know theirs.
+    max_value : float, default=None
+        The value of full scale in arrays of floats and signed integers and in files of floats:
+        samples are divided by it. None: 1 for floats, 128, 32,768 and 2,147,483,648 for integers of
+        8, 16 and 32 bits. Values far outside make a bad row. Other files state their scale, and
+        uint8 is centered at 128 in any case.
     max_seconds : float, default=600
         What follows after so many seconds of a sound is left out, with one warning that counts such
         sounds.
@@ -124,11 +129,23 @@ class AudioEmbedder(NeuralEmbedder):
 
     Notes
     -----
-    A row is a path, the ``bytes`` of a file, an array of shape (n_samples,) or (n_samples,
-    n_channels) with its rate in `sampling_rate`, a tuple ``(array, rate)``, or a dict ``{"array":
-    …, "sampling_rate": …}`` as of the library `datasets`. Integers of 8, 16 and 32 bits are scaled
-    to the range from -1 to 1; floats are taken as they are. Files are WAV, FLAC, Ogg, MP3, AIFF, AU
-    and others that libsndfile reads.
+    A row is one of the following:
+
+    - a path, or the content of a file as ``bytes`` or ``io.BytesIO``;
+    - an array of shape (n_samples,) or (n_samples, n_channels) with its rate in `sampling_rate`;
+    - a tuple ``(array, rate)``;
+    - a dict ``{"array": …, "sampling_rate": …}`` or ``{"bytes": …, "path": …}`` as of the library
+      `datasets`;
+    - a decoder of torchcodec, or any object whose ``get_all_samples()`` returns ``data`` of shape
+      (n_channels, n_samples) and ``sample_rate``.
+
+    A tensor of torch on the CPU may stand for an array. If it is 2-D, its shorter axis may come
+    first, as in torchaudio and torchcodec. Integers of 8, 16 and 32 bits are scaled to the range
+    from -1 to 1. Floats must be on that scale already, or `max_value` says what theirs is; samples
+    that exceed it a little are kept.
+
+    Files are WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF, W64 and RF64. Tags, padding and
+    junk before and behind the audio are ignored, and samples are those of ``soundfile.read``.
 
     References
     ----------
@@ -155,6 +172,7 @@ class AudioEmbedder(NeuralEmbedder):
         **NeuralEmbedder._parameter_constraints,
         "pretrained": ["boolean"],
         "sampling_rate": [Interval(Integral, 1_000, 768_000, closed="both"), None],
+        "max_value": [Interval(Real, 0, None, closed="neither"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither")],
         "window_seconds": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "hop_seconds": [Interval(Real, 0, None, closed="neither"), None],
@@ -186,6 +204,7 @@ class AudioEmbedder(NeuralEmbedder):
         revision=None,
         pretrained=True,
         sampling_rate=None,
+        max_value=None,
         max_seconds=600,
         window_seconds="auto",
         hop_seconds=None,
@@ -210,6 +229,7 @@ class AudioEmbedder(NeuralEmbedder):
         self.revision = revision
         self.pretrained = pretrained
         self.sampling_rate = sampling_rate
+        self.max_value = max_value
         self.max_seconds = max_seconds
         self.window_seconds = window_seconds
         self.hop_seconds = hop_seconds
@@ -233,6 +253,11 @@ class AudioEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
+        if isinstance(X, tuple) and len(X) == 2 and sum(isinstance(x, Number) for x in X) == 1:
+            raise TypeError(
+                "AudioEmbedder expects a collection of sounds, got one tuple of array and rate. "
+                "Wrap it in a list: [(array, rate)]."
+            )
         if not isinstance(X, np.ndarray) or X.ndim not in (1, 2) or X.dtype.kind not in "fiu":
             return X
         if X.ndim == 2 and self.sampling_rate is not None:
@@ -248,7 +273,7 @@ class AudioEmbedder(NeuralEmbedder):
         def checked(row):
             if not is_sound(row):
                 return "list; make it an array" if isinstance(row, list) else describe(row)
-            return or_reason(key_of, row, self.sampling_rate)
+            return or_reason(key_of, row, self.sampling_rate, self.max_value)
 
         found = list(in_threads(checked, rows, n_threads_for(self.n_threads)))
         keys = [None if isinstance(answer, str) else answer for answer in found]
@@ -269,6 +294,7 @@ class AudioEmbedder(NeuralEmbedder):
             hop_seconds=self.hop_seconds,
             window_pooling=self.window_pooling,
             max_seconds=self.max_seconds,
+            max_value=self.max_value,
         )
 
     # -- the network -----------------------------------------------------------------------------

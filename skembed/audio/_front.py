@@ -53,7 +53,9 @@ class AudioFront(Front):
     max_seconds : float
         Of a sound; what follows is left out.
     sampling_rate : int or None
-        Of arrays that do not say, in Hz. (Part of a row's key.)
+        Rate in Hz of arrays that come without one. (Part of a row's key.)
+    max_value : float or None
+        Full scale of samples. None: by dtype. (Part of a row's key.)
     """
 
     listening: Listening
@@ -63,6 +65,7 @@ class AudioFront(Front):
     window_pooling: str
     max_seconds: float
     sampling_rate: int | None
+    max_value: float | None = None
 
     libraries = ("soundfile", "soxr")
 
@@ -79,7 +82,7 @@ class AudioFront(Front):
     def settings(self):
         """Return what can change a vector."""
         settings = asdict(self)
-        del settings["sampling_rate"]
+        del settings["sampling_rate"], settings["max_value"]
         return settings
 
     def input_settings(self):
@@ -104,6 +107,7 @@ class AudioFront(Front):
             sampling_rate=self.sampling_rate,
             target_rate=self.listening.sampling_rate,
             max_seconds=self.max_seconds,
+            max_value=self.max_value,
         )
         windows = windows_of(waveform.samples, self.window, self.hop)
         if len(windows) > 1 and self.window_pooling == "none":
@@ -157,6 +161,7 @@ def audio_front(
     hop_seconds,
     window_pooling,
     max_seconds,
+    max_value=None,
 ):
     """Return the `AudioFront` of a model's folder and an embedder's parameters.
 
@@ -194,6 +199,7 @@ def audio_front(
         window_pooling=window_pooling,
         max_seconds=float(max_seconds),
         sampling_rate=sampling_rate,
+        max_value=max_value,
     )
 
 

@@ -1,4 +1,4 @@
-"""From a row (path, bytes, array) to a waveform: mono, float32, at the rate that is asked for.
+"""From a row (path, bytes, array, decoder) to a waveform: mono, float32, at the rate asked for.
 
 Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
 """
@@ -6,32 +6,22 @@ Whatever is wrong with a row is an `UnreadableRowError` that says so: files come
 import os
 from collections.abc import Mapping
 from io import BytesIO
+from numbers import Number
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 
-from skembed._files import UnreadableRowError, content_of
+from skembed._files import UnreadableRowError, content_of, shortened
 from skembed._rows import describe, row_key
+from skembed.audio._decode import FASTEST, MOST_CHANNELS, SLOWEST, Waveform, decoded, mono
 
-# Containers that are read; libsndfile knows more, which nobody would send on purpose.
-FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
-_SLOWEST, _FASTEST = 1_000, 768_000  # Hz
-_MOST_CHANNELS = 64
-_BLOCK = 1 << 16  # frames decoded at a time: headers lie about how many there are
 _LARGEST_FILE = 1 << 30  # bytes
 _LARGEST_SAMPLE = 1e10  # beyond it the squares of what networks compute leave float32's range
+# Floats may exceed full scale, as decoded MP3 does; beyond so many times it another scale is meant.
+_FAR = 10.0
 # What integer samples are divided by.
 _FULL_SCALE = {"int8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
-
-
-class Waveform(NamedTuple):
-    """A sound: samples (n_samples,) float32 from -1 to 1, and whether its end was left out."""
-
-    samples: np.ndarray
-    rate: int  # Hz
-    cut: bool
 
 
 # -- what a row is ---------------------------------------------------------------------------------
@@ -42,24 +32,32 @@ class _Array(NamedTuple):
     rate: int
 
 
-# What stands for a file.
-_FILES = {"bytes": (bytes, bytearray, memoryview), "path": (str, os.PathLike)}
+# Row types treated as files.
+_FILES = {"bytes": (bytes, bytearray, memoryview, BytesIO), "path": (str, os.PathLike)}
 
 
 def is_sound(row):
     """Tell whether a row is of a kind that may be a sound."""
-    return isinstance(row, (*_FILES["bytes"], *_FILES["path"], np.ndarray, tuple, Mapping))
+    kinds = (*_FILES["bytes"], *_FILES["path"], np.ndarray, tuple, Mapping)
+    return isinstance(row, kinds) or _is_tensor(row) or hasattr(row, "get_all_samples")
 
 
-def key_of(row, sampling_rate):
+def _is_tensor(value):
+    """Tell whether a value is a tensor of torch, which is not imported for that."""
+    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def key_of(row, sampling_rate, max_value=None):
     """Return the key of a sound's content: a file's bytes, whatever its path; else its samples.
 
     Parameters
     ----------
-    row : str, path, bytes, ndarray, tuple or dict
+    row : str, path, bytes, BytesIO, ndarray, tensor, tuple, dict or decoder
         The row.
     sampling_rate : int or None
-        Of arrays that do not say, in Hz.
+        Rate in Hz of arrays that come without one.
+    max_value : float or None
+        Full scale of samples. None: by dtype.
 
     Returns
     -------
@@ -76,37 +74,47 @@ def key_of(row, sampling_rate):
     >>> key_of(silence, 8000) == key_of({"array": silence, "sampling_rate": 8000}, None)
     True
     """
-    return _key(_content(row, sampling_rate))
+    return _key(_content(row, sampling_rate, max_value), max_value)
 
 
-def _key(content):
+def _key(content, max_value):
+    scale = () if max_value is None else (repr(float(max_value)).encode(),)
     if isinstance(content, bytes):
-        return row_key(b"sound file", content)
+        return row_key(b"sound file", content, *scale)
     values = np.ascontiguousarray(content.values)
     shape = f"{values.dtype.str} {values.shape} {content.rate}".encode()
-    return row_key(b"sound samples", shape, values.tobytes())
+    return row_key(b"sound samples", shape, values.tobytes(), *scale)
 
 
-def _content(row, sampling_rate):
+def _content(row, sampling_rate, max_value):
     """Return a file's bytes, or the samples and their rate."""
+    if isinstance(row, BytesIO):
+        return row.getvalue()
     if isinstance(row, _FILES["bytes"]):
         return bytes(row)
     if isinstance(row, _FILES["path"]):
         return content_of(row, _check_size)
-    if isinstance(row, Mapping):  # as in the library `datasets`
-        if row.get("array") is not None:
-            return _array(row["array"], row.get("sampling_rate", sampling_rate))
-        for name in ("bytes", "path"):
-            if isinstance(row.get(name), _FILES[name]):
-                return _content(row[name], sampling_rate)
-        raise UnreadableRowError(f"a dict of {sorted(map(str, row))}, without 'array'")
+    if hasattr(row, "get_all_samples"):  # a decoder of torchcodec, also of the library `datasets`
+        return _array(*_all_samples(row), max_value)
+    if isinstance(row, Mapping):
+        return _content_of_dict(row, sampling_rate, max_value)
     if isinstance(row, tuple):
-        if len(row) != 2:
-            raise UnreadableRowError(f"a tuple of {len(row)}, not (array, rate)")
-        return _array(*row)
-    if isinstance(row, np.ndarray):
-        return _array(row, sampling_rate)
+        return _array(*_pair(row), max_value)
+    if isinstance(row, np.ndarray) or _is_tensor(row):
+        return _array(row, sampling_rate, max_value)
     raise UnreadableRowError(describe(row))
+
+
+def _content_of_dict(row, sampling_rate, max_value):
+    """Return the content of a row as of the library `datasets`."""
+    if row.get("array") is not None:
+        return _array(row["array"], row.get("sampling_rate", sampling_rate), max_value)
+    for name in ("bytes", "path"):
+        if isinstance(row.get(name), _FILES[name]):
+            return _content(row[name], sampling_rate, max_value)
+    raise UnreadableRowError(
+        f"a dict of {sorted(map(str, row))} in which no 'array', 'bytes' or 'path' is given"
+    )
 
 
 def _check_size(start, size):
@@ -114,53 +122,112 @@ def _check_size(start, size):
         raise UnreadableRowError(f"a file of {size:,} bytes; {_LARGEST_FILE:,} are read")
 
 
-def _array(values, rate):
-    """Check an array and its rate."""
-    if rate is None:
-        raise UnreadableRowError("an array without sampling_rate")
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise UnreadableRowError(f"an array with sampling_rate {rate!r}")
-    if not _SLOWEST <= rate <= _FASTEST or rate != int(rate):
+def _pair(row):
+    """Check a tuple: (array, rate)."""
+    if len(row) != 2:
+        raise UnreadableRowError(f"a tuple of {len(row)}, not (array, rate)")
+    first, second = row
+    if isinstance(first, Number) and not isinstance(second, (Number, str)):
         raise UnreadableRowError(
-            f"a sampling rate of {rate:g} Hz, not a whole number from {_SLOWEST:,} to {_FASTEST:,}"
+            "a tuple (rate, array), as scipy.io.wavfile.read returns it; swap them: (array, rate)"
         )
+    return row
+
+
+def _all_samples(decoder):
+    """Return the samples (n_samples, n_channels) of a decoder, and their rate."""
     try:
-        values = np.asarray(values)
+        samples = decoder.get_all_samples()
+    except Exception as error:  # decoders raise RuntimeError, ValueError, OSError, ...
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnreadableRowError(
+            f"a {type(decoder).__name__} that cannot decode: {shortened(reason[0])}"
+        ) from error
+    values = _of_tensor(samples.data)
+    return values.T if values.ndim == 2 else values, samples.sample_rate
+
+
+def _of_tensor(tensor):
+    """Return the array of a tensor on the CPU; an array as it is."""
+    if not _is_tensor(tensor):
+        return np.asarray(tensor)
+    if tensor.device.type != "cpu":
+        raise UnreadableRowError(f"a tensor on {tensor.device}; move it: tensor.cpu()")
+    tensor = tensor.detach()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16, or sparse
+        return tensor.to_dense().float().numpy()
+
+
+def _samples_of(values):
+    """Return samples as an array (n_samples,) or (n_samples, n_channels)."""
+    if _is_tensor(values):
+        values = _of_tensor(values)
+        # torchaudio.load and torchcodec return (n_channels, n_samples).
+        first, last = values.shape[0] if values.ndim else 0, values.shape[-1:]
+        if values.ndim == 2 and first <= MOST_CHANNELS < last[0]:
+            return values.T
+        return values
+    try:
+        return np.asarray(values)
     except ValueError as error:  # lists of different lengths
         raise UnreadableRowError("samples that make no array") from error
-    if values.dtype.kind != "f" and values.dtype.name not in (*_FULL_SCALE, "uint8"):
+
+
+def _array(values, rate, max_value):
+    """Check an array and its rate."""
+    values = _samples_of(values)
+    _check_rate(rate)
+    named = values.dtype.name in (*_FULL_SCALE, "uint8")
+    if values.dtype.kind != "f" and not named and (values.dtype.kind != "i" or max_value is None):
+        remedy = "; max_value says what full scale is" if values.dtype.kind == "i" else ""
         raise UnreadableRowError(
-            f"an array of dtype {values.dtype}, not float, int8, int16, int32 or uint8"
+            f"an array of dtype {values.dtype}, not float, int8, int16, int32 or uint8{remedy}"
         )
     if values.ndim not in (1, 2):
         raise UnreadableRowError(f"an array of shape {values.shape}, not (n,) or (n, n_channels)")
     if values.size == 0:
         raise UnreadableRowError("a sound of no samples")
-    if values.ndim == 2 and values.shape[1] > _MOST_CHANNELS:
+    if values.ndim == 2 and values.shape[1] > MOST_CHANNELS:
         raise UnreadableRowError(
             f"an array of shape {values.shape}, whose second axis should be channels; transpose it"
         )
     return _Array(values, int(rate))
 
 
+def _check_rate(rate):
+    if rate is None:
+        raise UnreadableRowError("an array without sampling_rate")
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+        told = shortened(repr(rate)) if isinstance(rate, (str, bool)) else describe(rate)
+        raise UnreadableRowError(f"an array with sampling_rate {told}")
+    if not SLOWEST <= rate <= FASTEST or rate != int(rate):
+        raise UnreadableRowError(
+            f"a sampling rate of {rate:g} Hz, not a whole number from {SLOWEST:,} to {FASTEST:,}"
+        )
+
+
 # -- from a row to a waveform ----------------------------------------------------------------------
 
 
-def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds):
+def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds, max_value=None):
     """Read a row, average its channels and resample it.
 
     Parameters
     ----------
-    row : str, path, bytes, ndarray, tuple or dict
+    row : str, path, bytes, BytesIO, ndarray, tensor, tuple, dict or decoder
         The row.
     key : bytes or None
-        What `key_of` said of it; a file that has another content now is refused.
+        The row's key by `key_of`; a file that has another content now is refused.
     sampling_rate : int or None
-        Of arrays that do not say, in Hz.
+        Rate in Hz of arrays that come without one.
     target_rate : int
-        Of the answer, in Hz.
+        Rate of the waveform, in Hz.
     max_seconds : float
-        What follows is left out.
+        Audio beyond this limit is ignored.
+    max_value : float or None
+        Full scale of samples. None: by dtype.
 
     Returns
     -------
@@ -171,14 +238,23 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds):
     UnreadableRowError
         If it cannot be decoded, or its samples are no sound.
     """
-    content = _content(row, sampling_rate)
-    if key is not None and isinstance(content, bytes) and _key(content) != key:
+    content = _content(row, sampling_rate, max_value)
+    if key is not None and isinstance(content, bytes) and _key(content, max_value) != key:
         raise UnreadableRowError("a file that was changed while it was being embedded")
-    read = _decoded if isinstance(content, bytes) else _scaled
-    samples, rate, cut = read(content, max_seconds)
+    if isinstance(content, bytes):
+        (samples, rate, cut), is_float = decoded(content, max_seconds)
+        if is_float and max_value is not None:
+            samples = samples / np.float32(max_value)
+        what = "a file of floats"
+    else:
+        samples, rate, cut = _scaled(content, max_seconds, max_value)
+        is_float = content.values.dtype.kind == "f" or max_value is not None
+        what = f"a {content.values.dtype} array"
     if not np.isfinite(samples).all():
         raise UnreadableRowError("samples that are not finite numbers")
-    if np.abs(samples).max() > _LARGEST_SAMPLE:
+    if is_float:
+        _check_scale(samples, max_value, what)
+    elif np.abs(samples).max() > _LARGEST_SAMPLE:  # of a damaged file
         raise UnreadableRowError(f"samples of up to {np.abs(samples).max():.0e}; 1 is full scale")
     if rate != target_rate:
         samples = soxr.resample(samples, rate, target_rate)
@@ -187,84 +263,31 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds):
     return Waveform(samples, target_rate, cut)
 
 
-def _scaled(array, max_seconds):
+def _scaled(array, max_seconds, max_value):
     """Return the waveform of an array."""
     n_samples = int(max_seconds * array.rate)
     values = array.values[:n_samples]
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # infinity is refused with the others
+    kind = values.dtype.kind
+    with np.errstate(over="ignore"):  # infinity is refused with the others
+        if kind == "u":
+            samples = values.astype(np.float32) / 128 - 1
+        elif max_value is not None:
+            samples = (values.astype(np.float64) / max_value).astype(np.float32)
+        elif kind == "f":
             samples = values.astype(np.float32)
-    elif values.dtype == np.uint8:
-        samples = values.astype(np.float32) / 128 - 1
-    else:
-        samples = values.astype(np.float32) / _FULL_SCALE[values.dtype.name]
-    return Waveform(_mono(samples), array.rate, len(array.values) > n_samples)
+        else:
+            samples = values.astype(np.float32) / _FULL_SCALE[values.dtype.name]
+    return Waveform(mono(samples), array.rate, len(array.values) > n_samples)
 
 
-def _mono(samples):
-    if samples.ndim == 1:
-        return samples
-    if samples.shape[1] == 1:
-        return samples[:, 0]
-    with np.errstate(over="ignore", invalid="ignore"):  # refused with the others
-        return samples.mean(axis=1, dtype=np.float32)
-
-
-class _Bytes(BytesIO):
-    """A file's content; damaged headers send the decoder to places before its start."""
-
-    def seek(self, offset, whence=os.SEEK_SET):
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return super().seek(0, os.SEEK_END)
-
-
-class _Straight(soundfile.SoundFile):
-    """A sound file that is read from start to end.
-
-    soundfile seeks after each block, to where it is already, and the decoder of MP3 forgets there
-    what the next samples need.
-    """
-
-    def seekable(self):
-        return False
-
-
-def _decoded(content, max_seconds):
-    """Return the waveform of a file's content, decoded in blocks."""
-    if not content:
-        raise UnreadableRowError("an empty file")
-    try:
-        with _Straight(_Bytes(content)) as file:
-            if file.format not in FORMATS:
-                raise UnreadableRowError(
-                    f"a file of format {file.format}; formats that are read: {', '.join(FORMATS)}"
-                )
-            rate = file.samplerate
-            if not _SLOWEST <= rate <= _FASTEST:
-                raise UnreadableRowError(f"a sampling rate of {rate:,} Hz")
-            if file.channels > _MOST_CHANNELS:
-                raise UnreadableRowError(f"a sound of {file.channels:,} channels")
-            n_samples = int(max_seconds * rate)
-            blocks, n_read = [], 0
-            while n_read <= n_samples:
-                size = max(1, min(_BLOCK // file.channels, n_samples + 1 - n_read))
-                block = file.read(size, dtype="float32", always_2d=True)
-                blocks.append(_mono(block))
-                n_read += len(block)
-                if len(block) < size:
-                    break
-    except soundfile.SoundFileError as error:
-        raise UnreadableRowError(f"not a sound that can be decoded: {_reason(error)}") from error
-    if n_read == 0:
-        raise UnreadableRowError("a sound of no samples")
-    samples = np.concatenate(blocks)
-    return Waveform(samples[:n_samples], rate, n_read > n_samples)
-
-
-def _reason(error):
-    text = getattr(error, "error_string", str(error)).strip()
-    if not text or text.startswith("File does not exist"):  # it does: so damaged MP3 are refused
-        text = "Damaged file."
-    return text.splitlines()[0].rstrip(".").removeprefix("Error : ")
+def _check_scale(samples, max_value, what):
+    """Refuse samples far beyond full scale, and whole numbers: integers stored as floats."""
+    peak = float(np.abs(samples).max())
+    integers = max_value is None and peak > 1 and bool((samples == np.rint(samples)).all())
+    if peak <= _FAR and not integers:
+        return
+    scale = 1.0 if max_value is None else max_value
+    raise UnreadableRowError(
+        f"{what} with values up to {peak * scale:.6g}, not on the scale from {-scale:g} to "
+        f"{scale:g}; max_value sets what full scale is (32768 for 16-bit integers)"
+    )

@@ -8,6 +8,7 @@ from numbers import Integral
 from pathlib import Path
 
 from skembed._config import get_config
+from skembed.cache._eviction import make_room
 from skembed.cache._file import file_at
 
 
@@ -77,7 +78,7 @@ class EmbeddingCache:
 
     def read(self, fingerprint, keys):
         """Return what is kept under each key, or None."""
-        return self._file(fingerprint).read(keys)
+        return self._file(fingerprint).read(keys, self.max_bytes)
 
     def claim(self, fingerprint, keys):
         """Take on the computing of rows that nobody has computed or is computing."""
@@ -86,9 +87,13 @@ class EmbeddingCache:
     def write(self, fingerprint, keys, values):
         """Keep rows that have been computed, and end the claims on them."""
         file = self._file(fingerprint)
-        file.write(keys, values)
         if self.max_bytes is not None:
-            file.keep_within(self.max_bytes)
+            # Not inside of the file's methods: under its lock no other file's may be waited for.
+            others = {path: file_at(path) for path in self._paths() if file_at(path) is not file}
+            n_dropped = len(keys) - make_room(file, others, values, self.max_bytes)
+            file.release(keys[:n_dropped])
+            keys, values = keys[n_dropped:], values[n_dropped:]
+        file.write(keys, values)
 
     def release(self, fingerprint, keys):
         """End claims on rows that were not computed."""
@@ -100,8 +105,11 @@ class EmbeddingCache:
 
     # -- what a person calls ----------------------------------------------------------------------
 
+    def _paths(self):
+        return sorted(self._vectors.glob("*.sqlite"))
+
     def _all(self):
-        return [file_at(path) for path in sorted(self._vectors.glob("*.sqlite"))]
+        return [file_at(path) for path in self._paths()]
 
     def info(self):
         """Say what is kept, a line for each network.

@@ -5,7 +5,11 @@ Imports torch and transformers, and so imported only when a network is loaded.
 
 import torch
 import transformers
-from transformers.masking_utils import bidirectional_mask_function, eager_mask
+
+try:
+    from transformers.masking_utils import bidirectional_mask_function, eager_mask
+except ImportError:  # not part of transformers' interface: another version may lack them
+    bidirectional_mask_function = eager_mask = None
 
 # The name under which transformers finds it.
 FUSED = "skembed_fused"
@@ -42,5 +46,17 @@ def _mask(*, mask_function, local_size=None, attention_mask=None, **kwargs):
     )
 
 
-transformers.AttentionInterface.register(FUSED, _attention)
-transformers.AttentionMaskInterface.register(FUSED, _mask)
+def _register():
+    """Make the operator known to transformers; return whether it can be used."""
+    if eager_mask is None:
+        return False
+    try:
+        transformers.AttentionInterface.register(FUSED, _attention)
+        transformers.AttentionMaskInterface.register(FUSED, _mask)
+    except AttributeError:
+        return False
+    return True
+
+
+# How attention may be written into a graph, the fastest first.
+ATTENTIONS = (FUSED, "eager") if _register() else ("eager",)

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from skembed._failures import reason_of
 from skembed.exceptions import ModelFormatError
 from skembed.models._architectures import OWN, build
-from skembed.models._attention import FUSED
+from skembed.models._attention import ATTENTIONS
 from skembed.models._config_keys import without_code
 from skembed.models._folder import ModelFolder
 
@@ -61,7 +62,7 @@ class HiddenStates(Backbone):
         self.model = model
         self.input_name = input_name
 
-    attentions = (FUSED, "eager")
+    attentions = ATTENTIONS
 
     @contextlib.contextmanager
     def attention(self, name):
@@ -142,7 +143,7 @@ def load_backbone(folder, input_name):
         except Exception as error:  # a config of wrong values raises whatever they cause
             raise ModelFormatError(
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
-                f"code from outside it, which skembed never runs: {_told(error)}"
+                f"code from outside it, which skembed never runs: {reason_of(error)}"
             ) from error
     module, name = WRAPPERS[input_name]
     wrapper = getattr(importlib.import_module(module), name)
@@ -190,12 +191,6 @@ def _check_size(blank, weights, folder):
             f"{folder}: config.json describes a network of {described:,} numbers, and the weights "
             f"have {held:,}."
         )
-
-
-def _told(error):
-    """Return the first line of an error's message, or its type where it has none."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first[:300]}"
 
 
 def _load_own(files):

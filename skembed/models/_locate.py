@@ -3,7 +3,7 @@
 import difflib
 import os
 from importlib import metadata, util
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from skembed._config import get_config
@@ -93,6 +93,11 @@ def locate(model, revision=None, organization=None):
     ModelFormatError
         If there are files, but no weights that can be read safely.
     """
+    if not os.fspath(model).strip():
+        raise ModelNotFoundError(
+            "The 'model' parameter is empty. Give the path of a folder or an .onnx file, or a hub "
+            "id such as 'sentence-transformers/all-MiniLM-L6-v2'."
+        )
     path = Path(os.path.expanduser(os.fspath(model)))
     if path.is_dir():
         return _with_weights(path.resolve())
@@ -102,7 +107,12 @@ def locate(model, revision=None, organization=None):
         return path.absolute()  # a link stays one: the other files lie beside it
     tried = [f"a local path: {path} does not exist"]
     name = os.fspath(model)
-    if path.is_absolute() or name.count("/") > 1 or name.startswith(("~", ".")):
+    if (
+        path.is_absolute()
+        or name.count("/") > 1
+        or name.startswith(("~", "."))
+        or _is_windows(name)
+    ):
         raise _not_found(name, tried, hub=False)
     short = organization is not None and name and "/" not in name
     names = [f"{organization}/{name}", name] if short else [name]
@@ -113,6 +123,11 @@ def locate(model, revision=None, organization=None):
                 return _with_weights(found)
             tried.append(f"{full_name}: {outcome}" if short else outcome)
     raise _not_found(names[0], tried)
+
+
+def _is_windows(name):
+    r"""Tell whether a name is a path of Windows: ``C:\models\bert``, ``models\bert``."""
+    return "\\" in name or bool(PureWindowsPath(name).drive)
 
 
 def _in_hub_cache(name, revision):

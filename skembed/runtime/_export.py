@@ -26,7 +26,7 @@ import numpy as np
 from filelock import FileLock
 
 from skembed._digest import digest, file_sha256
-from skembed._optional import import_optional
+from skembed._optional import import_optional, require_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._child import call_in_child
 from skembed.runtime._convolutions import quantize_convolutions
@@ -57,6 +57,7 @@ def ensure_exported(
     precision="float32",
     calibration=None,
     verify=False,
+    require=None,
 ):
     """Return what is known of a backbone's export and of pieces; export what nobody has.
 
@@ -83,6 +84,8 @@ def ensure_exported(
         products are what is computed in integers.
     verify : bool, default=False
         Whether to compare the files with their digests, and export again if they are damaged.
+    require : callable, default=None
+        Called before an export: raises if a library is missing.
 
     Returns
     -------
@@ -102,7 +105,9 @@ def ensure_exported(
         with _locked(folder):
             export = _known(folder, pieces, verify)
             if export is None:
-                import_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
+                if require is not None:
+                    require()
+                require_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
                 call_in_child(_export, *job) if in_child else _export(*job)
                 export = _known(folder, pieces, verify=False)
     return export

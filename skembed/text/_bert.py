@@ -281,7 +281,7 @@ class BertEmbedder(NeuralEmbedder):
         False
         """
         check_is_fitted(self)
-        network = self._network
+        network = self._found()
         if network.ready_made:
             raise ValueError(
                 f"{network.path} is a ready-made graph, whose answer is one vector a text."

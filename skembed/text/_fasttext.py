@@ -14,7 +14,9 @@ from skembed.text._gensim import (
     model_settings,
     train,
 )
-from skembed.text._word_table import from_keyed_vectors
+from skembed.text._keyed_vectors import from_keyed_vectors
+from skembed.text._subwords import FastTextState
+from skembed.text._vector_kinds import unpacked
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
 
@@ -77,8 +79,11 @@ class FastTextVectorizer(_WordVectorizer):
         Function from text to text, in place of `lowercase`.
     tokenizer : callable, default=None
         Function from text to a list of words, in place of `token_pattern`.
-    token_pattern : str, default=r"(?u)\b\w\w+\b"
-        Regular expression of a word: two or more letters or digits.
+    token_pattern : str, default="auto"
+        Regular expression of a word. "auto": two or more letters, digits or underscores, with their
+        combining marks and zero-width joiners, so that words of Indic, Tibetan and pointed scripts
+        stay whole; other words are those of CountVectorizer, whose pattern is
+        ``r"(?u)\b\w\w+\b"``.
     stop_words : {"english"}, list, set or tuple, default=None
         Words to leave out.
     n_jobs : int, default=1
@@ -217,6 +222,8 @@ class FastTextVectorizer(_WordVectorizer):
         self.bad_rows = bad_rows
         self.verbose = verbose
 
+    _writes_ngrams = True
+
     def _wants_subwords(self):
         return self.oov == "subword"
 
@@ -240,6 +247,7 @@ class FastTextVectorizer(_WordVectorizer):
             build_vocabulary(self, model, words)
         train(self, model, words)
         table = from_keyed_vectors(model.wv)
+        table = replace(table, state=_state_of(model, table, len(words.ids)))
         if start is not None or table.subwords is None:
             return table
         used = np.unique(np.concatenate(model.wv.buckets_word)).astype(np.int64)
@@ -250,19 +258,35 @@ class FastTextVectorizer(_WordVectorizer):
         """Let gensim load a ``.bin`` file that has proved sound as far as its vectors go."""
         from gensim.models.fasttext import load_facebook_model
 
-        if start.subwords is None or not isinstance(self.vectors, (str, os.PathLike)):
+        if start.state is None or not isinstance(self.vectors, (str, os.PathLike)):
             raise ValueError(
                 "fine_tune needs a .bin file of fastText: other vectors lack the n-grams and what "
                 "the network had learned besides."
             )
-        try:
-            model = load_facebook_model(os.fspath(self.vectors))
-        except (AssertionError, ValueError) as error:
+        path = os.fspath(self.vectors)
+        if start.state.output is None:
             raise VectorFileError(
-                f"{os.fspath(self.vectors)} is cut off after its vectors; what training needs "
-                f"besides is not there ({error})."
-            ) from error
+                f"{path} is cut off after its vectors, or a classifier: what training needs "
+                "besides is not there."
+            )
+        try:
+            with unpacked(path) as plain:
+                model = load_facebook_model(plain)
+        except (AssertionError, ValueError) as error:
+            raise VectorFileError(f"{path} cannot be trained further: {error}") from error
         model.seed, model.workers = settings["seed"], settings["workers"]
         model.random = np.random.RandomState(model.seed)
         model.alpha, model.min_count = settings["alpha"], settings["min_count"]
         return model
+
+
+def _state_of(model, table, n_tokens):
+    """Return what gensim's model has learned besides, with negative sampling if it had both."""
+    names = ("window", "epochs", "min_count", "negative", "sg", "sample")
+    settings = {name: getattr(model, name) for name in names}
+    return FastTextState(
+        own=table.vectors if table.subwords is None else model.wv.vectors_vocab,
+        counts=np.array([model.wv.get_vecattr(word, "count") for word in table.words]),
+        output=model.syn1neg if model.negative else model.syn1,
+        settings={**settings, "hs": int(not model.negative), "n_tokens": n_tokens},
+    )

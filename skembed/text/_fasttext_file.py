@@ -5,23 +5,59 @@ read. gensim's own parser would read on for ever where such a file is cut off in
 """
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 
 from skembed.exceptions import VectorFileError
-from skembed.text._word_table import Subwords, table_of_words
+from skembed.text._subwords import FastTextState, Subwords
+from skembed.text._word2vec_file import table_of_bytes
 
 MAGIC = struct.pack("<i", 793712314)
-_VERSIONS = (11, 12)
-_SETTINGS = struct.Struct("<12id")  # dim ... lr_update_rate, t
-_DICTIONARY = struct.Struct("<3iqq")  # entries, words, labels, tokens, pruned
-_ENTRY = struct.Struct("<qb")  # after a word: its count, its type
-_MATRIX = struct.Struct("<?qq")  # quantized, rows, columns
+VERSION = 12
+SETTINGS = struct.Struct("<12id")  # see `Settings`
+DICTIONARY = struct.Struct("<3iqq")  # entries, words, labels, tokens, pruned
+ENTRY = struct.Struct("<qb")  # after a word: its count, its type
+MATRIX = struct.Struct("<?qq")  # quantized, rows, columns
+MAX_N = 100  # characters of an n-gram; hashing longer ones could take for ever
+_LONGEST_WORD = 1 << 16  # bytes
 _WORDS = 10_000  # composed at a time
+_HIERARCHICAL, _SKIP_GRAM, _SUPERVISED = 1, 2, 3
+
+
+class Settings(NamedTuple):
+    """The settings in the order of the file, under fastText's names."""
+
+    dim: int
+    ws: int
+    epoch: int
+    min_count: int
+    neg: int
+    word_ngrams: int
+    loss: int
+    model: int
+    bucket: int
+    minn: int
+    maxn: int
+    lr_update_rate: int
+    t: float
+
+    def for_gensim(self, n_tokens):
+        """Return what `FastTextState` holds."""
+        return {
+            "window": self.ws,
+            "epochs": self.epoch,
+            "min_count": self.min_count,
+            "negative": self.neg,
+            "hs": int(self.loss == _HIERARCHICAL),
+            "sg": int(self.model == _SKIP_GRAM),
+            "sample": self.t,
+            "n_tokens": n_tokens,
+        }
 
 
 def read_fasttext(buffer, path, max_words):
-    """Read a model trained without labels.
+    """Read a model; of a classifier the vectors of its words.
 
     Parameters
     ----------
@@ -50,51 +86,98 @@ def read_fasttext(buffer, path, max_words):
 
 def _read(buffer, path, max_words):
     (version,) = struct.unpack_from("<i", buffer, 4)
-    if version not in _VERSIONS:
+    if version not in (11, VERSION):
         raise VectorFileError(f"{path} is a fastText file of version {version}, not 11 or 12.")
-    settings = _SETTINGS.unpack_from(buffer, 8)
-    n_dims, (n_buckets, min_n, max_n) = settings[0], settings[8:11]
-    place = 8 + _SETTINGS.size
-    n_entries, n_words, n_labels, _, n_pruned = _DICTIONARY.unpack_from(buffer, place)
-    if n_labels:
-        raise VectorFileError(f"{path} is a classifier ({n_labels} labels), not word vectors.")
-    words, place = _dictionary(buffer, place + _DICTIONARY.size, n_entries, path)
-    place = min(place + 8 * max(n_pruned, 0), len(buffer))
-    quantized, n_rows, n_columns = _MATRIX.unpack_from(buffer, place)
-    place += _MATRIX.size
-    if quantized:
+    settings = Settings(*SETTINGS.unpack_from(buffer, 8))
+    place = 8 + SETTINGS.size
+    n_entries, n_words, n_labels, n_tokens, n_pruned = DICTIONARY.unpack_from(buffer, place)
+    place += DICTIONARY.size
+    if version == 11 and settings.model == _SUPERVISED:
+        settings = settings._replace(maxn=0)  # as fastText itself does
+    _check_settings(settings, n_entries, n_words, n_labels, path)
+    if len(buffer) - place < n_entries * (2 + ENTRY.size):
+        raise VectorFileError(f"{path} is cut off: it has no room for {n_entries} words.")
+    words, counts, place = _dictionary(buffer, place, n_entries, n_words, path)
+    matrix, place = _input(buffer, place, n_pruned, n_words, settings, path)
+    words, counts = words[:max_words], counts[:max_words]
+    own, output = matrix[: len(words)], None
+    if settings.model != _SUPERVISED:
+        output = _output(buffer, place, n_words, settings.dim)
+    if output is not None:
+        output = output[: len(words)]
+    state = FastTextState(own, counts, output, settings.for_gensim(n_tokens))
+    if len(matrix) == n_words or settings.maxn < max(settings.minn, 1):
+        return table_of_bytes(words, own, path, state=state)
+    subwords = Subwords(matrix[n_words:], None, settings.bucket, settings.minn, settings.maxn)
+    text = [word.decode(errors="backslashreplace") for word in words]
+    vectors = np.empty(own.shape, dtype=np.float32)
+    for start in range(0, len(words), _WORDS):
+        some = slice(start, start + _WORDS)
+        vectors[some] = subwords.composed(text[some], own[some])
+    return table_of_bytes(words, vectors, path, subwords, state)
+
+
+def _check_settings(settings, n_entries, n_words, n_labels, path):
+    counts = (n_words, n_labels, settings.bucket, settings.minn, settings.maxn)
+    if (
+        min(counts) < 0
+        or settings.dim < 1
+        or settings.maxn > MAX_N
+        or n_entries != n_words + n_labels
+    ):
+        raise VectorFileError(
+            f"{path} is damaged: {n_entries} entries of {n_words} words and {n_labels} labels, "
+            f"{settings.bucket} buckets of {settings.dim} dimensions, n-grams of {settings.minn} "
+            f"to {settings.maxn}."
+        )
+
+
+def _dictionary(buffer, place, n_entries, n_words, path):
+    """Return the words as bytes, their counts, and the place behind the dictionary."""
+    words, counts = [], []
+    for i in range(n_entries):
+        stop = buffer.find(b"\0", place, place + _LONGEST_WORD)
+        if stop < 0:
+            raise VectorFileError(f"{path} is cut off after {i} of {n_entries} words.")
+        count, kind = ENTRY.unpack_from(buffer, stop + 1)
+        if stop == place or kind != (i >= n_words):  # words come first, then labels
+            raise VectorFileError(f"{path} is damaged in its dictionary, after {i} words.")
+        words.append(buffer[place:stop])
+        counts.append(count)
+        place = stop + 1 + ENTRY.size
+    return words[:n_words], np.array(counts[:n_words], dtype=np.int64), place
+
+
+def _input(buffer, place, n_pruned, n_words, settings, path):
+    """Return the vectors of words and buckets, and the place behind them."""
+    if n_pruned > (len(buffer) - place) // 8:
+        raise VectorFileError(f"{path} is cut off: it has no room for {n_pruned} pruned n-grams.")
+    place += 8 * max(n_pruned, 0)
+    (quantized,) = buffer[place : place + 1] or b"\0"
+    if quantized or n_pruned > 0:
         raise VectorFileError(f"{path} is quantized (.ftz); the .bin file is needed.")
-    if max_n < min_n:
-        n_buckets = 0
-    expected = (n_dims, n_words + n_buckets)
-    sound = n_dims > 0 and min(n_words, n_buckets, min_n, max_n) >= 0 and n_words == n_entries
-    if (n_columns, n_rows) != expected or not sound:
+    if len(buffer) < place + MATRIX.size:
+        raise VectorFileError(f"{path} is cut off: its vectors are not there.")
+    _, n_rows, n_columns = MATRIX.unpack_from(buffer, place)
+    place += MATRIX.size
+    no_ngrams = settings.maxn < max(settings.minn, 1)
+    fits = n_rows == n_words + settings.bucket or (no_ngrams and n_rows == n_words)
+    if n_columns != settings.dim or not fits:
         raise VectorFileError(
             f"{path} is damaged: a matrix of {n_rows} rows and {n_columns} columns for {n_words} "
-            f"words and {n_buckets} buckets of {n_dims} dimensions, n-grams of {min_n} to {max_n}."
+            f"words and {settings.bucket} buckets of {settings.dim} dimensions."
         )
     if len(buffer) < place + 4 * n_rows * n_columns:
         raise VectorFileError(f"{path} is cut off within its vectors.")
-    matrix = np.frombuffer(buffer, "<f4", n_rows * n_columns, place).reshape(n_rows, n_columns)
-    words = words[:max_words]
-    if not n_buckets:
-        return table_of_words(words, matrix[: len(words)])
-    subwords = Subwords(matrix[n_words:], None, n_buckets, min_n, max_n)
-    vectors = np.empty((len(words), n_dims), dtype=np.float32)
-    for start in range(0, len(words), _WORDS):
-        some = slice(start, start + _WORDS)
-        sums, n_ngrams, _ = subwords.sums(words[some])
-        vectors[some] = (matrix[: len(words)][some] + sums) / (n_ngrams[:, None] + 1)
-    return table_of_words(words, vectors, subwords)
+    matrix = np.frombuffer(buffer, "<f4", n_rows * n_columns, place)
+    return matrix.reshape(n_rows, n_columns), place + matrix.nbytes
 
 
-def _dictionary(buffer, place, n_entries, path):
-    words = []
-    for _ in range(n_entries):
-        stop = buffer.find(b"\0", place)
-        if stop < 0:
-            raise VectorFileError(f"{path} is cut off after {len(words)} of {n_entries} words.")
-        words.append(buffer[place:stop].decode(errors="backslashreplace"))
-        _ENTRY.unpack_from(buffer, stop + 1)
-        place = stop + 1 + _ENTRY.size
-    return words, place
+def _output(buffer, place, n_words, n_dims):
+    """Return the weights that predict words, (n_words, n_dims), or None if they are not there."""
+    if len(buffer) != place + MATRIX.size + 4 * n_words * n_dims:
+        return None
+    if MATRIX.unpack_from(buffer, place) != (False, n_words, n_dims):
+        return None
+    matrix = np.frombuffer(buffer, "<f4", n_words * n_dims, place + MATRIX.size)
+    return matrix.reshape(n_words, n_dims)

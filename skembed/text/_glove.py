@@ -57,8 +57,11 @@ class GloVeVectorizer(_WordVectorizer):
         Function from text to text, in place of `lowercase`.
     tokenizer : callable, default=None
         Function from text to a list of words, in place of `token_pattern`.
-    token_pattern : str, default=r"(?u)\b\w\w+\b"
-        Regular expression of a word: two or more letters or digits.
+    token_pattern : str, default="auto"
+        Regular expression of a word. "auto": two or more letters, digits or underscores, with their
+        combining marks and zero-width joiners, so that words of Indic, Tibetan and pointed scripts
+        stay whole; other words are those of CountVectorizer, whose pattern is
+        ``r"(?u)\b\w\w+\b"``.
     stop_words : {"english"}, list, set or tuple, default=None
         Words to leave out.
     n_jobs : int, default=1
@@ -210,7 +213,7 @@ class GloVeVectorizer(_WordVectorizer):
             model.start_from(here, start.vectors[there])
         self.loss_curve_ = self._losses(model, pairs, random)
         table = table_of_words(frequent, model.vectors)
-        return table if start is None else with_words_of(table, start)
+        return with_words_of(table, start)
 
     def _losses(self, model, pairs, random):
         """Train, and return the loss of each epoch."""

@@ -35,6 +35,12 @@ class Pairs(NamedTuple):
     counts: np.ndarray
 
 
+def _check_bounds(numbers, least, n_words):
+    """Raise a ValueError for numbers that are not of words: compiled loops do not look at them."""
+    if len(numbers) and not least <= numbers.min() <= numbers.max() < n_words:
+        raise ValueError(f"Numbers of words must be in [{least}, {n_words}).")
+
+
 def frequent_words(words, min_count):
     """Choose the words that occur often enough.
 
@@ -92,6 +98,7 @@ def count_pairs(ids, starts, n_words, window):
     [[0, 0, 1], [1, 0, 0], [2.0, 1.0, 2.0]]
     """
     count_neighbors = _kernels().count_neighbors
+    _check_bounds(ids, -1, n_words)
     known = np.flatnonzero(ids >= 0)
     row_of = np.searchsorted(starts, known, side="right")
     sequence = np.full(len(known) + len(starts), -1, dtype=np.int32)
@@ -164,6 +171,8 @@ class Model:
         loss : float
             Mean of half the weighted squared errors.
         """
+        for numbers in (pairs.rows, pairs.columns):
+            _check_bounds(numbers, 0, len(self._words))
         order = random.permutation(len(pairs.rows))
         rows, columns, counts = (array[order] for array in pairs)
         del order

@@ -101,6 +101,18 @@ class Pooling:
         """How many times longer a row's vector is than a word's."""
         return max(len(POOLINGS[self.name].extremes), 1)
 
+    def check(self, n_words, n_dims):
+        """Raise a ValueError if the pooling was not learned for vectors of this shape."""
+        weights, components = self.weights, self.components
+        if (weights is not None and weights.shape != (n_words + 1,)) or (
+            components is not None
+            and (components.shape[1:] != (n_dims,) or len(components) != len(self.shares))
+        ):
+            raise ValueError(
+                f"The pooling {self.name!r} was not learned for {n_words} words of {n_dims} "
+                "dimensions. Fit again."
+            )
+
     def rows(self, bag):
         """Pool words into rows.
 

@@ -65,6 +65,11 @@ class TextFront(Front):
         del settings["tokenizer"]
         return settings
 
+    @property
+    def files(self):
+        """Its files, as pairs of path and SHA-256."""
+        return ((self.tokenizer, self.sha256),)
+
     def moved(self, here):
         """Return the same, with its file where ``here(path)`` says."""
         return replace(self, tokenizer=here(self.tokenizer))

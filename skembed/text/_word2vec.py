@@ -6,7 +6,8 @@ from skembed.text._gensim import (
     model_settings,
     train,
 )
-from skembed.text._word_table import from_keyed_vectors, numbers_in, with_words_of
+from skembed.text._keyed_vectors import from_keyed_vectors
+from skembed.text._word_table import numbers_in, with_words_of
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
 
@@ -57,8 +58,11 @@ class Word2VecVectorizer(_WordVectorizer):
         Function from text to text, in place of `lowercase`.
     tokenizer : callable, default=None
         Function from text to a list of words, in place of `token_pattern`.
-    token_pattern : str, default=r"(?u)\b\w\w+\b"
-        Regular expression of a word: two or more letters or digits.
+    token_pattern : str, default="auto"
+        Regular expression of a word. "auto": two or more letters, digits or underscores, with their
+        combining marks and zero-width joiners, so that words of Indic, Tibetan and pointed scripts
+        stay whole; other words are those of CountVectorizer, whose pattern is
+        ``r"(?u)\b\w\w+\b"``.
     stop_words : {"english"}, list, set or tuple, default=None
         Words to leave out.
     n_jobs : int, default=1
@@ -204,5 +208,4 @@ class Word2VecVectorizer(_WordVectorizer):
             here, there = numbers_in(model.wv.key_to_index, start)
             model.wv.vectors[here] = start.vectors[there]
         train(self, model, words)
-        table = from_keyed_vectors(model.wv)
-        return table if start is None else with_words_of(table, start)
+        return with_words_of(from_keyed_vectors(model.wv), start)

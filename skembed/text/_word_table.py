@@ -1,18 +1,16 @@
-"""Words with their vectors: looking up, neighbours, analogies, to and from gensim.
-
-Knows nothing of estimators; gensim is imported where it is used.
-"""
+"""Words with their vectors: looking up, neighbors, analogies. Contains nothing of estimators."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import chain
+from operator import ne
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skembed.text._pooling import Bag
+from skembed.text._subwords import FastTextState, Subwords
 
 _SMALL = 1e-6  # keeps 3CosMul's quotient finite; Levy & Goldberg 2014 use 1e-3, gensim this
 
@@ -33,68 +31,6 @@ class Neighbor(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Subwords:
-    """Vectors of character n-grams, from which fastText makes those of unknown words.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n_rows, n_dims), float32
-        Vectors of the buckets that n-grams fall into.
-    buckets : ndarray of shape (n_rows,), int64, or None
-        Which buckets these are, ascending; the vectors of the others are zeros. None: all.
-    n_buckets : int
-        Into how many n-grams are hashed.
-    min_n, max_n : int
-        Lengths of n-grams, in characters; a word's beginning and end count as one each.
-    """
-
-    vectors: np.ndarray
-    buckets: np.ndarray | None
-    n_buckets: int
-    min_n: int
-    max_n: int
-
-    def sums(self, words):
-        """Add up the vectors of each word's n-grams.
-
-        Parameters
-        ----------
-        words : list of n_words str
-            The words.
-
-        Returns
-        -------
-        sums : ndarray of shape (n_words, n_dims), float32
-            Zeros for a word without known n-grams.
-        n_ngrams : ndarray of shape (n_words,), int64
-            N-grams of each word, known or not.
-        known : ndarray of shape (n_words,), bool
-            Whether a word has a known n-gram.
-        """
-        from gensim.models.fasttext import ft_ngram_hashes
-
-        hashes = [ft_ngram_hashes(word, self.min_n, self.max_n, self.n_buckets) for word in words]
-        n_ngrams = np.array([len(of_word) for of_word in hashes], dtype=np.int64)
-        rows = np.fromiter(chain.from_iterable(hashes), dtype=np.int64, count=n_ngrams.sum())
-        words_of_rows = np.repeat(np.arange(len(words)), n_ngrams)
-        if self.buckets is not None and len(rows):
-            places = np.searchsorted(self.buckets, rows)
-            found = np.take(self.buckets, places, mode="clip") == rows
-            rows, words_of_rows = places[found], words_of_rows[found]
-        # Only the rows that are wanted are touched, so that a memory map stays on disk.
-        wanted, columns = np.unique(rows, return_inverse=True)
-        ones = np.ones(len(rows), dtype=np.float32)
-        ngrams = sparse.csr_matrix((ones, (words_of_rows, columns)), (len(words), len(wanted)))
-        known = np.bincount(words_of_rows, minlength=len(words)) > 0
-        return ngrams @ np.asarray(self.vectors[wanted]), n_ngrams, known
-
-    def vectors_of(self, words):
-        """Return the mean of each word's n-grams (n_words, n_dims), and whether it has any."""
-        sums, n_ngrams, known = self.sums(words)
-        return sums / np.maximum(n_ngrams, 1).astype(np.float32)[:, None], known
-
-
-@dataclass(frozen=True, eq=False)
 class WordTable:
     """Words with their vectors.
 
@@ -106,11 +42,39 @@ class WordTable:
         Their vectors.
     subwords : Subwords or None
         Vectors of character n-grams, if words outside the vocabulary are to have vectors.
+    state : FastTextState or None
+        What fastText had learned besides.
+
+    Raises
+    ------
+    ValueError
+        If words and vectors do not belong together.
     """
 
     vocabulary: dict
     vectors: np.ndarray
     subwords: Subwords | None = None
+    state: FastTextState | None = None
+
+    def __post_init__(self):
+        vectors = self.vectors
+        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype != np.float32:
+            what = getattr(vectors, "dtype", type(vectors).__name__)
+            raise ValueError(
+                f"Vectors must be a 2-D array of float32, got {np.shape(vectors)} {what}."
+            )
+        if len(self.vocabulary) != len(vectors):
+            raise ValueError(f"{len(self.vocabulary)} words have {len(vectors)} vectors.")
+        if any(map(ne, self.vocabulary.values(), range(len(vectors)))):
+            raise ValueError("The numbers of the words must be 0, 1, 2, ... in the order of words.")
+        for part in (self.subwords and self.subwords.vectors, self.state and self.state.own):
+            if part is not None and part.shape[1] != vectors.shape[1]:
+                raise ValueError(
+                    f"Vectors of words have {vectors.shape[1]} dimensions, those of n-grams "
+                    f"{part.shape[1]}."
+                )
+        if self.state is not None and len(self.state.own) != len(vectors):
+            raise ValueError(f"{len(vectors)} words have {len(self.state.own)} of fastText's own.")
 
     def table(self):
         """Return the table itself, as a file of vectors returns the table that it holds."""
@@ -127,10 +91,11 @@ class WordTable:
         return np.where(lengths > 0, lengths, 1)
 
     def __getstate__(self):
-        return {name: self.__dict__[name] for name in ("vocabulary", "vectors", "subwords")}
+        return {field.name: self.__dict__[field.name] for field in fields(self)}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        self.__post_init__()
 
     def bag(self, ids, starts, unknown=()):
         """Put the words of rows in a bag.
@@ -147,7 +112,18 @@ class WordTable:
         Returns
         -------
         bag : Bag
+
+        Raises
+        ------
+        ValueError
+            If a number is not that of a word: products of sparse matrices do not look at bounds,
+            and `vocabulary` may have been changed.
         """
+        if len(ids) and not -1 <= ids.min() <= ids.max() < len(self.vectors):
+            raise ValueError(
+                f"vocabulary_ has been changed: it has numbers beyond its {len(self.vectors)} "
+                "vectors. Fit again."
+            )
         known = ids >= 0
         vectors, columns = self.vectors, None
         if unknown and self.subwords is not None:
@@ -235,46 +211,23 @@ def unit(vectors):
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-def table_of_words(words: Iterable[str], vectors, subwords=None):
-    """Return a `WordTable`; of words that stand there several times the first counts."""
+def table_of_words(words: Iterable[str], vectors, subwords=None, state=None):
+    """Return a `WordTable`. The first of repeated words is kept."""
+    words = list(words)
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or len(words) != len(vectors):
+        raise ValueError(f"{len(words)} words have vectors of shape {vectors.shape}.")
     vocabulary = {}
     for number, word in enumerate(words):
         vocabulary.setdefault(word, number)
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if len(vocabulary) < len(vectors):
-        vectors = vectors[list(vocabulary.values())]
+        kept = list(vocabulary.values())
+        vectors = vectors[kept]
         vocabulary = {word: number for number, word in enumerate(vocabulary)}
-    return WordTable(vocabulary, vectors, subwords)
-
-
-def from_keyed_vectors(vectors, max_words=None):
-    """Take the words out of gensim's ``KeyedVectors``, sharing their memory where it can be."""
-    words, matrix = vectors.index_to_key[:max_words], vectors.vectors[:max_words]
-    subwords = None
-    if getattr(vectors, "vectors_ngrams", None) is not None and vectors.bucket:
-        subwords = Subwords(
-            vectors.vectors_ngrams, None, vectors.bucket, vectors.min_n, vectors.max_n
-        )
-    return table_of_words(words, matrix, subwords)
-
-
-def to_keyed_vectors(table):
-    """Return gensim's ``KeyedVectors``, or ``FastTextKeyedVectors`` where there are n-grams."""
-    from gensim.models import KeyedVectors
-    from gensim.models.fasttext import FastTextKeyedVectors
-
-    n_dims, subwords = table.vectors.shape[1], table.subwords
-    if subwords is None:
-        made = KeyedVectors(n_dims)
-        made.add_vectors(table.words, table.vectors)
-        return made
-    made = FastTextKeyedVectors(n_dims, subwords.min_n, subwords.max_n, subwords.n_buckets)
-    made.index_to_key, made.key_to_index = list(table.words), dict(table.vocabulary)
-    made.vectors = made.vectors_vocab = table.vectors.copy()
-    made.vectors_ngrams = np.zeros((subwords.n_buckets, n_dims), dtype=np.float32)
-    rows = slice(None) if subwords.buckets is None else subwords.buckets
-    made.vectors_ngrams[rows] = subwords.vectors
-    return made
+        if state is not None:
+            output = None if state.output is None else state.output[kept]
+            state = replace(state, own=state.own[kept], counts=state.counts[kept], output=output)
+    return WordTable(vocabulary, vectors, subwords, state)
 
 
 def numbers_in(vocabulary, table):
@@ -298,8 +251,10 @@ def numbers_in(vocabulary, table):
 
 
 def with_words_of(table, other):
-    """Return a table with the words that only another one has added at its end."""
+    """Return a table with the words that only another one has, or None, added at its end."""
+    if other is None:
+        return table
     left = [word for word in other.words if word not in table.vocabulary]
     rows = [other.vocabulary[word] for word in left]
     vectors = np.concatenate([table.vectors, other.vectors[rows]])
-    return table_of_words([*table.words, *left], vectors, table.subwords)
+    return table_of_words([*table.words, *left], vectors)

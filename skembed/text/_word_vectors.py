@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skembed._embedder import Block, Embedder
 from skembed.exceptions import UnknownWordError, UnknownWordsWarning
+from skembed.text._keyed_vectors import to_keyed_vectors
 from skembed.text._pooling import POOLINGS, learn, needs_rows
 from skembed.text._vector_files import open_vectors
-from skembed.text._word_table import to_keyed_vectors
+from skembed.text._vector_writers import FORMATS, write_vectors
 from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
 
 # Characters (or words, where rows are lists of words) that are looked up at a time, so that what
@@ -48,6 +49,7 @@ class _WordVectorizer(Embedder):
     _kind = "texts"
     _wanted = "text or lists of words"
     _cut_warning = UnknownWordsWarning
+    _writes_ngrams = False  # whether a file named .bin is fastText's
 
     # -- what a subclass supplies ---------------------------------------------------------------
 
@@ -127,6 +129,7 @@ class _WordVectorizer(Embedder):
 
     def _embed(self, rows, keys, bad):
         table = self._source.table()
+        self._pooling.check(*table.vectors.shape)
         with self._progress(len(rows), unit="row") as bar:
             for start, stop in chunks([len(row) for row in rows], _CHUNK):
                 vectors, known = self._pooling.rows(self._bag(table, rows[start:stop]))
@@ -287,6 +290,34 @@ class _WordVectorizer(Embedder):
         table = self._table()
         scores = table.analogy_scores([v for v, _ in near], [v for v, _ in far], method)
         return table.nearest(scores, _checked_topn(topn), [word for _, word in near + far if word])
+
+    def save_vectors(self, path, *, file_format="auto"):
+        """Write words and vectors to a file, which `vectors` and gensim read.
+
+        Parameters
+        ----------
+        path : str or path
+            The file. It is written aside and then takes the place of an old one. With a name that
+            ends in ``.gz`` it is packed.
+        file_format : {"auto", "text", "binary", "glove", "fasttext"}, default="auto"
+            "text" and "binary": word2vec's formats. "glove": text without a header. "fasttext":
+            fastText's ``.bin``, which also holds the vectors of n-grams and what training goes on
+            from. "auto": by the suffix, ``.txt`` or ``.vec`` for "text" and ``.bin`` for "binary",
+            of FastTextVectorizer for "fasttext". Only "fasttext" keeps the vectors of n-grams.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is another one, or the format cannot hold a word, as the formats other
+            than "fasttext" hold no blanks.
+        FileNotFoundError
+            If the folder does not exist.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        if file_format not in FORMATS:
+            raise ValueError(f"file_format must be one of {list(FORMATS)}, got {file_format!r}.")
+        write_vectors(self._table(), path, file_format, self._writes_ngrams)
 
     def to_keyed_vectors(self):
         """Copy words and vectors into gensim's object.

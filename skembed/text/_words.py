@@ -1,17 +1,49 @@
 """From rows to words, as CountVectorizer finds them, and from words to numbers."""
 
+import re
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import groupby, repeat
 from typing import NamedTuple
+from unicodedata import category
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from skembed._rows import describe
 
-TOKEN_PATTERN = r"(?u)\b\w\w+\b"  # CountVectorizer's own
+TOKEN_PATTERN = "auto"
+COUNT_PATTERN = r"(?u)\b\w\w+\b"  # CountVectorizer's own
+_MARKS = (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0))  # where combining marks are
+_JOINERS = "\u200c\u200d"
+
+
+@cache
+def _word_pattern():
+    r"""Return the pattern of a word with its combining marks.
+
+    A word is two or more of ``\w`` and marks, the first one of ``\w``. A zero-width joiner or
+    non-joiner is part of a word before a letter or mark, and after a mark (where it shapes the end
+    of a Malayalam or Sinhala word). Without marks and joiners these are CountVectorizer's words.
+    """
+    marks = "".join(chr(code) for code in _MARKS if category(chr(code))[0] == "M")
+    joiner = f"[{_JOINERS}]"
+    more = rf"(?:[{marks}]|{joiner}(?=[\w{marks}])|(?<=[{marks}]){joiner})"
+    # Runs of \w are matched as a whole: they are most of a text.
+    return re.compile(rf"(?:\w\w+|\w(?={more}))(?:{more}+\w*)*")
+
+
+def find_words(text):
+    """Return the words of a text, with their combining marks.
+
+    Examples
+    --------
+    >>> find_words("a naïve cat, \u0915\u0940")
+    ['naïve', 'cat', 'की']
+    """
+    return _word_pattern().findall(text)
 
 
 class Tokenizer(NamedTuple):
@@ -83,6 +115,8 @@ def make_tokenizer(
 ):
     """Return the `Tokenizer` of parameters that mean what they mean for CountVectorizer.
 
+    ``token_pattern="auto"`` finds words as CountVectorizer does, with their combining marks.
+
     Raises
     ------
     ValueError
@@ -90,26 +124,27 @@ def make_tokenizer(
     """
     if tokenizer is None and token_pattern is None:
         raise ValueError("token_pattern=None needs a tokenizer.")
+    auto = tokenizer is None and token_pattern == TOKEN_PATTERN
     counter = CountVectorizer(
         lowercase=lowercase,
         preprocessor=preprocessor,
-        tokenizer=tokenizer,
-        token_pattern=token_pattern,
+        tokenizer=find_words if auto else tokenizer,
+        token_pattern=None if auto else token_pattern,
         stop_words=stop_words,
     )
     counter.build_analyzer()  # warns of stop words that do not match what they are compared with
-    usual = preprocessor is None and tokenizer is None and token_pattern == TOKEN_PATTERN
+    usual = auto or (tokenizer is None and token_pattern == COUNT_PATTERN)
     return Tokenizer(
         preprocess=counter.build_preprocessor(),
         split=counter.build_tokenizer(),
         stop_words=counter.get_stop_words(),
         own=tokenizer is not None,
-        ascii_table=_ascii_table(lowercase) if usual else None,
+        ascii_table=_ascii_table(lowercase) if usual and preprocessor is None else None,
     )
 
 
 def _ascii_table(lowercase):
-    """Return a table for ``bytes.translate`` that leaves words of `TOKEN_PATTERN` and blanks.
+    """Return a table for ``bytes.translate`` that leaves words of two letters or more and blanks.
 
     With ``str.split`` it finds the words of ASCII texts in less than half of the time that the
     regular expression takes, most of the time of a transform.

@@ -6,19 +6,21 @@ import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from scipy import signal
 from tiny_sounds import encoded, tone
 
 from skembed._files import UnreadableRowError
-from skembed.audio import _waveforms
+from skembed.audio import _decode, _waveforms
 from skembed.audio._waveforms import is_sound, key_of, waveform_of
 
 
-def read(row, *, key=None, sampling_rate=None, target_rate=16_000, max_seconds=600):
+def read(row, *, key=None, sampling_rate=None, target_rate=16_000, max_seconds=600, max_value=None):
     """Return a row's waveform, as the estimator reads it."""
     return waveform_of(
         row,
@@ -26,6 +28,7 @@ def read(row, *, key=None, sampling_rate=None, target_rate=16_000, max_seconds=6
         sampling_rate=sampling_rate,
         target_rate=target_rate,
         max_seconds=max_seconds,
+        max_value=max_value,
     )
 
 
@@ -72,7 +75,7 @@ def test_containers_that_lose_nothing(container, encoding, tolerance):
 @pytest.mark.parametrize("block", [1 << 12, 1 << 16])
 def test_blocks_are_joined_without_a_seam(container, encoding, block, monkeypatch):
     """MP3's decoder would forget at each seek what the next samples need."""
-    monkeypatch.setattr(_waveforms, "_BLOCK", block)
+    monkeypatch.setattr(_decode, "_BLOCK", block)
     content = encoded(tone(3, 48_000, n_channels=2), 48_000, container, encoding)
     whole, _ = soundfile.read(BytesIO(content), dtype="float32")
     waveform = read(content, target_rate=48_000)
@@ -82,7 +85,7 @@ def test_blocks_are_joined_without_a_seam(container, encoding, block, monkeypatc
 def test_containers_that_nobody_sends_are_refused():
     """libsndfile reads them, and each is one more decoder for damaged files to break."""
     content = encoded(tone(0.1, 16_000), 16_000, "VOC", "PCM_16")
-    assert refusal(content).startswith("a file of format VOC; formats that are read: WAV, ")
+    assert refusal(content).startswith("a file of format VOC; files that are read: WAV, ")
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
@@ -123,6 +126,110 @@ def test_floats_are_taken_as_they_are(dtype):
 def test_integers_are_scaled(dtype, values):
     samples = read((np.array(values, dtype=dtype), 16_000)).samples
     np.testing.assert_array_equal(samples, np.float32([-1, 0, 0.5]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+@pytest.mark.parametrize("scale", [127, 32_767])
+def test_floats_at_integer_scale_are_refused(dtype, scale):
+    """Unlike floats that exceed full scale a little, as decoded MP3 does."""
+    sound = (tone(0.1, 16_000) * scale).astype(dtype)
+    assert "not on the scale from -1 to 1; max_value sets" in refusal((sound, 16_000))
+    content = encoded(sound.astype(np.float32), 16_000, "WAV", "FLOAT")
+    assert refusal(content).startswith("a file of floats with values up to ")
+    quiet = np.rint(tone(0.1, 16_000) * 5).astype(dtype)
+    assert "max_value sets" in refusal((quiet, 16_000))
+    read((tone(0.1, 16_000).astype(dtype) * 3, 16_000))
+
+
+def test_max_value_says_what_full_scale_is():
+    sound = tone(0.1, 16_000)
+    integers = np.int16(sound * 32_767)
+    expected = read((integers, 16_000)).samples
+    for dtype in ("float32", "float64", "int32", "int64"):
+        row = (integers.astype(dtype), 16_000)
+        np.testing.assert_allclose(read(row, max_value=2**15).samples, expected, atol=1e-7)
+    file = encoded(integers.astype(np.float32), 16_000, "WAV", "FLOAT")
+    np.testing.assert_allclose(read(file, max_value=2**15).samples, expected, atol=1e-7)
+    # A file of integers states its scale, and bytes are centered at 128.
+    file = encoded(integers, 16_000)
+    np.testing.assert_array_equal(read(file, max_value=2**15).samples, expected)
+    middle = np.full(9, 128, np.uint8)
+    assert not read((middle, 16_000), max_value=9).samples.any()
+    assert "not on the scale from -2 to 2" in refusal((integers, 16_000), max_value=2)
+
+
+def test_max_value_is_part_of_the_key():
+    """Vectors of one scale are not served for another."""
+    for row in ((tone(0.1, 8_000), 8_000), encoded(tone(0.1, 8_000), 8_000)):
+        assert len({key_of(row, None, value) for value in (None, 1, 2)}) == 3
+        assert key_of(row, None, 1) == key_of(row, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    "rate_first", [(16_000, np.zeros(9)), (np.int64(16_000), [0.0, 0.1]), (8e3, torch.zeros(9))]
+)
+def test_the_order_of_scipy_is_named(rate_first):
+    """scipy.io.wavfile.read returns (rate, array)."""
+    message = refusal(rate_first)
+    assert "scipy.io.wavfile" in message
+    assert "swap them: (array, rate)" in message
+
+
+def test_no_message_holds_an_array():
+    for row in ((np.zeros(9), np.zeros(9)), (np.zeros(9), [8_000] * 99), ("a" * 99, "b" * 999)):
+        assert len(refusal(row)) < 150
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int16])
+def test_tensors_stand_for_arrays(dtype):
+    sound = torch.from_numpy(tone(0.1, 8_000, n_channels=2)).to(dtype)
+    row = (sound.numpy(), 8_000)
+    expected = read(row).samples
+    tensors = [(sound, 8_000), (sound.T, 8_000), {"array": sound, "sampling_rate": 8_000}]
+    for tensor in tensors:
+        assert is_sound(tensor)
+        assert key_of(tensor, None) == key_of(row, None)
+        np.testing.assert_array_equal(read(tensor).samples, expected)
+    assert key_of(sound, 8_000) == key_of(row, None)
+
+
+def test_tensors_of_other_kinds():
+    sound = torch.from_numpy(tone(0.1, 8_000))
+    needing = sound.clone().requires_grad_()
+    np.testing.assert_array_equal(read((needing, 8_000)).samples, read((sound, 8_000)).samples)
+    half = sound.bfloat16()
+    np.testing.assert_array_equal(
+        read((half, 8_000)).samples, read((half.float().numpy(), 8_000)).samples
+    )
+    assert "move it: tensor.cpu()" in refusal((sound.to("meta"), 8_000))
+    assert "an array without sampling_rate" in refusal(sound)
+    for shape in ((), (0,), (2, 0), (2, 9, 2)):
+        refusal((torch.zeros(shape), 8_000))
+
+
+class Decoder:
+    """Like torchcodec's AudioDecoder, in as far as it is used."""
+
+    def __init__(self, data, rate=8_000):
+        self._samples = SimpleNamespace(data=data, sample_rate=rate)
+
+    def get_all_samples(self):
+        if self._samples.data is None:
+            raise RuntimeError("no audio stream\nand more")
+        return self._samples
+
+
+def test_decoders_give_their_samples():
+    """Of shape (n_channels, n_samples)."""
+    for n_channels in (1, 2):
+        sound = tone(0.1, 8_000, n_channels=n_channels)
+        for data in (sound.T, torch.from_numpy(sound.T.copy())):
+            decoder = Decoder(data)
+            assert is_sound(decoder)
+            assert key_of(decoder, None) == key_of((sound, 8_000), None)
+            np.testing.assert_array_equal(read(decoder).samples, read((sound, 8_000)).samples)
+    assert refusal(Decoder(None)) == "a Decoder that cannot decode: no audio stream"
+    assert "a sampling rate of 1 Hz" in refusal(Decoder(np.zeros((1, 9)), rate=1))
 
 
 def test_ways_to_give_an_array_are_one():
@@ -179,11 +286,14 @@ def test_arrays_may_be_strided_and_read_only():
         ((np.array([[np.inf, -np.inf]]), 8_000), "samples that are not finite numbers"),
         ((np.array([1e300, 0.0]), 8_000), "samples that are not finite numbers"),
         ((np.full((2, 2), 3e38, np.float32), 8_000), "samples that are not finite numbers"),
-        (([3e20, 0.0], 8_000), "samples of up to 3e+20; 1 is full scale"),
+        (([3e20, 0.0], 8_000), "values up to 3e+20, not on the scale from -1 to 1; max_value sets"),
         ((np.zeros(10), 768_000), "a sound that is shorter than one sample at the network's rate"),
-        ({"path": None, "bytes": None}, "a dict of ['bytes', 'path'], without 'array'"),
-        ({"bytes": 10**12}, "a dict of ['bytes'], without 'array'"),
-        ({"path": 3}, "a dict of ['path'], without 'array'"),
+        (
+            {"path": None, "bytes": None},
+            "a dict of ['bytes', 'path'] in which no 'array', 'bytes' or 'path'",
+        ),
+        ({"bytes": 10**12}, "a dict of ['bytes'] in which no 'array', 'bytes' or 'path'"),
+        ({"path": 3}, "a dict of ['path'] in which no 'array', 'bytes' or 'path'"),
         (3.5, "float"),
     ],
 )
@@ -220,6 +330,7 @@ def test_a_file_is_known_by_its_content(file, tmp_path):
     moved = tmp_path / "moved.bin"
     moved.write_bytes(content)
     rows = [file, str(file), moved, content, bytearray(content), memoryview(content)]
+    rows += [BytesIO(content), {"bytes": BytesIO(content)}]
     rows += [{"path": str(file), "bytes": None}, {"bytes": content, "path": "gone.wav"}]
     rows += [{"path": str(file), "array": None, "sampling_rate": 16_000}]
     assert len({key_of(row, None) for row in rows}) == 1
@@ -272,8 +383,8 @@ def test_files_of_a_gigabyte_are_refused(file, monkeypatch):
 def test_what_is_not_a_sound():
     for content, words in (
         (b"", "an empty file"),
-        (b"RIFF", "not a sound that can be decoded: "),
-        (b"not a sound at all" * 99, "not a sound that can be decoded: Format not recognised"),
+        (b"RIFF", "not a sound file; files that are read: WAV, FLAC, "),
+        (b"not a sound at all" * 99, "not a sound file; files that are read: WAV, FLAC, "),
         (encoded(np.zeros((0, 1)), 16_000), "a sound of no samples"),
         (encoded(np.zeros(99), 500), "a sampling rate of 500 Hz"),
         (encoded(np.full(99, np.nan), 16_000, "WAV", "FLOAT"), "samples that are not finite"),
@@ -338,7 +449,7 @@ def test_truncated_files_are_heard_as_far_as_they_go(container):
 def test_a_truncated_flac_is_refused():
     """It knows how long it should be, and its decoder takes nothing less."""
     content = encoded(tone(8, 44_100), 44_100, "FLAC")
-    assert refusal(content[: len(content) // 2]).startswith("not a sound that can be decoded: ")
+    assert refusal(content[: len(content) // 2]).startswith("a damaged sound file: ")
 
 
 def test_damage_prints_nothing(capfd):

@@ -20,8 +20,8 @@ from sklearn.base import clone
 
 import skembed
 from skembed import BertEmbedder, EmbeddingCache
-from skembed.cache import _file
-from skembed.cache._alive import Alive, is_alive
+from skembed.cache import _file, _sqlite
+from skembed.cache._alive import Alive, is_alive, lock_path, stopped_process
 from skembed.exceptions import CacheWarning
 
 KEYS = [bytes([i]) * 32 for i in range(40)]
@@ -207,13 +207,18 @@ def test_after_a_fork_the_child_has_its_own_connection_and_claims(cache):
 
 
 def test_a_lock_tells_who_is_alive(tmp_path):
-    alive = Alive(tmp_path / "lock")
-    assert is_alive(tmp_path / "lock")
+    (tmp_path / "dead.lock").write_text("")
+    (tmp_path / "another.lock").write_text("1")
+    assert not is_alive(tmp_path / "dead.lock")
+    assert not (tmp_path / "dead.lock").exists()
+    alive, other = Alive(tmp_path), Alive(tmp_path)
+    names = {f"{alive.name}.lock", f"{other.name}.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == names  # the dead are swept
+    assert is_alive(lock_path(tmp_path, alive.name))
+    assert stopped_process(lock_path(tmp_path, alive.name)) is None
     alive.end()
-    assert not is_alive(tmp_path / "lock")
-    (tmp_path / "dead").write_text("")
-    assert not is_alive(tmp_path / "dead")
-    assert not (tmp_path / "dead").exists()
+    assert not is_alive(lock_path(tmp_path, alive.name))
+    other.end()
 
 
 # -- eviction -------------------------------------------------------------------------------------
@@ -231,24 +236,96 @@ def test_the_network_used_longest_ago_goes_first(tmp_path):
     assert [line["fingerprint"] for line in cache.info()] == ["middle", "new"]
 
 
-def test_rows_used_longest_ago_go_next(tmp_path, monkeypatch):
+def test_rows_used_longest_ago_go_next(tmp_path):
     cache = EmbeddingCache(tmp_path, max_bytes=1_500_000)
     values = [os.urandom(10_000) for _ in range(40)]
-    hour = [1000]
-    monkeypatch.setattr(_file.time, "time", lambda: hour[0] * 3600.0)
-    for i in range(0, 40, 10):
-        hour[0] += 1
-        cache.write("f", KEYS[i : i + 10], values[i : i + 10])
-    hour[0] += 1
-    assert cache.read("f", KEYS[:5]) == values[:5]  # used again, though written first
+    cache.write("f", KEYS, values)
     more = [bytes([100 + i]) * 32 for i in range(120)]
     for i in range(0, 120, 10):
+        assert cache.read("f", KEYS[:5]) == values[:5]  # written first, but in use
         cache.write("f", more[i : i + 10], [os.urandom(10_000) for _ in range(10)])
-        assert os.path.getsize(path_of(cache)) <= 1_700_000
+        assert os.path.getsize(path_of(cache)) <= 1_500_000
+        assert cache.read("f", more[i : i + 10]) != [None] * 10
     kept = [value is not None for value in cache.read("f", KEYS)]
-    assert sum(kept[:5]) >= sum(kept[5:10])
-    assert not any(kept[5:15])
+    assert kept == [True] * 5 + [False] * 35
     assert cache.verify()["damaged"] == 0
+
+
+def sizes_and_rows(cache):
+    folder = cache._vectors
+    return sum(path.stat().st_size for path in folder.iterdir()), cache.info()
+
+
+def test_a_file_over_its_limit_a_hundred_times_keeps_its_newest_rows(tmp_path):
+    """It is never larger than the limit, and never loses more than the rows that make room."""
+    limit = 2 * 2**20
+    EmbeddingCache(tmp_path).write("f", *rows_of(0, 3000))
+    cache, fits = EmbeddingCache(tmp_path, max_bytes=limit), limit / _sqlite.row_bytes(1537)
+    for turn in range(1, 101):
+        keys, values = rows_of(3000 * turn, 3000 * turn + 256)
+        assert all(cache.claim("f", keys))
+        cache.write("f", keys, values)
+        assert cache.read("f", keys) == values
+        size, (line,) = sizes_and_rows(cache)
+        assert size <= limit
+        assert 0.7 * fits <= line["rows"] <= fits
+    newest = [k for turn in range(98, 101) for k in rows_of(3000 * turn, 3000 * turn + 256)[0]]
+    assert None not in cache.read("f", newest)
+    assert cache.verify()["damaged"] == 0
+
+
+def rows_of(start, stop, size=1537):
+    keys = [i.to_bytes(32, "little") for i in range(start, stop)]
+    return keys, [key[:8] * (size // 8) + bytes(size % 8) for key in keys]
+
+
+def test_a_lower_limit_shrinks_the_file_at_the_next_write(tmp_path):
+    """Whatever was kept: rows or pages that nobody uses."""
+    EmbeddingCache(tmp_path).write("f", *rows_of(0, 2000))
+    cache = EmbeddingCache(tmp_path, max_bytes=2**20)
+    cache.write("f", *rows_of(2000, 2001))
+    size, (line,) = sizes_and_rows(cache)
+    assert size <= 2**20
+    assert line["rows"] > 400
+    assert cache.read("f", rows_of(1999, 2001)[0]) == rows_of(1999, 2001)[1]
+
+
+def test_networks_in_use_together_share_the_room(tmp_path):
+    """None pushes the other's file out, as the one used longest ago would be."""
+    limit = 2 * 2**20
+    cache = EmbeddingCache(tmp_path, max_bytes=limit)
+    for turn in range(12):
+        for fingerprint in "fg":
+            cache.write(fingerprint, *rows_of(256 * turn, 256 * turn + 256))
+            assert sizes_and_rows(cache)[0] <= 1.02 * limit
+    rows = [line["rows"] for line in cache.info()]
+    assert min(rows) > 300
+    assert sum(rows) > 800
+
+
+def test_a_limit_below_one_write_keeps_the_rows_that_fit(tmp_path):
+    """Those written last; claims on the others end, too."""
+    cache = EmbeddingCache(tmp_path, max_bytes=300_000)
+    keys, values = rows_of(0, 500)
+    assert all(cache.claim("f", keys))
+    cache.write("f", keys, values)
+    kept = [value is not None for value in cache.read("f", keys)]
+    assert kept == sorted(kept)
+    assert 50 < sum(kept) < 200
+    assert elsewhere(cache.claim, "f", keys) == [not k for k in kept]
+    assert os.path.getsize(path_of(cache)) <= 300_000
+    nothing = EmbeddingCache(tmp_path / "tiny", max_bytes=1000)
+    nothing.write("f", keys, values)
+    assert nothing.read("f", keys) == [None] * 500
+
+
+def test_rows_written_twice_leave_no_orphans(cache):
+    """As when a process takes over a stopped one's rows, which then goes on."""
+    for _ in range(3):
+        cache.write("f", KEYS, VALUES)
+    connection = _file.file_at(cache._vectors / "f.sqlite")._connection
+    assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (40,)
+    assert cache.read("f", KEYS) == VALUES
 
 
 def test_threads_that_evict_each_others_files_do_not_lock_each_other_out(tmp_path):
@@ -405,10 +482,10 @@ def test_a_file_that_is_no_cache_is_replaced(cache, content):
 def test_faults_cost_one_warning_and_no_result(cache, tiny_bert, texts, monkeypatch, error):
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(_file, "_connect", fail)
+    monkeypatch.setattr(_sqlite, "connect", fail)
     embedder = BertEmbedder(tiny_bert, cache=cache)
     with pytest.warns(CacheWarning, match="computed without it") as caught:
         vectors = embedder.fit_transform(texts)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -195,6 +197,20 @@ def test_the_table_holds_all_keys_that_transformers_reads_of_attention():
     """Each has to be dropped, wherever it stands in a config."""
     nested = {"text_config": {"encoder": [dict(HOSTILE)]}, **HOSTILE}
     assert without_code(nested) == {"text_config": {"encoder": [{}]}}
+
+
+@pytest.mark.parametrize("name", ["bidirectional_mask_function", "eager_mask"])
+def test_without_transformers_internals_only_the_fusion_is_lost(name, tiny_bert):
+    """Another version may lack them: torch computes, and exports are written with products."""
+    code = (
+        "import transformers.masking_utils\n"
+        f"del transformers.masking_utils.{name}\n"
+        "from skembed.models._backbone import load_backbone\n"
+        f"print(load_backbone({str(tiny_bert)!r}, 'input_ids').attentions)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert answer.strip() == "('eager',)"
 
 
 def test_an_adapter_beside_the_weights_is_never_applied(folder, tiny_bert, monkeypatch):

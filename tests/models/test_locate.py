@@ -129,6 +129,22 @@ def test_what_can_only_be_a_path_is_not_looked_for_on_the_hub(model, hub, monkey
     assert hub.calls == []
 
 
+@pytest.mark.parametrize("model", ["", " "])
+def test_an_empty_name_is_no_folder(model, hub, monkeypatch):
+    """Not the working folder."""
+    with pytest.raises(ModelNotFoundError, match="'model' parameter is empty"):
+        locate(model)
+    assert not hub.calls
+
+
+@pytest.mark.parametrize("model", [r"C:\\models\\bert", r"models\\bert", "C:/models", r"..\\bert"])
+def test_a_path_of_windows_is_not_looked_for_on_the_hub(model, hub):
+    """Nor is its download a remedy."""
+    message = message_of(model)
+    assert "hf download" not in message
+    assert not hub.calls
+
+
 @pytest.mark.parametrize(
     "pickled", ["pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt"]
 )

@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 
+from skembed.models import _registry as registry_module
 from skembed.models._registry import Registry
 
 
@@ -84,6 +85,136 @@ def test_building_may_ask_for_other_objects():
     inner, outer = registry.get("outer", lambda: (registry.get("inner", Loaded), Loaded()))
     assert registry.get("inner", lambda: 1 / 0) is inner
     assert registry.get("outer", lambda: 1 / 0)[1] is outer
+
+
+def in_thread(function, *args):
+    """Start a daemon thread; return it."""
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_ready_object_waits_for_no_build():
+    """Nor does the build of another one; in one registry or two."""
+    registry, backbones = Registry(max_items=4), Registry(max_items=4)
+    ready = registry.get("ready", Loaded)
+    building, finish = threading.Event(), threading.Event()
+
+    def build():
+        building.set()
+        assert finish.wait(60)
+        return Loaded()
+
+    slow = in_thread(registry.get, "slow", build)
+    assert building.wait(30)
+    got = []
+
+    def ask():
+        got.append(registry.get("ready", Loaded))
+        got.append(registry.get("other", Loaded))
+        got.append(backbones.get("slow", Loaded))
+        registry.clear()
+
+    asking = in_thread(ask)
+    asking.join(30)
+    assert not asking.is_alive()
+    assert got[0] is ready
+    finish.set()
+    slow.join(30)
+    assert registry.get("slow", lambda: 1 / 0) is not None
+
+
+def test_threads_that_wait_for_a_build_share_its_failure():
+    """Each of them would fail in the same way, one after the other."""
+    registry = Registry(max_items=1)
+    building, finish, failed, calls = threading.Event(), threading.Event(), [], []
+
+    def build():
+        calls.append(1)
+        building.set()
+        assert finish.wait(60)
+        raise ZeroDivisionError("no network")
+
+    def ask():
+        try:
+            registry.get("a", build)
+        except ZeroDivisionError as error:
+            failed.append(str(error))
+
+    threads = [in_thread(ask)]
+    assert building.wait(30)
+    threads += [in_thread(ask) for _ in range(3)]
+    while len(registry_module._awaited) < 3:
+        finish.wait(0.01)
+    finish.set()
+    for thread in threads:
+        thread.join(30)
+    assert failed == ["no network"] * 4
+    assert len(calls) == 1
+    assert isinstance(registry.get("a", Loaded), Loaded)
+
+
+def test_an_interrupt_of_the_builder_interrupts_nobody_else():
+    """A thread that waited builds the object itself."""
+    registry = Registry(max_items=1)
+    building, finish, got = threading.Event(), threading.Event(), []
+
+    def interrupted():
+        building.set()
+        assert finish.wait(60)
+        raise KeyboardInterrupt
+
+    def first():
+        with contextlib.suppress(KeyboardInterrupt):
+            registry.get("a", interrupted)
+
+    threads = [in_thread(first)]
+    assert building.wait(30)
+    threads.append(in_thread(lambda: got.append(registry.get("a", Loaded))))
+    while not registry_module._awaited:
+        finish.wait(0.01)
+    finish.set()
+    for thread in threads:
+        thread.join(30)
+    assert isinstance(got[0], Loaded)
+
+
+def test_builds_that_need_each_other_do_not_wait_for_ever():
+    """Two threads, two objects, each built with the other."""
+    registry, meet = Registry(max_items=2), threading.Barrier(2)
+
+    def build(name, other):
+        meet.wait(30)
+        return name, registry.get(other, lambda: (other, None))
+
+    got = {}
+    threads = [
+        in_thread(lambda n=name, o=other: got.update({n: registry.get(n, lambda: build(n, o))}))
+        for name, other in ("ab", "ba")
+    ]
+    for thread in threads:
+        thread.join(30)
+    assert {name: item[0] for name, item in got.items()} == {"a": "a", "b": "b"}
+    assert not registry._builds
+    assert not registry_module._awaited
+
+
+def test_builds_may_be_made_to_take_turns():
+    """For libraries that must not load two networks at once; ready objects do not wait."""
+    registry, most, now = Registry(max_items=4, one_build=True), [], []
+    registry.get("ready", Loaded)
+
+    def build():
+        now.append(1)
+        most.append(len(now))
+        registry.get("ready", lambda: 1 / 0)
+        now.pop()
+        return Loaded()
+
+    threads = [in_thread(registry.get, name, build) for name in "abcd"]
+    for thread in threads:
+        thread.join(30)
+    assert most == [1, 1, 1, 1]
 
 
 def test_clear_forgets_all():

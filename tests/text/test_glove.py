@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from skembed import GloVeVectorizer
 from skembed.exceptions import MissingDependencyError
-from skembed.text._glove_training import count_pairs
+from skembed.text._glove_training import Model, Pairs, count_pairs
 from skembed.text._words import word_ids
 
 
@@ -135,6 +135,16 @@ def test_fine_tuning_starts_from_the_file(news, word_file):
         a, b = (e.vectors_[e.vocabulary_[word]] for e in (embedder, published))
         np.testing.assert_allclose(a, b, atol=1e-3)
     assert "café" in list(embedder.vocabulary_)[-15:]
+
+
+def test_numbers_that_are_of_no_words_do_not_reach_compiled_loops():
+    with pytest.raises(ValueError, match=re.escape("Numbers of words must be in [-1, 2)")):
+        count_pairs(np.array([0, 2]), np.array([0, 2]), n_words=2, window=2)
+    pairs = Pairs(np.array([0]), np.array([5]), np.ones(1, dtype=np.float32))
+    model = Model(2, 3, np.random.default_rng(0))
+    settings = {"epochs": 1, "x_max": 10, "power": 1, "rate": 0.1, "n_threads": 1}
+    with pytest.raises(ValueError, match=re.escape("Numbers of words must be in [0, 2)")):
+        next(model.train(pairs, **settings, random=np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize(

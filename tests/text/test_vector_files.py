@@ -1,6 +1,8 @@
 """Files of word vectors: each format as gensim reads it, each damage with its message."""
 
+import copy
 import gzip
+import os
 import pickle
 import re
 import struct
@@ -13,10 +15,12 @@ from gensim.test.utils import datapath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skembed import Word2VecVectorizer
+from skembed import FastTextVectorizer, Word2VecVectorizer
 from skembed.exceptions import NetworkChangedError, VectorFileError, VectorFileWarning
-from skembed.text import _vector_files
+from skembed.text import _vector_files, _vector_kinds
+from skembed.text._subwords import Subwords
 from skembed.text._vector_files import open_vectors, read_vectors
+from skembed.text._word_table import WordTable
 
 WORDS = ["the", "naïve", "1999", "日本", "a.b", "don't"]
 VECTORS = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
@@ -95,7 +99,8 @@ def test_fasttext_vec_files(name):
 def test_fasttext_bin_files(name):
     table, theirs = read_vectors(datapath(name)), load_facebook_vectors(datapath(name))
     assert table.words == theirs.index_to_key
-    np.testing.assert_allclose(table.vectors, theirs.vectors, atol=1e-6)
+    same = [word != "</s>" for word in table.words]  # to which gensim gives n-grams
+    np.testing.assert_array_equal(table.vectors[same], theirs.vectors[same])
     unknown = ["unheardof", "x", "наука"]
     vectors, known = table.subwords.vectors_of(unknown)
     assert known.all()
@@ -187,6 +192,80 @@ def test_what_gensim_writes_is_read(tmp_path_factory, words, n_dims, binary):
     np.testing.assert_array_equal(table.vectors, made.vectors)
 
 
+# -- what GloVe's and fastText's own programs write ------------------------------------------------
+
+
+@pytest.mark.parametrize("header", [b"", b"2 3\n"], ids=["plain", "header"])
+@pytest.mark.parametrize("n_numbers", [3, 6, 8], ids=["model 1, 2", "model 3", "model 0"])
+def test_glove_text(tmp_path, header, n_numbers):
+    """Its header counts neither the unknown word nor, with -model 0 and 3, all numbers."""
+    vectors = np.random.default_rng(0).standard_normal((3, n_numbers)).round(6).astype(np.float32)
+    lines = [
+        word + b"".join(b" %f" % number for number in row) + b"\n"
+        for word, row in zip([b"the", b"of", b"<unk>"], vectors, strict=True)
+    ]
+    path = tmp_path / "v.txt"
+    path.write_bytes(header + b"".join(lines))
+    table = read_vectors(path)
+    assert table.words == ["the", "of", "<unk>"]
+    np.testing.assert_array_equal(table.vectors, vectors)
+    assert read_vectors(path, max_words=2).words == ["the", "of"]
+    path.write_bytes(header + b"".join(lines[:2]) + b"\n\n")
+    assert read_vectors(path).words == ["the", "of"]
+
+
+def fasttext_bin(words, matrix, *, labels=(), bucket=0, minn=0, maxn=0, model=2, version=12):
+    """Write a file as fastText's own program does."""
+    n_dims = matrix.shape[1]
+    settings = struct.pack("<12id", n_dims, 5, 5, 1, 5, 1, 2, model, bucket, minn, maxn, 100, 1e-4)
+    entries = [word.encode() + b"\0" + struct.pack("<qb", 9, 0) for word in words]
+    entries += [label.encode() + b"\0" + struct.pack("<qb", 9, 1) for label in labels]
+    sizes = struct.pack("<3iqq", len(entries), len(words), len(labels), 99, -1)
+    output = np.zeros((len(labels) or len(words), n_dims), dtype=np.float32)
+    matrices = [struct.pack("<?qq", False, *m.shape) + m.tobytes() for m in (matrix, output)]
+    start = struct.pack("<ii", 793712314, version)
+    return b"".join([start, settings, sizes, *entries, *matrices])
+
+
+def test_fasttexts_end_of_line_has_no_ngrams(tmp_path):
+    """As its own program computes its vector; gensim gives it n-grams."""
+    matrix = np.random.default_rng(0).standard_normal((2 + 20, 4)).astype(np.float32)
+    content = fasttext_bin(["</s>", "night"], matrix, bucket=20, minn=3, maxn=6)
+    (tmp_path / "v.bin").write_bytes(content)
+    table = read_vectors(tmp_path / "v.bin")
+    np.testing.assert_array_equal(table.vectors[0], matrix[0])
+    sums, n_ngrams, _ = table.subwords.sums(["night"])
+    np.testing.assert_allclose(
+        table.vectors[1], (matrix[1] + sums[0]) / (n_ngrams[0] + 1), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_subwords"),
+    [
+        ({}, False),
+        ({"bucket": 20}, False),  # of n-grams of words
+        ({"bucket": 20, "minn": 5, "maxn": 3}, False),
+        ({"bucket": 20, "minn": 0, "maxn": 3}, True),
+        ({"bucket": 20, "minn": 2, "maxn": 3, "version": 11}, False),  # as fastText reads it
+    ],
+    ids=str,
+)
+def test_words_of_a_fasttext_classifier(tmp_path, settings, has_subwords):
+    matrix = np.random.default_rng(0).standard_normal((2 + settings.get("bucket", 0), 4))
+    matrix = matrix.astype(np.float32)
+    labels = ["__label__a", "__label__b", "__label__c"]
+    content = fasttext_bin(["night", "day"], matrix, labels=labels, model=3, **settings)
+    (tmp_path / "v.bin").write_bytes(content)
+    table = read_vectors(tmp_path / "v.bin")
+    assert table.words == ["night", "day"]
+    assert (table.subwords is not None) == has_subwords
+    if not has_subwords:
+        np.testing.assert_array_equal(table.vectors, matrix[:2])
+    embedder = FastTextVectorizer(vectors=tmp_path / "v.bin").fit(["night"])
+    np.testing.assert_array_equal(embedder.transform(["day"]), table.vectors[1:])
+
+
 # -- oddities that are passed over ---------------------------------------------------------------
 
 
@@ -225,11 +304,33 @@ HEADER = struct.pack("<i", 793712314)
         (b"aa 1 2\nbb 3\n", "line 2: 2 numbers are expected after the word, got 1."),
         (b"aa 1 2\nbb 3 4 5\n", "line 2: 2 numbers are expected after the word, got 3."),
         (b"2 2\naa 1 2\nbb 3 x\n", "line 3: 'x' is not a number."),
-        (b"aa 1 2\nbb 3 4_0\n", "lines 1 to 2: could not convert string '4_0'"),
+        (b"aa 1 2\nbb 3 4_0\n", "line 2: '4_0' is not a number."),
         (b"aa 1 2\n\nbb 3 4\n", "line 2: 2 numbers are expected after the word, got"),
         (b"3 2\naa 1 2\nbb 3 4\n", "ends after 2 of 3 words."),
         (b"1 2\naa 1 2\nbb 3 4\n", "says that it holds 1 words, and holds more."),
         (b"2 3\naa 1 2\nbb 3 4\n", "line 2: 3 numbers are expected after the word, got 2."),
+        (b"a 1.0\nb\nc 3.0\n", "line 2: 1 number is expected after the word, got 0."),
+        (b"a 1.0\nb \nc 3.0\n", "line 2: 1 number is expected after the word, got 0."),
+        (b"a\t1.0\nb\t\nc\t3.0\n", "line 2: 1 number is expected after the word, got 0."),
+        (b"3 1\na 1.0\n2.0\nc 3.0\n", "line 3: 1 number is expected after the word, got 0."),
+        (b"3 1\na 1.0\n 2.0\nc 3.0\n", "line 3: a word is expected"),
+        (b"a 1 2\n 3 4\n", "line 2: a word is expected before the numbers."),
+        (b"the 1061396\nof 593677\n", "has a count after each word, as a vocabulary has"),
+        (b"the\t1061396\nof\t593677\n", "has a count after each word, as a vocabulary has"),
+        (b"2019 500\nof 593\n", "line 2: 500 numbers are expected after the word, got 1. Is this"),
+        (b"-5 300\nof 593\n", "says that it holds -5 words of 300 dimensions"),
+        (b"9" * 5000 + b" 3\naa 1 2 3\n", "line 2: 1 number is expected after the word, got 3."),
+        (b"aa 1 2\nbb " + b"3" * (1 << 21) + b"\n", "line 2: more than 1048576 bytes without"),
+        (b"2 2\naa 1 2\nbb 3 4\ncc 5 6\n", "says that it holds 2 words, and holds more."),
+        (b"2 2\naa 1 2\nbb 3 4\n<unk> 5 6\ncc 7 8\n", "holds 2 words, and holds more."),
+        (b"<!DOCTYPE html>\n<html>", "is an HTML or XML page: the download has failed"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+        ("a 1 2\n".encode("utf-16"), "is text in UTF-16: write it in UTF-8"),
+        (gzip.compress(gzip.compress(b"a 1 2\n")), "is packed by gzip twice"),
+        (gzip.compress(pickle.dumps([1])), "is a pickle"),
+        (gzip.compress(b""), "is empty"),
+        (VECTORS.astype(np.float64).tobytes(), "seems to be GloVe's binary output"),
+        (struct.pack("<iid", 1, 2, 0.5) * 9, "holds counts of pairs, as GloVe's cooccur writes"),
         (b"aa 1 2\nbb nan 4\n", "the vector of 'bb' holds NaN or infinity."),
         (b"aa 1 2\nbb 3 inf\n", "the vector of 'bb' holds NaN or infinity."),
         (b"aa 1 2\nbb 3 1e999\n", "the vector of 'bb' holds NaN or infinity."),
@@ -276,7 +377,10 @@ def test_fasttext_files_cut_off_anywhere(fasttext_file, tmp_path):
     [
         (8, struct.pack("<i", 6), "is damaged: a matrix of"),
         (44, struct.pack("<i", -3), "n-grams of -3 to 6"),
-        (72, struct.pack("<i", 2), "is a classifier (2 labels), not word vectors"),
+        (48, struct.pack("<i", 10**6), "n-grams of 3 to 1000000"),
+        (64, struct.pack("<i", 2**31 - 1), "is damaged: 2147483647 entries of 6 words"),
+        (72, struct.pack("<i", 2), "is damaged: 6 entries of 6 words and 2 labels"),
+        (84, struct.pack("<q", 2**40), "has no room for 1099511627776 pruned n-grams"),
     ],
 )
 def test_fasttext_files_of_other_kinds(fasttext_file, tmp_path, place, value, message):
@@ -294,6 +398,92 @@ def test_quantized_fasttext_files(fasttext_file, tmp_path):
     (tmp_path / "v").write_bytes(content)
     with pytest.raises(VectorFileError, match="is quantized"):
         read_vectors(tmp_path / "v")
+
+
+def test_packed_files_that_unpack_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(_vector_kinds, "_FREE", 1000)
+    (tmp_path / "v.gz").write_bytes(gzip.compress(b"word" + b" 1" * 100_000))
+    with pytest.raises(VectorFileError, match="unpacks to more than 32 times its size"):
+        read_vectors(tmp_path / "v.gz")
+
+
+def test_paths_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in (
+        (tmp_path, "is a folder; name the file of vectors in it"),
+        (tmp_path / "pipe", "is a device, pipe or socket"),
+        ("/dev/zero", "is a device, pipe or socket"),
+    ):
+        with pytest.raises(VectorFileError, match=message):
+            open_vectors(path, None)
+
+
+# -- invariants -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "shape", "message"),
+    [
+        ({"a": 0, "b": 1}, (1, 1), "2 words have 1 vectors"),
+        ({"a": 0}, (2, 1), "1 words have 2 vectors"),
+        ({"a": 0, "b": 9}, (2, 1), "numbers of the words must be 0, 1, 2"),
+        ({"a": -1, "b": 1}, (2, 1), "numbers of the words must be 0, 1, 2"),
+        ({"a": 0, "b": 1}, (2,), "Vectors must be a 2-D array of float32, got (2,) float32."),
+    ],
+)
+def test_tables_whose_parts_do_not_fit(vocabulary, shape, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        WordTable(vocabulary, np.zeros(shape, dtype=np.float32))
+    state = {"vocabulary": vocabulary, "vectors": np.zeros(shape, dtype=np.float32)}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        WordTable.__new__(WordTable).__setstate__({**state, "subwords": None, "state": None})
+
+
+@pytest.mark.parametrize(
+    ("n_vectors", "buckets", "settings", "message"),
+    [
+        (3, None, (9, 3, 6), "9 buckets have 3 vectors"),
+        (2, [1, 2, 3], (9, 3, 6), "3 buckets have 2 vectors"),
+        (3, [1, 1, 3], (9, 3, 6), "Buckets must ascend from 0 to below 9"),
+        (3, [1, 2, 9], (9, 3, 6), "Buckets must ascend from 0 to below 9"),
+        (3, [-1, 2, 3], (9, 3, 6), "Buckets must ascend from 0 to below 9"),
+        (0, None, (0, 3, 6), "0 buckets"),
+    ],
+)
+def test_subwords_whose_parts_do_not_fit(n_vectors, buckets, settings, message):
+    buckets = None if buckets is None else np.array(buckets)
+    with pytest.raises(ValueError, match=message):
+        Subwords(np.zeros((n_vectors, 2), dtype=np.float32), buckets, *settings)
+
+
+def test_a_vocabulary_that_was_changed_reads_nothing_beyond_the_vectors(tmp_path):
+    (tmp_path / "v.txt").write_text("aa 1.0\nbb 2.0\n")
+    embedder = Word2VecVectorizer(vectors=tmp_path / "v.txt").fit(["aa"])
+    embedder.vocabulary_["cc"] = 10**6
+    try:
+        with pytest.raises(ValueError, match="numbers beyond its 2 vectors"):
+            embedder.transform(["cc"])
+    finally:
+        _vector_files._files.clear()
+
+
+@pytest.mark.parametrize("cls", [Word2VecVectorizer, FastTextVectorizer])
+def test_keyed_vectors_whose_parts_do_not_fit(cls):
+    made = KeyedVectors(1)
+    made.add_vectors(["aa", "bb"], np.ones((2, 1)))
+    made.index_to_key = made.index_to_key * 1000
+    with pytest.raises(ValueError, match="2000 words have vectors of shape"):
+        cls(vectors=made).fit(["aa"])
+    made.index_to_key = [1, 2]
+    with pytest.raises(ValueError, match="words must be str, got 1"):
+        cls(vectors=made).fit(["aa"])
+
+
+def test_subwords_of_gensim_that_do_not_fit(model):
+    wv = copy.deepcopy(model.wv)
+    wv.vectors_ngrams = wv.vectors_ngrams[:3]
+    with pytest.raises(ValueError, match="vectors: 50 buckets have 3 vectors"):
+        FastTextVectorizer(vectors=wv).fit(["night"])
 
 
 # -- one reading a process ------------------------------------------------------------------------

@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from gensim.models import KeyedVectors, Word2Vec
 from gensim.test.utils import datapath
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -288,8 +290,6 @@ def test_messages_of_queries(fitted):
 
 
 def test_queries_before_fit():
-    from sklearn.exceptions import NotFittedError
-
     for call in (
         lambda e: e.most_similar("a"),
         lambda e: e.similarity("a", "b"),
@@ -365,3 +365,46 @@ def test_fine_tuning_goes_on_from_the_file(fitted, news, words):
 def test_a_missing_file():
     with pytest.raises(FileNotFoundError, match=r"vectors='not/there\.txt': there is no such file"):
         Word2VecVectorizer(vectors="not/there.txt").fit(["a"])
+
+
+# -- refits that fail -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Word2VecVectorizer", "FastTextVectorizer", "GloVeVectorizer"])
+@pytest.mark.parametrize(
+    ("parameters", "rows"),
+    [
+        ({"min_count": 99, "lowercase": False}, ["THE CAT"]),
+        ({"token_pattern": "(", "pooling": "max"}, ["THE CAT"]),
+        ({"vectors": "missing.bin", "lowercase": False}, ["THE CAT"]),
+        ({"lowercase": False}, pd.DataFrame({"a": ["THE CAT"], "b": [None]})),
+    ],
+    ids=["vocabulary", "pattern", "file", "rows"],
+)
+def test_a_refit_that_fails_leaves_the_embedder_as_it_was(name, parameters, rows):
+    texts = ["the cat sat on the mat"] * 5
+    embedder = getattr(skembed, name)(4, min_count=1, epochs=1, random_state=0)
+    if name == "FastTextVectorizer":
+        embedder.set_params(bucket=100)
+    vectors = embedder.fit_transform(texts)
+    state = vars(embedder).copy()
+    with pytest.raises((ValueError, OSError, re.error)):
+        embedder.set_params(**parameters).fit(rows)
+    assert vars(embedder) == state | parameters
+    np.testing.assert_array_equal(embedder.transform(["THE CAT sat on the mat"]), vectors[:1])
+    unfitted = clone(embedder)
+    with pytest.raises((ValueError, OSError, re.error)):
+        unfitted.fit_transform(rows)
+    with pytest.raises(NotFittedError):
+        unfitted.transform(texts)
+
+
+@pytest.mark.parametrize("pooling", ["sif", "usif", "tfidf"])
+def test_a_pooling_of_other_vectors_is_refused(fitted, news, pooling):
+    embedder = clone(fitted).set_params(pooling=pooling).fit(news)
+    other = clone(embedder).set_params(min_count=9).fit(news)
+    state = {**vars(embedder), "_source": other._source}
+    copied = clone(embedder)
+    copied.__setstate__(state)
+    with pytest.raises(ValueError, match=f"The pooling '{pooling}' was not learned for"):
+        copied.transform(news[:3])

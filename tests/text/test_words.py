@@ -8,7 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from skembed.text._words import check_rows, chunks, make_tokenizer, number_words, word_ids
+from skembed.text._words import (
+    COUNT_PATTERN,
+    check_rows,
+    chunks,
+    find_words,
+    make_tokenizer,
+    number_words,
+    word_ids,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +26,7 @@ from skembed.text._words import check_rows, chunks, make_tokenizer, number_words
         {"lowercase": False},
         {"token_pattern": r"[a-z]+"},
         {"token_pattern": r"(\w)\w*"},
+        {"token_pattern": COUNT_PATTERN},
         {"stop_words": "english"},
         {"stop_words": ["cat", "naïve"]},
         {"preprocessor": str.upper},
@@ -33,12 +42,80 @@ def test_words_are_count_vectorizers(texts, parameters):
     assert pickle.loads(pickle.dumps(tokenizer)).words(texts[0]) == analyze(texts[0])
 
 
-@given(st.text(st.characters(max_codepoint=200) | st.sampled_from("ab_ \nΣ\u2028İ")), st.booleans())
-@example("ΟΔΟΣ\nΣ ΟΔΟΣ", True)
-@example("one a\ntwo\ncafé Σ\nΣ é\n\nthree", True)
-def test_ascii_texts_are_split_as_the_pattern_says(text, lowercase):
-    analyze = CountVectorizer(lowercase=lowercase).build_analyzer()
-    assert make_tokenizer(lowercase=lowercase).words(text) == analyze(text)
+_TEXTS = st.text(st.characters(max_codepoint=200) | st.sampled_from("ab_ \nΣ\u2028İ\u0301\u200d"))
+
+
+@pytest.mark.parametrize("pattern", ["auto", COUNT_PATTERN])
+@given(text=_TEXTS, lowercase=st.booleans())
+@example(text="ΟΔΟΣ\nΣ ΟΔΟΣ", lowercase=True)
+@example(text="one a\ntwo\ncafé Σ\nΣ é\n\nthree", lowercase=True)
+@example(text="a\u0301\n\u0301b a\u200d\nb", lowercase=True)
+def test_ascii_texts_are_split_as_the_pattern_says(pattern, text, lowercase):
+    tokenizer = make_tokenizer(lowercase=lowercase, token_pattern=pattern)
+    assert tokenizer.ascii_table is not None
+    assert tokenizer.words(text) == tokenizer._replace(ascii_table=None).words(text)
+    if pattern != "auto":
+        analyze = CountVectorizer(lowercase=lowercase).build_analyzer()
+        assert tokenizer.words(text) == analyze(text)
+
+
+@given(st.text(st.characters(exclude_categories=("Mn", "Mc", "Me", "Cf", "Cs"))))
+def test_words_without_marks_are_count_vectorizers(text):
+    analyze = CountVectorizer(lowercase=False).build_analyzer()
+    assert find_words(text) == analyze(text)
+
+
+@given(st.text(st.sampled_from("ab1_ .\n\u0301\u093f\u200c\u200d\ufe0f")))
+def test_words_with_marks_against_a_loop(text):
+    """Character by character: a letter begins a word, letters and marks go on with it."""
+
+    def goes_on(i):
+        return i < len(text) and (text[i].isalnum() or text[i] == "_" or is_mark(i))
+
+    def is_mark(i):
+        return i >= 0 and text[i] in "\u0301\u093f\ufe0f"
+
+    words, i = [], 0
+    while i < len(text):
+        if not (text[i].isalnum() or text[i] == "_"):
+            i += 1
+            continue
+        start = i
+        while goes_on(i) or (
+            i < len(text) and text[i] in "\u200c\u200d" and (goes_on(i + 1) or is_mark(i - 1))
+        ):
+            i += 1
+        words += [text[start:i]] if i - start > 1 else []
+    assert find_words(text) == words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["नमस्ते", "दुनिया", "हिन्दी", "भाषा", "की"],  # Devanagari
+        ["বাংলা", "ভাষা", "স্বাধীনতা"],  # Bengali
+        ["தமிழ்", "மொழி", "வணக்கம்"],  # Tamil
+        ["తెలుగు", "ಕನ್ನಡ", "ગુજરાતી", "ਪੰਜਾਬੀ", "ଓଡ଼ିଆ"],
+        ["മലയാളം", "അവന്\u200d", "ശ്രീ"],  # Malayalam, with a joiner at the end
+        ["සිංහල", "ශ්\u200dරී"],  # Sinhala, with a joiner inside
+        ["བོད་ཡིག", "བཀྲ་ཤིས"],  # Tibetan: the tsheg parts syllables
+        ["שָׁלוֹם", "עוֹלָם"],  # pointed Hebrew
+        ["مُحَمَّد", "العَرَبِيَّة", "می\u200cخواهم"],  # noqa: RUF001 (Arabic with vowels, Persian)
+        ["ܫܠܡܐ", "ދިވެހި", "မြန်မာ", "ភាសាខ្មែរ", "ภาษาไทย", "ລາວ"],
+        ["cafe\u0301", "nai\u0308ve"],  # Latin letters with accents of their own
+        ["𑄌𑄋𑄴𑄟𑄳𑄦", "葛\U000e0100城"],  # beyond the first plane
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_words_of_all_scripts_stay_whole(words, lowercase):
+    found = make_tokenizer(lowercase=lowercase).words(", ".join(words) + ".\n(" + words[0] + ")")
+    expected = [part for word in [*words, words[0]] for part in word.split("་")]
+    assert found == expected
+
+
+def test_a_joiner_at_the_end_of_a_word_is_no_part_of_it():
+    assert find_words("می\u200c خواهم\u200c") == ["می", "خواهم"]
 
 
 def test_a_list_of_words_stands_as_it_is():

@@ -1,0 +1,55 @@
+"""Errors of the libraries that read and run models, turned into errors that name the model.
+
+Imports only `exceptions`.
+"""
+
+import contextlib
+
+from skembed.exceptions import ModelFormatError
+
+# Passed on as they are: errors of skembed and of parameters, of the disk, of missing packages.
+_CLEAR = (ValueError, OSError, MemoryError, ImportError, Warning)
+_MAX_LENGTH = 300
+
+
+def reason_of(error):
+    """Return in one line why something failed: the first cause, not what followed from it.
+
+    Examples
+    --------
+    >>> try:
+    ...     try:
+    ...         {}["weights"]
+    ...     except KeyError as error:
+    ...         raise RuntimeError("Step 1 of 3 failed. Please report this.") from error
+    ... except RuntimeError as error:
+    ...     reason_of(error)
+    "KeyError: 'weights'"
+    """
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__
+    lines = str(seen[-1]).strip().splitlines() or [""]
+    name = type(seen[-1]).__name__
+    return f"{name}: {lines[0][:_MAX_LENGTH]}" if lines[0] else name
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Turn errors that do not name the model into a ModelFormatError that does.
+
+    Parameters
+    ----------
+    path : str or path
+        Of the model.
+    """
+    try:
+        yield
+    except Exception as error:
+        ours = type(error).__module__.startswith("skembed.")
+        if ours or isinstance(error, _CLEAR):
+            raise
+        if "alloc" in str(error) or "memory" in str(error):
+            raise
+        raise ModelFormatError(f"{path} cannot be used as a model: {reason_of(error)}") from error

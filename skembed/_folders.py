@@ -1,0 +1,84 @@
+"""Folders that skembed writes to: what they are on, who else may write to them.
+
+Imports nothing of skembed.
+"""
+
+import os
+import stat
+import warnings
+from functools import cache
+
+_NETWORK_FILE_SYSTEMS = {
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ceph", "lustre", "gpfs"),
+    *("glusterfs", "beegfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"),
+}
+
+
+@cache
+def warn_of_network_file_system(folder, category):
+    """Warn if a folder is on a network file system; only Linux tells."""
+    try:
+        with open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+            points = [line.split()[1:3] for line in mounts]
+    except OSError:
+        return
+    real = os.path.realpath(folder)
+    inside = [(p, kind) for p, kind in points if os.path.commonpath([p, real]) == p]
+    if inside and max(inside, key=lambda item: len(item[0]))[1] in _NETWORK_FILE_SYSTEMS:
+        import tempfile
+
+        local = os.path.join(tempfile.gettempdir(), "skembed")
+        warnings.warn(
+            f"The cache folder {folder} is on a network file system, whose locks are not to be "
+            f"relied on. Use a local one, for instance EmbeddingCache({local!r}).",
+            category,
+            stacklevel=8,
+        )
+
+
+@cache
+def warn_if_others_may_write(folder, category):
+    """Warn, once a process, if other users may write to a folder or to the one that it is in.
+
+    Parameters
+    ----------
+    folder : str
+        A folder inside of the folder that the user chose.
+    category : type
+        Of the warning.
+    """
+    outer = os.path.dirname(folder)
+    try:
+        mode = os.stat(outer).st_mode
+    except OSError:
+        return
+    if os.name != "posix" or not mode & (stat.S_IXGRP | stat.S_IXOTH):
+        return  # only POSIX systems tell; others cannot enter
+    # Where the sticky bit is set, as in /tmp, others cannot replace the inner folder.
+    for path in (folder,) if mode & stat.S_ISVTX else (outer, folder):
+        who = _others(path)
+        if who:
+            warnings.warn(
+                f"The folder {path} may be written by {who}, who can change the vectors that are "
+                f"read from it. Use a folder of your own, or run: chmod go-w {path!r}",
+                category,
+                stacklevel=2,
+            )
+            return
+
+
+def _others(path):
+    """Return which other users may write to a folder, or None."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    user = os.geteuid()
+    if found.st_mode & stat.S_IWOTH:
+        return "everybody"
+    # A group with the number of the user is his alone, by the custom that umask 002 relies on.
+    if found.st_mode & stat.S_IWGRP and found.st_gid != user:
+        return f"the group {found.st_gid}"
+    if found.st_uid not in (0, user) and user != 0:
+        return f"its owner, the user {found.st_uid}"
+    return None

@@ -1,0 +1,225 @@
+"""An SQLite file: the connection of this process, and what is done about errors.
+
+Damage: the file is deleted and made anew. No rights, a full disk: it is only read. Else it is given
+up for this process. Each costs one warning and no result.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+
+from skembed._folders import warn_if_others_may_write, warn_of_network_file_system
+from skembed.cache import _owners, _sqlite
+from skembed.exceptions import CacheWarning
+
+_BUSY_SECONDS = 60
+_MAX_CONNECTIONS = 16  # of a process; each is an open file
+_REMEDY = (
+    "Free some space or get the right to write there, or choose another folder: "
+    "EmbeddingCache(folder) or skembed.set_config(cache_folder=folder)."
+)
+
+
+def guarded(otherwise):
+    """Make a method give `otherwise(*args)` where the file does not work; warn once."""
+
+    def decorate(method):
+        def attempted(self, *args):
+            with self._lock:
+                for _ in range(3):  # as it is; deleted and made anew; or only read
+                    if self._given_up:
+                        break
+                    try:
+                        return method(self, *args)
+                    except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
+                        self._on_error(error)
+                return otherwise(*args)
+
+        attempted.__name__, attempted.__doc__ = method.__name__, method.__doc__
+        return attempted
+
+    return decorate
+
+
+class ConnectedFile:
+    """An SQLite file with one connection of this process, used by one thread at a time."""
+
+    def __init__(self, path):
+        self._path = path
+        self._folder = path.parent
+        self._lock = threading.RLock()
+        self._connection = None
+        self._opened = None  # which file the connection is to
+        self._reset()
+
+    def _reset(self):
+        self._given_up = False
+        self._read_only = False
+        self._n_hits = 0
+        self._described = None
+        self._touched = time.monotonic()
+
+    def _on_error(self, error):
+        """Start anew after damage; only read, or give the file up, otherwise. Warn once."""
+        moved = self._is_moved()
+        self._close()
+        if moved:
+            return  # what another process deletes is made again, here or there
+        if _sqlite.is_damage(error) and self._remove():
+            self._warn(error, "It was deleted, and its rows are computed again.")
+            return
+        _owners.renounce(self._folder)  # nobody is to wait for rows that will not be written
+        if not self._read_only and self._is_readable(error):
+            self._read_only = True
+            _warn_read_only(str(self._folder), str(error))
+        else:
+            self._given_up = True
+            self._warn(error, f"Vectors are computed without it. {_REMEDY}")
+
+    def _warn(self, error, remedy):
+        warnings.warn(
+            f"The cache {self._path} does not work ({error}). {remedy}", CacheWarning, stacklevel=6
+        )
+
+    def _is_readable(self, error):
+        """Tell whether the file can still be read after an error."""
+        if "locked" in str(error) or not self._path.exists():
+            return False
+        with contextlib.suppress(sqlite3.Error, OSError):
+            connection = _sqlite.connect(self._path, read_only=True, busy_seconds=1)
+            try:
+                connection.execute("SELECT count(*) FROM counts").fetchone()
+            finally:
+                connection.close()
+            return True
+        return False
+
+    def _remove(self):
+        try:
+            self.delete()
+        except OSError:
+            return False
+        return True
+
+    def _close(self):
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = self._described = None
+            with _connected_lock:
+                _connected.pop(self, None)
+
+    def _is_moved(self):
+        """Tell whether the connection is to a file that is no longer there."""
+        return self._connection is not None and _sqlite.identity(self._path) != self._opened
+
+    def _open(self):
+        if not self._folder.exists():
+            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        warn_of_network_file_system(str(self._folder), CacheWarning)
+        warn_if_others_may_write(str(self._folder), CacheWarning)
+        connection = _sqlite.connect(
+            self._path, read_only=self._read_only, busy_seconds=_BUSY_SECONDS
+        )
+        try:
+            if not self._read_only:
+                connection.executescript(_sqlite.SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _use(self):
+        """Return the connection, made if there is none."""
+        if self._is_moved():
+            self._close()  # somebody cleared the folder
+        if self._connection is None:
+            self._connection = self._open()
+            self._opened = _sqlite.identity(self._path)
+            _close_others(self)
+        return self._connection
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        connection = self._use()
+        if connection.in_transaction:  # left by an interrupt
+            connection.execute("ROLLBACK")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            if self._n_hits:
+                _sqlite.count(connection, "hits", self._n_hits)
+                self._n_hits = 0
+            connection.execute("COMMIT")
+        except BaseException:
+            if self._connection is connection:  # else this is a child, forked inside of the block
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+
+    def delete(self):
+        """Delete the file; raise an OSError if that cannot be done."""
+        with self._lock:
+            self._close()
+            for suffix in ("-journal", ""):  # never the journal of a file made after this one
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            self._reset()
+
+    def flush(self):
+        """Write the count of hits, if that takes no time; then close."""
+        if self._connection is not None and not self._is_moved():
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._connection.execute("PRAGMA busy_timeout = 200")  # milliseconds
+                if self._n_hits and not self._read_only:
+                    with self._transaction():
+                        pass
+        self._close()
+
+
+# -- of the process -------------------------------------------------------------------------------
+
+_connected = {}  # the files that have a connection, the oldest first
+_connected_lock = threading.Lock()
+
+
+def _close_others(file):
+    """Close connections beyond the number that a process may have, unless they are in use."""
+    with _connected_lock:
+        _connected[file] = True
+        others = list(_connected)[:-_MAX_CONNECTIONS]
+    for other in others:
+        if other._lock.acquire(blocking=False):
+            try:
+                other.flush()
+            finally:
+                other._lock.release()
+
+
+@cache
+def _warn_read_only(folder, reason):
+    warnings.warn(
+        f"The cache in {folder} cannot be written ({reason}). The vectors that it has are read; "
+        f"new ones are not kept. {_REMEDY}",
+        CacheWarning,
+        stacklevel=6,
+    )
+
+
+def _after_fork():
+    # SQLite's connections must not be used, nor closed, on the other side of a fork: closing one
+    # inside a transaction would roll back the parent's.
+    global _connected, _connected_lock
+    for file in _connected:
+        _sqlite.leak(file._connection)
+        file._connection = None
+    _connected, _connected_lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
