@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from skembed._digest import digest, file_sha256
+from skembed._manifest import check_manifest
 from skembed._optional import exporter_versions, import_optional, require_optional
 from skembed.exceptions import (
     ExportError,
@@ -165,6 +166,7 @@ def find_network(embedder, rows):
         if "pretrained" not in embedder.get_params(deep=False) or "pretrained=" in str(error):
             raise
         raise ModelNotFoundError(f"{error}\n  - {embedder._untrained_remedy}") from None
+    check_manifest(folder, type(embedder), FORMAT)
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
@@ -204,6 +206,20 @@ def find_network(embedder, rows):
         warnings.warn(f"{message} Using torch.", RuntimeFallbackWarning, stacklevel=2)
         spec = replace(spec, backend="torch")
     return _with_widths(spec, _widths_in_torch(spec, embedder._n_hidden(folder)))
+
+
+def front_of(embedder):
+    """Return how an embedder's parameters say that rows become network inputs.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelFormatError, ValueError
+        If there is no such network, or the parameters do not fit it.
+    """
+    seed = embedder._seed()
+    return embedder._front(
+        _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
+    )
 
 
 def _folder_of(model, revision, seed, input_name):
@@ -395,15 +411,17 @@ def _head_of_graph(embedder, folder):
 
 
 def _n_dims_of_graph(spec):
-    probe = spec.front.probes()[0]
-    answer = next(iter(runner_of(spec).run([probe], 1)))
-    if answer.ndim != 2:
-        raise ModelFormatError(
-            f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, not "
-            "with one vector a row: its graph must end in a pooling. Give the folder of the model "
-            "that it was made from, or a graph that skembed exported."
-        )
-    return int(answer.shape[1])
+    probes = spec.front.probes()
+    n_dims = None
+    for probe, answer in zip(probes, runner_of(spec).run(probes, 1), strict=True):
+        n_dims = n_dims or answer.shape[-1]
+        if answer.ndim != 2 or answer.shape[1] != n_dims:
+            raise ModelFormatError(
+                f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, "
+                "not with one vector a row: its graph must end in a pooling. Give the folder of "
+                "the model that it was made from, or a graph that skembed exported."
+            )
+    return int(n_dims)
 
 
 def _widths_in_torch(spec, n_hidden):
@@ -600,7 +618,7 @@ def _moved_to(spec, folder):
 def _export_folder(spec):
     parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
     parts += [spec.front.fixed_shape, spec.calibration]
-    folder = kept_folder(digest([*parts, exporter_versions()])[:32], REPORT)
+    folder = kept_folder(digest([*parts, exporter_versions()])[:32], REPORT, weights=spec.path)
     return _copies.get(folder, folder)
 
 

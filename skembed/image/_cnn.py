@@ -5,13 +5,14 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from PIL import Image
 from sklearn.utils._param_validation import Interval
 
+from skembed._bad_rows import Problem
 from skembed._neural import NeuralEmbedder, or_reason
-from skembed._rows import describe
+from skembed._on_access import OnAccess
+from skembed.image._containers import rows_of
 from skembed.image._front import image_front
-from skembed.image._pixels import is_encoded, key_of
+from skembed.image._pixels import key_of
 from skembed.models._depths import IMAGE_DEPTHS, n_layers_of
 from skembed.runtime._schedule import in_threads, n_threads_for
 
@@ -156,8 +157,9 @@ class CNNImageEmbedder(NeuralEmbedder):
         "max_value": [Interval(Real, 0, None, closed="neither"), None],
     }
     _kind = "images"
-    _wanted = "images"
-    _late_problem = ("not readable as images", "Replace them")
+    _problem = Problem("not an image", "not images")
+    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _rows_are_files = True
     _input_name = "pixel_values"
     _untrained_remedy = (
         "for a baseline without pretrained weights: "
@@ -226,14 +228,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        name = type(self).__name__
-        if isinstance(X, Image.Image) or (
-            isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[2] in (3, 4)
-        ):
-            raise TypeError(
-                f"{name} expects a collection of images, got one {type(X).__name__} of "
-                f"{getattr(X, 'shape', getattr(X, 'size', None))}. Wrap it in a list: [x]."
-            )
+        X = rows_of(X, type(self).__name__)
         if self.image_shape is None:
             return X
         table = X.to_numpy() if hasattr(X, "to_numpy") else X
@@ -249,16 +244,10 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     def _check_rows(self, rows):
         limits = {"max_pixels": self.max_pixels, "max_value": self.max_value}
-
-        def checked(row):
-            if not (is_encoded(row) or isinstance(row, (np.ndarray, Image.Image))):
-                return describe(row)
-            return or_reason(partial(key_of, **limits), row)
-
-        files = [row for row in rows if is_encoded(row)]
-        read = in_threads(checked, files, n_threads_for(self.n_threads))
-        # Others one by one: two threads must not load one image of Pillow's.
-        found = [next(read) if is_encoded(row) else checked(row) for row in rows]
+        # Rows that their container makes are made on this thread, one at a time.
+        n_threads = 1 if isinstance(rows, OnAccess) else n_threads_for(self.n_threads)
+        keyed = partial(or_reason, partial(key_of, **limits))
+        found = list(in_threads(keyed, rows, n_threads))
         keys = [None if isinstance(answer, str) else answer for answer in found]
         return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
 

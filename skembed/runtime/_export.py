@@ -26,6 +26,7 @@ import numpy as np
 from filelock import FileLock
 
 from skembed._digest import digest, file_sha256
+from skembed._failures import reason_of
 from skembed._optional import import_optional, require_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._child import call_in_child
@@ -194,8 +195,7 @@ def _verdict(found, name):
     except (OSError, MemoryError):  # of this moment
         raise
     except Exception as error:  # the exporter raises whatever an operator raises
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        found[name] = f"the export failed: {reason[0]}"
+        found[name] = f"the export failed: {reason_of(error)}"
 
 
 def _compared(folder, network, pieces, probes, input_name, precision):
