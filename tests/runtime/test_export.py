@@ -503,7 +503,7 @@ def test_a_graph_that_does_not_load_is_a_verdict(toy, monkeypatch):
     monkeypatch.setattr(_export, "OnnxRunner", NoRunner)
     assert toy.export() == {
         "agrees": False,
-        "reason": "the export failed: no kernel for this operator",
+        "reason": "the export failed: ModelFormatError: no kernel for this operator",
     }
 
 
