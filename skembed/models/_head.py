@@ -8,6 +8,7 @@ The torch module made of a piece is in `_modules`; nothing here imports torch.
 """
 
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Head:
     @property
     def name(self):
         """The name of what this head computes, among the heads of one backbone."""
-        return digest(self.settings())[:16]
+        return _name(self)
 
     def pieces(self, n_states=None):
         """Return the heads whose vectors this head joins, in that order.
@@ -154,3 +155,8 @@ class Head:
     def for_tokens(self):
         """Return the head that gives one vector a token: the same layers, nothing after them."""
         return replace(self.pooled(), pooling=(), skip=0, dense=())
+
+
+@lru_cache(maxsize=4096)
+def _name(head):
+    return digest(head.settings())[:16]
