@@ -12,15 +12,17 @@ PACKAGE = Path(skembed.__file__).parent
 # From the bottom up; modules and folders of one line do not import one another.
 LAYERS = [
     ["exceptions", "_version"],
-    ["_config", "_digest", "_failures", "_files", "_folders", "_manifest", "_optional", "_rows"],
-    ["cache", "models", "runtime"],
+    ["_files"],
+    ["_on_access"],
+    ["_config", "_digest", "_failures", "_folders", "_kept", "_manifest", "_optional", "_rows"],
+    ["_bad_rows", "cache", "models", "runtime"],
     ["training"],
     ["_embedder", "_network", "_neural"],
     ["text", "image", "audio"],
     ["evaluation", "plotting", "__main__"],
 ]
 # Within the base layer there is an order, too.
-LAYERS[4:5] = [["_embedder", "_network"], ["_neural"]]
+LAYERS[6:7] = [["_embedder", "_network"], ["_neural"]]
 # The one exception: `__init__` hands out public names of all layers, on first use.
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

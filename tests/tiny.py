@@ -5,8 +5,8 @@ import json
 import torch
 import transformers
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
-from tokenizers.models import WordPiece
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE, Unigram, WordPiece
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _WORDS = "the cat sat on a mat while dog ran over hill and river to town bank query : passage"
@@ -39,6 +39,49 @@ def save_tiny_tokenizer(folder, max_length=32):
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return len(vocab)
+
+
+def save_bytes_tokenizer(folder, class_name, special=True):
+    """Write a byte-level BPE tokenizer of single bytes and a few merges."""
+    special_tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokens = [*special_tokens, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("Ġ", "the"), ("a", "t")]
+    tokens += [a + b for a, b in merges]
+    vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(BPE(vocab, merges, unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    if special:
+        tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    tokenizer.add_special_tokens(special_tokens)
+    return _save_tokenizer(folder, tokenizer, class_name)
+
+
+def save_pieces_tokenizer(folder, class_name, frame, special_tokens, unk_id, **more):
+    """Write a tokenizer of the Unigram kind."""
+    pieces = "▁ the cat s a t o n d g r v e i ▁the ▁cat ▁a ▁dog C A F T É é".split()
+    names = dict.fromkeys([*special_tokens, *pieces])
+    vocab = [(name, 0.0 if name in special_tokens else -float(i)) for i, name in enumerate(names)]
+    tokenizer = Tokenizer(Unigram(vocab, unk_id=unk_id, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC()])
+    space = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), space])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=frame,
+        special_tokens=[(t, special_tokens.index(t)) for t in ("<s>", "</s>")]
+        if "<s>" in special_tokens
+        else [("</s>", special_tokens.index("</s>"))],
+    )
+    tokenizer.add_special_tokens(special_tokens)
+    return _save_tokenizer(folder, tokenizer, class_name, **more)
+
+
+def _save_tokenizer(folder, tokenizer, class_name, **more):
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": class_name, "model_max_length": 64, **more}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return tokenizer.get_vocab_size()
 
 
 def save_tiny_model(folder, config_class, model_class, seed=0, max_length=32, **config):

@@ -5,6 +5,7 @@ from numbers import Integral, Number, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skembed._bad_rows import Problem
 from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
 from skembed.audio._front import audio_front
@@ -75,6 +76,10 @@ class AudioEmbedder(NeuralEmbedder):
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
         Keep only this many dimensions of a window's vector.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     backend : {"auto", "onnx", "torch"}, default="auto"
         What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
         network on ONNX Runtime exports it, with its log-mel spectrograms, into the cache folder
@@ -176,8 +181,9 @@ class AudioEmbedder(NeuralEmbedder):
         "front_end": [str, dict],
     }
     _kind = "sounds"
-    _wanted = "sounds"
-    _late_problem = ("not readable as sounds", "Replace them")
+    _problem = Problem("not a sound", "not sounds")
+    _late_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
+    _rows_are_files = True
     _input_name = "waveforms"
     _untrained_remedy = (
         "for a baseline without pretrained weights: "
@@ -210,6 +216,7 @@ class AudioEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         backend="auto",
         precision="float32",
         batch_size="auto",
@@ -234,6 +241,7 @@ class AudioEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.backend = backend
         self.precision = precision
         self.batch_size = batch_size
@@ -274,9 +282,11 @@ class AudioEmbedder(NeuralEmbedder):
         return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
 
     def _cut_message(self, n_cut, n_rows):
+        sounds = "sounds" if n_rows > 1 else "sound"
+        are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
-            f"{n_cut} of {n_rows} sounds are longer than max_seconds={self.max_seconds:g} and were "
-            "cut there."
+            f"{n_cut} of {n_rows} {sounds} {are} longer than max_seconds={self.max_seconds:g} and "
+            f"{were} cut there."
         )
 
     def _front(self, folder):

@@ -5,13 +5,14 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from PIL import Image
 from sklearn.utils._param_validation import Interval
 
+from skembed._bad_rows import Problem
 from skembed._neural import NeuralEmbedder, or_reason
-from skembed._rows import describe
+from skembed._on_access import OnAccess
+from skembed.image._containers import rows_of
 from skembed.image._front import image_front
-from skembed.image._pixels import is_encoded, key_of
+from skembed.image._pixels import key_of
 from skembed.models._depths import IMAGE_DEPTHS, n_layers_of
 from skembed.runtime._schedule import in_threads, n_threads_for
 
@@ -44,11 +45,12 @@ class CNNImageEmbedder(NeuralEmbedder):
         Shape of an image, (height, width) or (height, width, channels), where X is a numeric table
         with an image flattened into each row, as scikit-learn's image datasets are.
     max_pixels : int, default=50_000_000
-        Width times height that an image may have; it is looked at before an image is decoded.
+        Width times height that an image may have; it is checked before an image is decoded.
         None: any.
     max_value : float, default=None
-        The value of white in arrays, where black is 0. None: 1 for floats, 65,535 for uint16, 255
-        for other integers. Values outside make a bad row.
+        The value of white, where black is 0, in arrays and in files and PIL images of more than 8
+        bits. None: 1 for floats, 65,535 for uint16 and 16 bits, 255 for other integers. Values
+        outside make a bad row.
     pooling : {"auto", "mean", "max", "mean_max", "gem", "none"} or list, default="auto"
         How the map of a stage becomes one vector: its mean, its maximum, both side by side, the
         generalized mean with exponent 3 [3]_, or all of it, flattened in the order (channels,
@@ -63,6 +65,10 @@ class CNNImageEmbedder(NeuralEmbedder):
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
         Keep only this many dimensions.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     backend : {"auto", "onnx", "torch"}, default="auto"
         What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
         network on ONNX Runtime exports it into the cache folder (seconds, needs
@@ -115,12 +121,14 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     Notes
     -----
-    A row is a path, the ``bytes`` of a file, a ``PIL.Image.Image`` or an array of shape (height,
-    width), (height, width, 3) or (height, width, 4); X may also be a stack of images, an array of
-    shape (n, height, width) or (n, height, width, channels). Files are JPEG, PNG, WebP, GIF, BMP or
-    TIFF. Rotation by EXIF is applied; what is transparent is laid over white; 16 bits are scaled
-    to 8; of an animation the first frame is taken. Grey images become three equal channels, unless
-    the network takes one.
+    A row is a path, the ``bytes`` of a file, a file object, a dict ``{"bytes": ..., "path": ...}``,
+    a ``PIL.Image.Image``, a tensor on the CPU, or an array of shape (height, width), (height,
+    width, 3) or (height, width, 4). X may also be a stack of images, an array or tensor of shape
+    (n, height, width) or (n, height, width, channels), or a lazy column. Files are JPEG, PNG, WebP,
+    GIF, BMP, TIFF, AVIF, JPEG 2000, ICO, PPM (PBM, PGM, PFM), QOI or TGA. Rotation by EXIF is
+    applied; transparent pixels are laid over white; more than 8 bits are scaled to 8; the first
+    frame of an animation is used. Grey images become three equal channels, unless the network
+    takes one.
 
     References
     ----------
@@ -152,8 +160,9 @@ class CNNImageEmbedder(NeuralEmbedder):
         "max_value": [Interval(Real, 0, None, closed="neither"), None],
     }
     _kind = "images"
-    _wanted = "images"
-    _late_problem = ("not readable as images", "Replace them")
+    _problem = Problem("not an image", "not images")
+    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _rows_are_files = True
     _input_name = "pixel_values"
     _untrained_remedy = (
         "for a baseline without pretrained weights: "
@@ -186,6 +195,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         backend="auto",
         precision="float32",
         batch_size="auto",
@@ -207,6 +217,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.backend = backend
         self.precision = precision
         self.batch_size = batch_size
@@ -220,14 +231,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        name = type(self).__name__
-        if isinstance(X, Image.Image) or (
-            isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[2] in (3, 4)
-        ):
-            raise TypeError(
-                f"{name} expects a collection of images, got one {type(X).__name__} of "
-                f"{getattr(X, 'shape', getattr(X, 'size', None))}. Wrap it in a list: [x]."
-            )
+        X = rows_of(X, type(self).__name__)
         if self.image_shape is None:
             return X
         table = X.to_numpy() if hasattr(X, "to_numpy") else X
@@ -243,16 +247,10 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     def _check_rows(self, rows):
         limits = {"max_pixels": self.max_pixels, "max_value": self.max_value}
-
-        def checked(row):
-            if not (is_encoded(row) or isinstance(row, (np.ndarray, Image.Image))):
-                return describe(row)
-            return or_reason(partial(key_of, **limits), row)
-
-        files = [row for row in rows if is_encoded(row)]
-        read = in_threads(checked, files, n_threads_for(self.n_threads))
-        # Others one by one: two threads must not load one image of Pillow's.
-        found = [next(read) if is_encoded(row) else checked(row) for row in rows]
+        # Rows that their container makes are made on this thread, one at a time.
+        n_threads = 1 if isinstance(rows, OnAccess) else n_threads_for(self.n_threads)
+        keyed = partial(or_reason, partial(key_of, **limits))
+        found = list(in_threads(keyed, rows, n_threads))
         keys = [None if isinstance(answer, str) else answer for answer in found]
         return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from skembed._files import UnreadableRowError
 from skembed._neural import Front, Prepared
-from skembed.image._pixels import encoded, image_of, is_encoded, key_of_content
+from skembed.exceptions import ModelFormatError
+from skembed.image._pixels import image_of
 from skembed.image._processor import Processor, processor_of
 
 
@@ -22,7 +22,7 @@ class ImageFront(Front):
     max_pixels : int or None
         Width times height that an image may have.
     max_value : float or None
-        The value of white in arrays; None: by dtype.
+        The value of white in arrays and in images of more than 8 bits; None: by dtype.
     """
 
     processor: Processor
@@ -37,18 +37,18 @@ class ImageFront(Front):
         return (self.processor.n_channels, *self.processor.size)
 
     def settings(self):
-        """Return what can change a vector."""
-        return {"processor": self.processor.settings(), "max_value": self.max_value}
+        """Return what can change a vector, and whether a row has one."""
+        return {
+            "processor": self.processor.settings(),
+            "max_pixels": self.max_pixels,
+            "max_value": self.max_value,
+        }
 
     def _prepared(self, row, key):
         return Prepared([self.processor.pixels(self._image(row, key))], [1])
 
     def _image(self, row, key):
-        if is_encoded(row):
-            row = encoded(row, self.max_pixels)
-            if key_of_content(row) != key:
-                raise UnreadableRowError("a file that was changed while it was being embedded")
-        return image_of(row, max_pixels=self.max_pixels, max_value=self.max_value)
+        return image_of(row, max_pixels=self.max_pixels, max_value=self.max_value, key=key)
 
     def probes(self):
         """Return pixels to check an export with: blots of color, in batches of two sizes."""
@@ -80,8 +80,13 @@ def image_front(folder, *, image_size, max_pixels, max_value):
     if saved is None:
         processor = processor_of(folder, image_size)
     else:
-        lists = {name: tuple(v) for name, v in saved.items() if isinstance(v, list)}
-        processor = Processor(**{**saved, **lists})
+        try:
+            lists = {name: tuple(v) for name, v in saved.items() if isinstance(v, list)}
+            processor = Processor(**{**saved, **lists})
+            processor.levels()
+        except (TypeError, ValueError, AttributeError) as error:
+            path = folder.path / "manifest.json"
+            raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
         wanted = (image_size,) * 2 if isinstance(image_size, int) else image_size
         if wanted not in (None, processor.size):
             raise ValueError(

@@ -1,46 +1,21 @@
-"""From a row (path, bytes, PIL image, array) to an upright 8-bit image, grey or RGB.
+"""From a row to an upright 8-bit image, grey or RGB.
 
 Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
 Pillow's global settings are neither read for a decision nor changed.
 """
 
-import os
-from io import BytesIO
+import threading
 
 import numpy as np
 from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from skembed._files import UnreadableRowError, content_of, shortened
-from skembed._rows import describe, row_key
+from skembed._files import UnreadableRowError
+from skembed._rows import row_key
+from skembed.image._formats import check_size, guarded
+from skembed.image._sources import File, source_of
 
-# What a file begins with -> what reads it. `Image.open` is not asked: it would try formats that
-# are not on this list, and warn of large images before their size can be looked at.
-_READERS = {
-    b"\xff\xd8\xff": JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-    b"GIF87a": GifImageFile,
-    b"GIF89a": GifImageFile,
-    b"BM": BmpImageFile,
-    b"II*\x00": TiffImageFile,
-    b"MM\x00*": TiffImageFile,
-}
-FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
-_N_MAGIC = 32  # bytes that tell a format
-# Kinds of files that are often taken for images, by what they begin with.
-_OTHERS = {
-    b"<svg": "an SVG drawing",
-    b"<?xml": "an SVG drawing or other XML",
-    b"<!DOCTYPE": "an HTML page",
-    b"<html": "an HTML page",
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive",
-}
 # The value of the EXIF tag Orientation -> what sets the image upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,70 +27,14 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
+# Tags of TIFF.
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
 # Rows of pixels converted at a time, so that a large image is not copied as a whole.
 _BAND = 512
-# A pixel of four channels of 16 bits: what an image file of so many pixels can need at most.
-_MAX_BYTES_A_PIXEL = 8
-
-
-# -- what a row is ---------------------------------------------------------------------------------
-
-
-def is_encoded(row):
-    """Tell whether a row is the content of a file, or its path."""
-    return isinstance(row, (str, os.PathLike, bytes, bytearray, memoryview))
-
-
-def encoded(row, max_pixels):
-    """Return the bytes of a row that is a path or the content of a file.
-
-    Parameters
-    ----------
-    row : str, path or bytes
-        The row.
-    max_pixels : int or None
-        What an image may have; a file that is larger than such an image can be is not read.
-
-    Returns
-    -------
-    content : bytes
-
-    Raises
-    ------
-    UnreadableRowError
-        If there is no file of a known format.
-    """
-    content = bytes(row) if isinstance(row, (bytes, bytearray, memoryview)) else None
-    if content is None:
-        content = _content_of(row, max_pixels)
-    _reader(content)
-    return content
-
-
-def _content_of(path, max_pixels):
-    def check(start, size):
-        _reader(start)
-        if max_pixels is not None and size > _MAX_BYTES_A_PIXEL * max_pixels:
-            raise UnreadableRowError(
-                f"a file of {size:,} bytes, more than an image of max_pixels={max_pixels:,} needs"
-            )
-
-    return content_of(path, check, _N_MAGIC)
-
-
-def _reader(content):
-    """Return the class of Pillow's that reads a file which begins so."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return WebPImageFile
-    for magic, reader in _READERS.items():
-        if content.startswith(magic):
-            return reader
-    if not content:
-        raise UnreadableRowError("an empty file")
-    start = content[:_N_MAGIC].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    others = (what for magic, what in _OTHERS.items() if start.startswith(magic.lower()))
-    what = next(others, "not an image")
-    raise UnreadableRowError(f"{what}; formats that are read: {', '.join(FORMATS)}")
+# Rows may be the same image in memory, which `load` may still change.
+_loading = threading.Lock()
+# Modes of Pillow's with more than 8 bits a channel.
+_WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 
 # -- from a row to an image ------------------------------------------------------------------------
@@ -126,8 +45,8 @@ def key_of(row, *, max_pixels, max_value):
 
     Parameters
     ----------
-    row : str, path, bytes, PIL.Image.Image or ndarray
-        The row.
+    row : object
+        See `source_of`.
     max_pixels : int or None
         As for `image_of`.
     max_value : float or None
@@ -140,7 +59,7 @@ def key_of(row, *, max_pixels, max_value):
     Raises
     ------
     UnreadableRowError
-        If the row is none of these, or its pixels are not what they should be.
+        If the row is no image, or its pixels are not what they should be.
 
     Examples
     --------
@@ -149,29 +68,28 @@ def key_of(row, *, max_pixels, max_value):
     >>> key == key_of(Image.fromarray(grey), max_pixels=None, max_value=None)
     True
     """
-    if is_encoded(row):
-        return key_of_content(encoded(row, max_pixels))
-    image = image_of(row, max_pixels=max_pixels, max_value=max_value)
+    source = source_of(row, max_pixels)
+    if isinstance(source, File):
+        return source.key
+    image = image_of(source, max_pixels=max_pixels, max_value=max_value)
     shape = f"{image.mode} {image.width} {image.height}".encode()
     return row_key(b"image pixels", shape, image.tobytes())
 
 
-def key_of_content(content):
-    """Return the key of a file's bytes."""
-    return row_key(b"image file", content)
-
-
-def image_of(row, *, max_pixels, max_value):
+def image_of(row, *, max_pixels, max_value, key=None):
     """Return a row's image: upright, over white, 8 bits a channel.
 
     Parameters
     ----------
-    row : bytes, PIL.Image.Image or ndarray
-        A file's content, an image, or an array (height, width), (height, width, 3 or 4).
+    row : object
+        See `source_of`.
     max_pixels : int or None
-        Width times height that a file or a PIL image may have, looked at before it is decoded.
+        Width times height that a file or a PIL image may have, checked before it is decoded.
     max_value : float or None
-        The value of white in arrays. None: by dtype, see `image_of_array`.
+        The value of white in arrays, and in images of more than 8 bits. None: by dtype, see
+        `image_of_array`.
+    key : bytes, default=None
+        The key that the content of a file must have.
 
     Returns
     -------
@@ -183,65 +101,44 @@ def image_of(row, *, max_pixels, max_value):
     UnreadableRowError
         If it cannot be decoded, or is not what it should be.
     """
-    if isinstance(row, np.ndarray):
-        return image_of_array(row, max_value)
-    if isinstance(row, Image.Image):
-        return _guarded(_decoded, row, max_pixels)
-    if isinstance(row, bytes):
-        return _guarded(_decoded, _opened(row, max_pixels), max_pixels)
-    raise UnreadableRowError(describe(row))
+    source = source_of(row, max_pixels)
+    if isinstance(source, np.ndarray):
+        return image_of_array(source, max_value)
+    if isinstance(source, File):
+        if key is not None and source.key != key:
+            raise UnreadableRowError("a file that was changed while it was being embedded")
+        return _image_of_file(source, max_pixels, max_value)
+    check_size(source.size, max_pixels)
+    with _loading:
+        guarded(source.load)
+    return guarded(_upright, source, max_value)
 
 
-def _guarded(function, *arguments):
-    """Call a function of Pillow's; whatever it raises of a damaged file becomes a reason."""
-    try:
-        return function(*arguments)
-    except (UnreadableRowError, MemoryError):
-        raise
-    except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, IndexError, ...
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnreadableRowError(f"a damaged image: {shortened(reason[0])}") from error
-
-
-def _opened(content, max_pixels):
-    """Return the image of a file, not decoded yet."""
-    reader = _reader(content)
-    if reader is WebPImageFile:  # whose canvas is made when it is opened
-        _check_size(_webp_size(content), max_pixels)
-    return _guarded(reader, BytesIO(content))
-
-
-def _webp_size(content):
-    """Return width and height by the first chunk's header; (0, 0) if it makes no sense."""
-    kind, header = content[12:16], content[20:30]
-    if len(header) < 10 or kind not in (b"VP8X", b"VP8L", b"VP8 "):
-        return 0, 0
-    if kind == b"VP8X":
-        width, height = header[4:7], header[7:10]
-        return 1 + int.from_bytes(width, "little"), 1 + int.from_bytes(height, "little")
-    if kind == b"VP8L":
-        bits = int.from_bytes(header[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    width, height = header[6:8], header[8:10]
-    return int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
-
-
-def _check_size(size, max_pixels):
-    if max_pixels is not None and size[0] * size[1] > max_pixels:
+def _image_of_file(source, max_pixels, max_value):
+    image = source.open(max_pixels)
+    low_bytes = None
+    if isinstance(image, PngImageFile):
+        guarded(_scale_transparency, image)
+        if _rawmode(image) == "RGB;16B" and image.info.get("transparency") is not None:
+            low_bytes = source.open(max_pixels)
+    if max_value not in (None, 65535) and ";16" in _rawmode(image) and image.mode[:3] == "RGB":
         raise UnreadableRowError(
-            f"an image of {size[0]} x {size[1]} pixels, more than max_pixels={max_pixels:,}"
+            f"an image of 16 bits a color, which Pillow cuts to 8, so that max_value={max_value:g} "
+            "cannot be applied; read it into an array"
         )
+    return guarded(_upright, image, max_value, low_bytes)
 
 
-def _decoded(image, max_pixels):
-    _check_size(image.size, max_pixels)
-    upright = _orientation(image)
+def _upright(image, max_value, low_bytes=None):
+    """Decode an image, turn it into 8 bits a channel, and set it upright."""
+    # Nothing is read from the image before: some of Pillow's methods decode it and hide that it
+    # fails, and it does not fail a second time.
     image.load()
     if min(image.size) == 0:
         raise UnreadableRowError("an image without pixels")
     # TIFF images are set upright when they are loaded.
-    method = None if isinstance(image, TiffImageFile) else _UPRIGHT.get(upright)
-    image = _with_8_bits(image)
+    method = None if isinstance(image, TiffImageFile) else _UPRIGHT.get(_orientation(image))
+    image = _with_8_bits(image, max_value, low_bytes)
     return image if method is None else image.transpose(method)
 
 
@@ -255,18 +152,77 @@ def _orientation(image):
     return 1
 
 
-def _with_8_bits(image):
+def _rawmode(image):
+    """Return how the pixels of a file lie in it, by Pillow's name; empty where it does not say."""
+    arguments = image.tile[0][3] if image.tile else ""
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+# -- 8 bits, over white ----------------------------------------------------------------------------
+
+# Ways in which the pixels of a PNG file lie in it -> what makes its transparent level one of 8
+# bits. Pillow gives it as it is written.
+_TIMES = {"1": 255, "L;2": 85, "L;4": 17}
+
+
+def _scale_transparency(image):
+    """Make the transparent color of a PNG file one of the levels that it is decoded to."""
+    color, rawmode = image.info.get("transparency"), _rawmode(image)
+    if isinstance(color, int) and rawmode in (*_TIMES, "L"):
+        image.info["transparency"] = (color & 255) * _TIMES.get(rawmode, 1)
+    elif isinstance(color, tuple) and rawmode == "RGB":
+        image.info["transparency"] = tuple(level & 255 for level in color)
+
+
+def _with_8_bits(image, max_value, low_bytes):
     """Return an image of mode "L" or "RGB": scaled to 8 bits, laid over white."""
-    if image.mode in ("RGB", "L") and image.info.get("transparency") is None:
+    transparent = image.info.get("transparency")
+    if image.mode in ("RGB", "L") and transparent is None:
         return image
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return image_of_array(values if values.dtype.kind == "u" else values.astype(int), 65535)
-    if image.mode == "F":
-        return image_of_array(np.asarray(image), None)
-    if image.getbands()[-1] in "Aa" or image.info.get("transparency") is not None:
+    if image.mode in _WIDE:
+        return _image_of_wide(image, max_value, transparent)
+    if low_bytes is not None:
+        return _without_color(image, low_bytes, transparent)
+    if image.mode == "La":  # premultiplied
+        image = image.convert("LA")
+    if image.getbands()[-1] in "Aa" or transparent is not None:
         return _over_white(image)
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _image_of_wide(image, max_value, transparent):
+    """Return the image of one channel of more than 8 bits."""
+    values, white = np.asarray(image), 1 if image.mode == "F" else 65535
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if tags.get(_BITS_PER_SAMPLE) == (12,):
+        white = 4095
+    # These say themselves what white is, and Pillow scales them to 16 bits.
+    says_white = image.format in ("PPM", "JPEG2000") and image.mode != "F"
+    if max_value is not None and not says_white:
+        white = max_value
+    answer = image_of_array(values, white)
+    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white; Pillow inverts images of 8 bits only
+        answer = answer.point(lambda level: 255 - level)
+    if isinstance(transparent, int):
+        answer.paste(255, mask=Image.fromarray(values == transparent))
+    return answer
+
+
+def _without_color(image, low_bytes, color):
+    """Make one color of an RGB image of 16 bits white; Pillow decodes the high bytes only.
+
+    The low bytes are what it decodes if it takes the file's order of bytes for the other one.
+    """
+    tile = low_bytes.tile[0]
+    low_bytes.tile = [(tile[0], tile[1], tile[2], "RGB;16L")]
+    low_bytes.info.pop("transparency")
+    low_bytes.load()
+    high, low = np.array(image), np.asarray(low_bytes)
+    color = np.array(color)
+    mask = (high == color >> 8).all(axis=2) & (low == color & 255).all(axis=2)
+    high[mask] = 255
+    return Image.fromarray(high)
 
 
 def _over_white(image):
@@ -279,6 +235,8 @@ def _over_white(image):
         answer.paste(Image.alpha_composite(white, band).convert("RGB"), box)
     return answer
 
+
+# -- arrays ----------------------------------------------------------------------------------------
 
 # The value of white, by kind of dtype: bool, float, signed and unsigned int.
 _WHITE = {"b": 1, "f": 1, "i": 255, "u": 255}
@@ -311,18 +269,47 @@ def image_of_array(array, max_value=None):
     '00 80 ff'
     """
     array = np.asarray(array)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
+    if array.dtype.kind == "O":  # of numbers: a stack of images that became one array of objects
+        array = guarded(_numbers_of, array)
     if array.dtype.kind not in _WHITE:
         raise UnreadableRowError(f"an array of dtype {array.dtype}")
-    if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
-        raise UnreadableRowError(
-            f"an array of shape {array.shape}, not (height, width), (height, width, 3) or "
-            "(height, width, 4)"
-        )
+    if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in _CHANNELS:
+        raise UnreadableRowError(_shape_problem(array.shape))
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
     pixels = _as_8_bits(array, max_value)
     image = Image.fromarray(pixels)
     return _over_white(image) if image.mode == "RGBA" else image
+
+
+_CHANNELS = ((), (1,), (3,), (4,))
+
+
+def channels_first(shape):
+    """Tell whether an array of such a shape is an image with its channels first.
+
+    Examples
+    --------
+    >>> channels_first((3, 224, 224)), channels_first((3, 224, 3))
+    (True, False)
+    """
+    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2:] not in _CHANNELS
+
+
+def _shape_problem(shape):
+    problem = (
+        f"an array of shape {shape}, not (height, width), (height, width, 3) or (height, width, 4)"
+    )
+    if channels_first(shape):
+        return f"{problem}; transpose it: array.transpose(1, 2, 0)"
+    if len(shape) == 4 and shape[0] == 1:
+        return f"{problem}; take the image out of its stack: array[0]"
+    return problem
+
+
+def _numbers_of(array):
+    numbers = np.array(array.tolist())
+    return numbers if numbers.dtype.kind in _WHITE else array
 
 
 def _as_8_bits(array, max_value):
@@ -333,7 +320,8 @@ def _as_8_bits(array, max_value):
     if white is None:
         white = 65535 if array.dtype == np.uint16 else _WHITE[array.dtype.kind]
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= white):  # not a number, too
+    slack = white * _slack(array.dtype)
+    if not (low >= -slack and high <= white + slack):  # not a number, too
         raise UnreadableRowError(
             f"a {array.dtype} array with values from {low:.6g} to {high:.6g}, not from 0 to "
             f"{white:g}; max_value sets what white is"
@@ -341,5 +329,10 @@ def _as_8_bits(array, max_value):
     pixels = np.empty(array.shape, dtype=np.uint8)
     for top in range(0, len(array), _BAND):
         band = array[top : top + _BAND].astype(np.float64)
-        pixels[top : top + _BAND] = np.rint(band * (255 / white))
+        pixels[top : top + _BAND] = np.clip(np.rint(band * (255 / white)), 0, 255)
     return pixels
+
+
+def _slack(dtype):
+    """Return by what part of white floats may lie outside, as arithmetic leaves them."""
+    return max(1e-6, 4 * float(np.finfo(dtype).eps)) if dtype.kind == "f" else 0

@@ -24,6 +24,17 @@ from skembed.models._folder import ModelFolder
 _SIZE_RATIO, _SIZE_SLACK = 4, 100_000_000
 
 
+# Encoder-decoder families for texts -> transformers' class of the encoder alone, which Sentence
+# Transformers embeds with.
+_ENCODERS = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+    "switch_transformers": "SwitchTransformersEncoderModel",
+}
+
+
 class Backbone(nn.Module):
     """Base of the backbones: network inputs -> a tuple of states, one a layer."""
 
@@ -124,7 +135,7 @@ def load_backbone(folder, input_name):
     weights = _loaded(files)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
-            blank = _blank(without_code(files.config))
+            blank = _blank(without_code(files.config), input_name, folder)
             _check_size(blank, weights, folder)
             # Given the weights, transformers reads no file: neither others than those that the
             # fingerprint is made of nor an adapter beside them.
@@ -170,15 +181,23 @@ def _loaded(files):
     return weights
 
 
-def _blank(config):
+def _blank(config, input_name, folder):
     """Return the network of a config without memory for its weights, with attention chosen."""
     settings = {name: value for name, value in config.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(config.get("model_type"), **settings)
+    make = transformers.AutoModel.from_config
+    if input_name == "input_ids" and config.model_type in _ENCODERS:
+        make = getattr(transformers, _ENCODERS[config.model_type])._from_config
+    elif input_name == "input_ids" and config.is_encoder_decoder:
+        raise ModelFormatError(
+            f"{folder}: {config.model_type!r} is an encoder-decoder model, which is not supported. "
+            f"The encoders of these are: {', '.join(_ENCODERS)}."
+        )
     with torch.device("meta"):
         try:
-            return transformers.AutoModel.from_config(config, attn_implementation="sdpa")
+            return make(config, attn_implementation="sdpa")
         except ValueError:  # of a family that has no other
-            return transformers.AutoModel.from_config(config, attn_implementation="eager")
+            return make(config, attn_implementation="eager")
 
 
 def _check_size(blank, weights, folder):

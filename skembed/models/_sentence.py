@@ -112,7 +112,8 @@ def read_modules(folder):
     """
     entries = check_modules(folder.path)
     if not entries:
-        return Modules(pooling=_pooling_without_modules(folder), **_model_settings(folder.path))
+        # Then Sentence Transformers reads none of its own files.
+        return Modules(pooling=_pooling_without_modules(folder))
     settings, dense = {}, []
     for kind, path in entries[1:]:
         place = inside(folder.path, path)
@@ -270,7 +271,7 @@ def read_text_settings(folder):
     """
     # Whatever the family in its name: sentence_bert_config.json, sentence_roberta_config.json.
     paths = sorted(folder.backbone_path.glob("sentence_*_config.json"))
-    if not paths:
+    if not paths or not (folder.path / "modules.json").exists():
         return TextSettings()
     file = paths[0]
     config = {_OLD_NAMES.get(key, key): value for key, value in read_json(file).items()}

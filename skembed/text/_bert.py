@@ -8,10 +8,12 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skembed._bad_rows import Problem
 from skembed._network import with_export
 from skembed._neural import NeuralEmbedder
-from skembed._rows import describe, row_key
+from skembed._rows import row_key
 from skembed.models._head import POOLING_NAMES
+from skembed.text._rows import text_problem
 from skembed.text._tokens import text_front
 
 
@@ -65,6 +67,10 @@ class BertEmbedder(NeuralEmbedder):
         Keep only this many dimensions, before normalising; for models trained for it [3]_. None:
         the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which comes
         after the model's own normalizing.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     max_length : int, default=None
         Tokens that are read of a text, special tokens and prompt included. None: the model's own.
     long_texts : {"truncate", "chunk", "error"}, default="truncate"
@@ -152,8 +158,9 @@ class BertEmbedder(NeuralEmbedder):
         "prompt": [str, None],
     }
     _kind = "texts"
-    _wanted = "text"
-    _late_problem = (
+    _problem = Problem("not text", "not text")
+    _late_problem = Problem(
+        "longer than the network takes",
         "longer than the network takes",
         'Shorten them, set long_texts="truncate" or "chunk"',
     )
@@ -171,6 +178,7 @@ class BertEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         max_length=None,
         long_texts="truncate",
         prompt=None,
@@ -190,6 +198,7 @@ class BertEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.max_length = max_length
         self.long_texts = long_texts
         self.prompt = prompt
@@ -206,21 +215,23 @@ class BertEmbedder(NeuralEmbedder):
     def _check_rows(self, rows):
         keys, bad = [], {}
         for position, row in enumerate(rows):
-            key = None
-            if isinstance(row, str):
-                try:
-                    key = row_key(b"text", row.encode())
-                except UnicodeEncodeError:
-                    bad[position] = "str with half a surrogate pair"
-            else:
-                bad[position] = describe(row)
-            keys.append(key)
+            problem = text_problem(row)
+            if problem is not None:
+                bad[position] = problem
+            keys.append(None if problem else row_key(b"text", row.encode()))
         return keys, bad
 
+    def _late_faults(self, rows, keys, *, fitted):
+        if self.long_texts != "error":
+            return {}  # no text is too long, and tokenizing all of them is spared
+        return super()._late_faults(rows, keys, fitted=fitted)
+
     def _cut_message(self, n_cut, n_rows):
+        texts = "texts" if n_rows > 1 else "text"
+        are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
-            f"{n_cut} of {n_rows} texts are longer than max_length="
-            f"{self._network.front.max_length} tokens and were cut there. Set "
+            f"{n_cut} of {n_rows} {texts} {are} longer than max_length="
+            f"{self._network.front.max_length} tokens and {were} cut there. Set "
             "long_texts='chunk' to embed all of them."
         )
 
@@ -284,7 +295,8 @@ class BertEmbedder(NeuralEmbedder):
         if len(columns.names) > 1:
             raise ValueError(f"embed_tokens takes one column of texts; got {len(columns.names)}.")
         keys, bad = self._checked(columns)
-        network = with_export(replace(network, head=network.head.for_tokens()))
+        spec = replace(network, head=network.head.for_tokens(), precomputed=())
+        network = with_export(spec)
         tokens = {
             i: network.front.tokens(columns.rows[i])
             for i, key in enumerate(keys)
@@ -292,13 +304,13 @@ class BertEmbedder(NeuralEmbedder):
         }
         too_long = {i: item.problem for i, item in tokens.items() if item.problem}
         if too_long and self.bad_rows == "raise":
-            raise self._bad_rows_error(too_long, columns, *self._late_problem)
+            raise self._bad_rows_error(columns, {}, too_long)
         bad |= too_long
         self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
         windows = [(i, k) for i, item in tokens.items() for k in range(len(item.inputs))]
         states = {}
         for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
-            for position, vectors in zip(positions, answer, strict=True):
+            for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
                 i, k = windows[position]
                 start = tokens[i].own.start
                 states[i, k] = vectors[start : start + tokens[i].counts[k]]

@@ -7,15 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skembed._digest import file_sha256
+from skembed._failures import naming
 from skembed._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
-from skembed.models._folder import read_json
+from skembed.models._files import file_in
 from skembed.models._registry import Registry
 from skembed.models._sentence import read_text_settings
+from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
 
 _tokenizers = Registry(max_items=8)
 # Families that number positions from the padding token's id on.
 _SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "roberta-prelayernorm"}
+# Families without a table of positions, whose configs may not say so.
+_RELATIVE_POSITIONS = {
+    *("eurobert", "gemma", "gemma2", "gemma3_text", "gte", "jina_embeddings_v3", "llama"),
+    *("longt5", "mistral", "modernbert", "mt5", "nomic_bert", "phi", "phi3", "qwen2", "qwen3"),
+    *("switch_transformers", "t5", "umt5", "xlnet"),
+}
 _UNLIMITED = 10**6  # tokenizer_config.json says 1e30 where there is no limit
 
 
@@ -48,6 +56,8 @@ class TextFront(Front):
         Put before each text.
     lowercase : bool
         Whether prompt and texts are lowercased first.
+    changes : str
+        What `tokenizer_config.json` changes in the tokenizer, see `_tokenizer.changes_of`.
     """
 
     tokenizer: str
@@ -56,6 +66,7 @@ class TextFront(Front):
     long_texts: str
     prompt: str
     lowercase: bool
+    changes: str = ""
 
     libraries = ("tokenizers",)
 
@@ -75,10 +86,10 @@ class TextFront(Front):
         return replace(self, tokenizer=here(self.tokenizer))
 
     def _loaded(self):
-        return _tokenizers.get((self.sha256, self.prompt, self.lowercase), self._load)
+        return _tokenizers.get((self.sha256, self.changes, self.prompt, self.lowercase), self._load)
 
     def _load(self):
-        from tokenizers import Tokenizer, normalizers
+        from tokenizers import normalizers
 
         if file_sha256(self.tokenizer) != self.sha256:
             raise NetworkChangedError(
@@ -86,8 +97,9 @@ class TextFront(Front):
                 "Fit it again, or put the old file back."
             )
         try:
-            tokenizer = Tokenizer.from_file(self.tokenizer)
-        except Exception as error:  # tokenizers raises plain Exception
+            with naming(self.tokenizer):
+                tokenizer = load_tokenizer(self.tokenizer, self.changes)
+        except (ValueError, OSError) as error:
             raise ModelFormatError(f"{self.tokenizer} is not a tokenizer: {error}") from error
         # Files remember the padding and truncation they were saved with.
         tokenizer.no_padding()
@@ -119,7 +131,8 @@ class TextFront(Front):
     def tokens(self, text):
         """Return the `Tokens` of a text."""
         tokenizer, n_prefix, n_after = self._loaded()
-        encoding = tokenizer.encode(self.prompt + text)
+        with naming(self.tokenizer):
+            encoding = tokenizer.encode(self.prompt + text)
         ids = np.array(encoding.ids, dtype=np.int64)
         stop, room = len(ids) - n_after, self.max_length - n_prefix - n_after
         start = min(n_prefix, stop)  # fewer where the prompt's end and the text are one token
@@ -167,7 +180,10 @@ class TextFront(Front):
 
     def save(self, folder):
         """Copy the tokenizer into an exported folder; return the settings beside it."""
-        (folder / "tokenizer.json").write_bytes(Path(self.tokenizer).read_bytes())
+        if self.changes:
+            load_tokenizer(self.tokenizer, self.changes).save(str(folder / "tokenizer.json"))
+        else:
+            (folder / "tokenizer.json").write_bytes(Path(self.tokenizer).read_bytes())
         return {"max_length": self.max_length, "prompt": self.prompt, "lowercase": self.lowercase}
 
 
@@ -181,8 +197,9 @@ def text_front(folder, *, max_length, long_texts, prompt):
     ValueError
         If the parameters do not fit the model.
     """
-    places = [folder.backbone_path / "tokenizer.json", folder.path / "tokenizer.json"]
-    path = next((place for place in places if place.exists()), None)
+    places = (folder.backbone_path, folder.path)
+    found = (file_in(place, "tokenizer.json") for place in places)
+    path = next((path for path in found if path is not None), None)
     if path is None:
         raise ModelFormatError(
             f"{folder.path} has no tokenizer.json. Write one with transformers: "
@@ -190,7 +207,8 @@ def text_front(folder, *, max_length, long_texts, prompt):
         )
     saved = (folder.manifest or {}).get("front", {})
     texts = read_text_settings(folder)
-    own = saved.get("max_length") or _own_max_length(folder, texts)
+    settings = tokenizer_settings(folder, path.parent, texts.tokenizer)
+    own = saved.get("max_length") or _own_max_length(folder, texts, settings)
     limit = saved.get("max_length") or _position_limit(folder)
     if max_length is not None and limit is not None and max_length > limit:
         raise ValueError(f"max_length={max_length} is more than the {limit} that the model takes.")
@@ -203,6 +221,7 @@ def text_front(folder, *, max_length, long_texts, prompt):
         long_texts=long_texts,
         prompt=_prompt(folder, prompt, saved),
         lowercase=bool(saved.get("lowercase", texts.lowercase)),
+        changes=changes_of(path, settings, folder.config),
     )
     front.check()
     return front
@@ -223,16 +242,36 @@ def _prompt(folder, prompt, saved):
 
 
 def _position_limit(folder):
-    """Return how many positions the network has embeddings for, if it says so."""
-    positions = folder.config.get("max_position_embeddings")
-    if positions and folder.config.get("model_type") in _SHIFTED_POSITIONS:
-        positions -= folder.config.get("pad_token_id", 1) + 1
+    """Return how many positions the network has embeddings for; None if any length will do."""
+    config = folder.config
+    positions = config.get("max_position_embeddings", config.get("n_positions"))
+    if not positions or positions < 0 or _has_relative_positions(config):
+        return None
+    if config.get("model_type") in _SHIFTED_POSITIONS:
+        positions -= config.get("pad_token_id", 1) + 1
     return positions
 
 
-def _own_max_length(folder, texts):
-    """Return Sentence Transformers' limit, else the tokenizer's, within that of the positions."""
-    settings = read_json(folder.backbone_path / "tokenizer_config.json", {}) | texts.tokenizer
-    own = texts.max_length or settings.get("model_max_length")
-    limits = (own, _position_limit(folder))
-    return min((int(limit) for limit in limits if limit and limit < _UNLIMITED), default=None)
+def _has_relative_positions(config):
+    """Tell whether positions are not looked up in a table, so that texts may have any length."""
+    named = any("rope" in key or key.startswith(("rotary_emb", "rotary_pct")) for key in config)
+    kind = config.get("position_embedding_type", "absolute")
+    deberta = config.get("model_type") in ("deberta", "deberta-v2")
+    return (
+        named
+        or kind in ("rope", "rotary", "alibi")
+        or config.get("model_type") in _RELATIVE_POSITIONS
+        or (deberta and not config.get("position_biased_input", True))
+    )
+
+
+def _own_max_length(folder, texts, settings):
+    """Return the length that Sentence Transformers cuts texts at; None if it cuts none."""
+    limit = _position_limit(folder)
+    own = texts.tokenizer.get("model_max_length") or texts.max_length
+    if not own:
+        # Positions bound the tokenizer's length, where there is no table of them, too.
+        trained = folder.config.get("max_position_embeddings")
+        own = min(settings.get("model_max_length") or _UNLIMITED, trained or _UNLIMITED)
+    limits = (own, limit)
+    return min((int(limit) for limit in limits if limit and 0 < limit < _UNLIMITED), default=None)

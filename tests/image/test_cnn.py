@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_rows_of_all_kinds_give_the_same(tiny_cnn, tmp_path):
         [str(path) for path in paths],
         np.array([str(path) for path in paths]),
         images,
-        [Image.open(path) for path in paths],
+        [Image.open(BytesIO(content)) for content in contents],
         ARRAYS,
         np.stack(ARRAYS),
         [array / 255 for array in ARRAYS],

@@ -305,6 +305,8 @@ TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}
 
 
 def text_settings(folder, **settings):
+    add_modules(folder)
+    (folder / "sentence_bert_config.json").unlink()
     change_json(folder / "sentence_bert_config.json", **settings)
     return read_text_settings(ModelFolder(folder))
 

@@ -152,7 +152,7 @@ def test_long_texts_error_names_the_rows(tiny_bert):
     embedder = BertEmbedder(tiny_bert, max_length=10, long_texts="error").fit(["a"])
     n_tokens = len(LONG.split()) + 2
     message = (
-        "BertEmbedder: 1 of 3 rows are longer than the network takes (row 1: "
+        "BertEmbedder: 1 of 3 rows is longer than the network takes (row 1: "
         f"{n_tokens} tokens, more than max_length=10). Shorten them, set "
         'long_texts="truncate" or "chunk", or set bad_rows="zero" or "nan".'
     )
@@ -217,6 +217,7 @@ def test_what_changes_the_vectors_changes_the_fingerprint(tiny_bert, tmp_path, n
 
 UNCHANGING = {
     "revision": "v1",
+    "precompute": {"pooling": ["max", "cls"]},
     "batch_size": 3,
     "device": "cpu",
     "n_threads": 1,
@@ -267,7 +268,8 @@ def test_bad_rows_message_is_exact(tiny_bert):
     rows[4], rows[17], rows[902] = None, float("nan"), b"abc"
     message = (
         "BertEmbedder: 3 of 1000 rows are not text (row 4: None, row 17: float nan, row 902: "
-        'bytes). Fill them in, or set bad_rows="zero" or "nan".'
+        "bytes; decode it with row.decode()). Fill in missing rows, correct the others, or set "
+        'bad_rows="zero" or "nan".'
     )
     with pytest.raises(BadRowsError) as caught:
         BertEmbedder(tiny_bert).fit(rows)
@@ -286,8 +288,8 @@ def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
         (
             {"pooling": "median"},
             "The 'pooling' parameter of BertEmbedder must be 'auto', one of ['mean', 'cls', "
-            "'max', 'mean_sqrt_len', 'weighted_mean', 'last'] or a list of them. Got 'median' "
-            "instead.",
+            "'max', 'mean_sqrt_len', 'weighted_mean', 'last', 'mean_max'] or a list of them. "
+            "Got 'median' instead.",
         ),
         ({"pooling": []}, "Got [] instead."),
         ({"layers": 3}, "must be an index from -3 to 2 (0 is the embedding layer)"),
@@ -372,7 +374,7 @@ def test_embed_tokens_layers_prompt_and_chunks(tiny_bert, reference):
     (whole,) = chunked.embed_tokens([LONG])
     assert whole.tokens == LONG.split()
     assert [LONG[a:b] for a, b in whole.spans] == LONG.split()
-    with pytest.warns(TruncationWarning, match="1 of 1 texts"):
+    with pytest.warns(TruncationWarning, match="1 of 1 text is"):
         (cut,) = chunked.set_params(long_texts="truncate").fit(["a"]).embed_tokens([LONG])
     assert cut.tokens == LONG.split()[:8]
     np.testing.assert_allclose(cut.vectors, whole.vectors[:8], atol=1e-6)

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from tiny import add_modules, save_tiny_bert
+import torch
+import transformers
+from tiny import add_modules, save_pieces_tokenizer, save_tiny_bert
 from tokenizers import Tokenizer, normalizers
 
 import skembed
+from skembed.exceptions import ModelFormatError
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
 from sentence_transformers import SentenceTransformer  # noqa: E402
@@ -256,3 +259,46 @@ def test_a_saved_folder_that_leaves_prompts_out_of_its_pooling(tmp_path, texts):
 def test_a_folder_without_modules_is_what_sentence_transformers_makes_of_it(folder, texts):
     """The mean, not normalised."""
     assert_same_vectors(folder, texts)
+
+
+# -- encoders of encoder-decoder models ------------------------------------------------------------
+
+T5_SIZES = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2}
+
+
+def save_t5(folder, name, config="T5Config"):
+    special = ["<pad>", "</s>", "<unk>"]
+    settings = {"extra_ids": 0, "additional_special_tokens": [], "pad_token": "<pad>"}
+    size = save_pieces_tokenizer(folder, "T5Tokenizer", "$A </s>", special, 2, **settings)
+    torch.manual_seed(0)
+    config = getattr(transformers, config)(vocab_size=size, **T5_SIZES)
+    getattr(transformers, name)(config).save_pretrained(folder)
+    return add_modules(folder, normalize=True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("T5EncoderModel",),
+        ("T5Model",),
+        ("T5ForConditionalGeneration",),
+        ("MT5EncoderModel", "MT5Config"),
+        ("UMT5EncoderModel", "UMT5Config"),
+    ],
+    ids=lambda names: names[0],
+)
+def test_the_encoder_of_t5(tmp_path, texts, names):
+    """Saved alone or with its decoder, which is left out."""
+    folder = save_t5(tmp_path / "t5", *names)
+    vectors = assert_same_vectors(folder, texts)
+    if names == ("T5EncoderModel",):
+        exported = skembed.BertEmbedder(folder, backend="onnx").fit_transform(texts)
+        np.testing.assert_allclose(exported, vectors, atol=1e-5, rtol=0)
+
+
+def test_other_encoder_decoder_models_are_refused_by_name(folder):
+    """Sentence Transformers embeds with the decoder of BART."""
+    config = transformers.BartConfig(vocab_size=99, d_model=16, encoder_layers=1, decoder_layers=1)
+    transformers.BartModel(config).save_pretrained(folder)
+    with pytest.raises(ModelFormatError, match=r"'bart' is an encoder-decoder model"):
+        skembed.BertEmbedder(folder, backend="torch").fit(["a"])

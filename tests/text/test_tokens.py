@@ -272,7 +272,7 @@ def test_a_saved_front_is_the_same(tiny_bert, tmp_path):
 
 @pytest.fixture
 def folder(tiny_bert, tmp_path):
-    return shutil.copytree(tiny_bert, tmp_path / "model")
+    return add_modules(shutil.copytree(tiny_bert, tmp_path / "model"))
 
 
 def front_of(folder, *, max_length=None, long_texts="truncate", prompt=None):
@@ -307,8 +307,45 @@ def test_the_models_own_max_length(folder, max_seq_length, model_max_length, pos
     assert front_of(folder).max_length == expected
 
 
+def test_settings_of_sentence_transformers_belong_to_its_folders(folder):
+    """Without modules.json it does not read them either."""
+    change_json(folder / "sentence_bert_config.json", max_seq_length=17, do_lower_case=True)
+    (folder / "modules.json").unlink()
+    assert (front_of(folder).max_length, front_of(folder).lowercase) == (32, False)
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ({"model_type": "modernbert"}, 99),
+        ({"model_type": "new", "rope_theta": 1e4}, 99),
+        ({"model_type": "x", "position_embedding_type": "rotary"}, 99),
+        ({"model_type": "deberta-v2", "position_biased_input": False}, 99),
+        ({"model_type": "deberta-v2"}, 40),
+        ({"model_type": "bert"}, 40),
+        ({"model_type": "roformer", "rotary_value": False}, 40),
+        ({"model_type": "xlm-roberta", "pad_token_id": 1}, 38),
+    ],
+)
+def test_networks_without_a_table_of_positions_are_cut_where_the_folder_says(
+    folder, family, expected
+):
+    """Positions that are computed have no end; without a length they bound the tokenizer's."""
+    change_json(folder / "sentence_bert_config.json", max_seq_length=99)
+    change_json(folder / "tokenizer_config.json", model_max_length=1000)
+    change_json(folder / "config.json", **family)
+    assert front_of(folder).max_length == expected
+    if expected == 99:
+        assert front_of(folder, max_length=500).max_length == 500
+    change_json(folder / "sentence_bert_config.json", max_seq_length=None)
+    assert front_of(folder).max_length == min(expected, 40)
+    change_json(folder / "sentence_bert_config.json", tokenizer_args={"model_max_length": 36})
+    assert front_of(folder).max_length == 36
+
+
 def test_legacy_names_of_sentence_transformers_settings(folder):
     """Its first models named the file after their family."""
+    (folder / "sentence_bert_config.json").unlink()
     change_json(folder / "sentence_roberta_config.json", max_seq_length=17, do_lower_case=True)
     assert front_of(folder).max_length == 17
     assert front_of(folder).lowercase is True
@@ -328,6 +365,7 @@ def test_a_max_length_may_be_asked_for(folder):
 
 def test_a_model_that_says_nothing_must_be_told(folder):
     """There is no length that fits all models."""
+    (folder / "sentence_bert_config.json").unlink()
     change_json(folder / "tokenizer_config.json", model_max_length=int(1e30))
     change_json(folder / "config.json", max_position_embeddings=None)
     with pytest.raises(ValueError) as raised:  # noqa: PT011
@@ -339,6 +377,7 @@ def test_a_model_that_says_nothing_must_be_told(folder):
 @pytest.mark.parametrize(("model_type", "expected"), [("bert", 40), ("roberta", 38), ("mpnet", 38)])
 def test_families_that_number_positions_from_the_padding_have_fewer(folder, model_type, expected):
     """RoBERTa's 514 positions are 512 tokens."""
+    (folder / "sentence_bert_config.json").unlink()
     change_json(folder / "tokenizer_config.json", model_max_length=None)
     change_json(folder / "config.json", model_type=model_type, pad_token_id=1)
     assert front_of(folder).max_length == expected

@@ -1,0 +1,84 @@
+"""Containers of images: a stack in one array or tensor, an array of objects, a lazy column."""
+
+import sys
+
+import numpy as np
+from PIL import Image
+
+from skembed._on_access import OnAccess, is_lazy
+from skembed.image._pixels import channels_first
+from skembed.image._sources import is_readable
+
+
+def rows_of(X, estimator):
+    """Take the rows out of a container of images; leave other containers as they are.
+
+    Parameters
+    ----------
+    X : object
+        The rows.
+    estimator : str
+        Name of the estimator, for messages.
+
+    Returns
+    -------
+    X : object
+        A list or `OnAccess` of rows, or `X` itself.
+
+    Raises
+    ------
+    TypeError
+        If `X` is one image.
+    ValueError
+        If `X` is a stack of images with channels first.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(X, torch.Tensor):
+        return _rows_of_tensor(X, estimator)
+    if isinstance(X, np.ndarray):
+        return _rows_of_array(X, estimator)
+    if isinstance(X, Image.Image) or is_readable(X) or _is_row_of_datasets(X):
+        raise _one_image(X, estimator)
+    if is_lazy(X) and not _is_native(X):
+        return OnAccess(X)
+    return X
+
+
+def _one_image(X, estimator):
+    shape = getattr(X, "shape", getattr(X, "size", None))
+    shape = f" of {tuple(shape)}" if shape is not None and not isinstance(X, dict) else ""
+    return TypeError(
+        f"{estimator} expects a collection of images, got one {type(X).__name__}{shape}. Wrap it "
+        "in a list: [x]."
+    )
+
+
+def _is_row_of_datasets(X):
+    return isinstance(X, dict) and bool(X) and set(X) <= {"bytes", "path"}
+
+
+def _is_native(X):
+    """Tell whether X is a column or frame of a data-frame library."""
+    import narwhals.stable.v1 as nw
+
+    native = nw.from_native(X, allow_series=True, pass_through=True)
+    return isinstance(native, (nw.DataFrame, nw.LazyFrame, nw.Series))
+
+
+def _rows_of_array(X, estimator):
+    if X.ndim == 3 and X.shape[2] in (3, 4):
+        raise _one_image(X, estimator)
+    if X.ndim == 4 and channels_first(X.shape[1:]):
+        raise ValueError(
+            f"{estimator} expects images with channels last, got a stack of shape {X.shape}. "
+            "Transpose it: X.transpose(0, 2, 3, 1)."
+        )
+    return list(X) if X.ndim in (3, 4) else X
+
+
+def _rows_of_tensor(X, estimator):
+    if X.ndim == 3 and (X.shape[0] in (1, 3, 4) or X.shape[2] in (1, 3, 4)):
+        raise _one_image(X, estimator)
+    if X.ndim in (3, 4):
+        return list(X)
+    return X.detach().cpu().numpy()

@@ -1,0 +1,275 @@
+"""The image formats that are read: how they are told apart, and how Pillow opens them.
+
+Files come from anywhere, so only formats on this list are opened, by Pillow's class for what the
+first bytes say. `Image.open` is not used: it would try formats that are not on the list, and warn
+of large images before their size can be checked.
+"""
+
+import re
+import struct
+from importlib import import_module
+from io import BytesIO
+
+from PIL import Image
+
+from skembed._files import UnreadableRowError, shortened
+from skembed.image._quiet import quiet_pillow
+
+# What a file begins with -> the name of Pillow's plugin. WebP, AVIF and TGA have rules of their
+# own, in `format_of`.
+_MAGIC = {
+    b"\xff\xd8\xff": "Jpeg",
+    b"\x89PNG\r\n\x1a\n": "Png",
+    b"GIF87a": "Gif",
+    b"GIF89a": "Gif",
+    b"BM": "Bmp",
+    b"II*\x00": "Tiff",
+    b"MM\x00*": "Tiff",
+    b"II+\x00": "Tiff",  # BigTIFF
+    b"MM\x00+": "Tiff",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "Jpeg2K",
+    b"\xff\x4f\xff\x51": "Jpeg2K",
+    b"\x00\x00\x01\x00": "Ico",
+    b"qoif": "Qoi",
+    **{f"P{kind}{space}".encode(): "Ppm" for kind in "123456f" for space in " \t\r\n"},
+}
+FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, ICO, PPM (PBM, PGM, PFM), QOI and TGA"
+N_MAGIC = 64  # bytes that tell a format
+# Pillow's names of the formats on the list, for images that the caller has opened. A MPO file is
+# a JPEG file with more images behind the first.
+PILLOW_FORMATS = {
+    *("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "ICO", "PPM"),
+    *("QOI", "TGA"),
+}
+# Kinds of files that are often taken for images, by what they begin with.
+_OTHERS = {
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an SVG drawing or other XML",
+    b"<!doctype": "an HTML page",
+    b"<html": "an HTML page",
+    b"%pdf": "a PDF document",
+    b"pk\x03\x04": "a zip archive",
+    b"8bps": "a Photoshop document",
+    b"\x00\x00\x02\x00": "a cursor",
+    b"ii\xbc\x01": "a JPEG XR image",
+    b"\xff\x0a": "a JPEG XL image",
+    b"\x00\x00\x00\x0cjxl ": "a JPEG XL image",
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file with git lfs pull",
+}
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF = (b"avif", b"avis")
+_SHARED = (b"mif1", b"msf1")  # main brands of both
+# What Pillow says of files that may be sound, but are of a kind that it does not read.
+_UNSUPPORTED = re.compile(
+    r"unknown (pixel mode|data organization|tga|bmp)|not (yet )?supported|unsupported"
+    r"|cannot handle \d+-(bit|layer)|not installed|not available"
+    r"|unable to determine j2k|no decoder|bits? per pixel",
+    re.IGNORECASE,
+)
+
+
+def format_of(start):
+    """Return the name of the plugin of Pillow's that reads a file which begins so.
+
+    Parameters
+    ----------
+    start : bytes
+        The file's first `N_MAGIC` bytes, or all of it.
+
+    Returns
+    -------
+    name : str
+
+    Raises
+    ------
+    UnreadableRowError
+        If it is of no format on the list.
+
+    Examples
+    --------
+    >>> format_of(b"GIF89a...")
+    'Gif'
+    """
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WebP"
+    brands = _brands(start)
+    if brands and (brands[0] in _AVIF or (brands[0] in _SHARED and set(_AVIF) & set(brands))):
+        return "Avif"
+    for magic, name in _MAGIC.items():
+        if start.startswith(magic):
+            return name
+    if _is_tga(start):
+        return "Tga"
+    if not start:
+        raise UnreadableRowError("an empty file")
+    if brands and brands[0] in _HEIC:
+        raise UnreadableRowError(
+            f"a HEIC image; formats that are read: {FORMATS}. Convert it to JPEG or PNG, for "
+            "instance with the package pillow-heif"
+        )
+    head = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    others = (what for magic, what in _OTHERS.items() if head.startswith(magic))
+    raise UnreadableRowError(f"{next(others, 'not an image')}; formats that are read: {FORMATS}")
+
+
+def _brands(start):
+    """Return the brands of a file of the ISO base media format (AVIF, HEIC), the main one first."""
+    if start[4:8] != b"ftyp":
+        return []
+    end = min(int.from_bytes(start[:4], "big"), len(start))
+    return [start[8:12], *(start[i : i + 4] for i in range(16, end - 3, 4))]
+
+
+def _is_tga(start):
+    """Tell whether a header can be TGA's, which has no magic number."""
+    if len(start) < 18:
+        return False
+    has_map, kind, map_depth, depth, flags = start[1], start[2], start[7], start[16], start[17]
+    depths = {1: (8,), 2: (16, 24, 32), 3: (1, 8, 16)}.get(kind & 7, ())
+    return (
+        kind in (1, 2, 3, 9, 10, 11)
+        and depth in depths
+        and flags & 0xC0 == 0
+        and (map_depth in (16, 24, 32) if has_map == 1 else has_map == 0 and kind & 7 != 1)
+        and start[12:14] != b"\0\0"
+        and start[14:16] != b"\0\0"
+    )
+
+
+def reader_of(name):
+    """Return the class of a plugin of Pillow's, by the name that `format_of` gives."""
+    try:
+        return getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    except ImportError as error:
+        raise UnreadableRowError(
+            f"a {name.upper()} image, which this Pillow cannot read"
+        ) from error
+
+
+def opened(content, max_pixels, reader=None):
+    """Return the image of a file, not decoded yet; its size is checked.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    max_pixels : int or None
+        Width times height that an image may have.
+    reader : type, default=None
+        Class of Pillow's to open it with. None: by the first bytes.
+
+    Returns
+    -------
+    image : PIL.ImageFile.ImageFile
+
+    Raises
+    ------
+    UnreadableRowError
+        If it is too large, damaged, or of a kind that is not read.
+    """
+    name = format_of(content[:N_MAGIC])
+    size_before = {"WebP": _webp_size, "Ico": _ico_size}.get(name)
+    if size_before is not None:  # opening it would already take memory for all pixels
+        check_size(size_before(content), max_pixels)
+    image = guarded(reader or reader_of(name), BytesIO(content))
+    check_size(image.size, max_pixels)
+    if name == "Tiff":
+        _refuse_planes(image)
+    return image
+
+
+def guarded(function, *arguments):
+    """Call a function of Pillow's; whatever it raises of a file becomes the row's reason.
+
+    Pillow's warnings and libtiff's messages, which name no row, are silenced.
+    """
+    try:
+        with quiet_pillow:
+            return function(*arguments)
+    except (UnreadableRowError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableRowError(
+            "an image of more pixels than Pillow's own limit, PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except Exception as error:  # plugins raise OSError, SyntaxError, struct.error, IndexError, ...
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = shortened(lines[0])
+        if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(lines[0]):
+            raise UnreadableRowError(
+                f"an image of a kind that Pillow does not read ({reason}); convert it to PNG"
+            ) from error
+        raise UnreadableRowError(f"a damaged image: {reason}") from error
+
+
+def check_size(size, max_pixels):
+    """Refuse an image of more than so many pixels."""
+    if max_pixels is not None and size[0] * size[1] > max_pixels:
+        raise UnreadableRowError(
+            f"an image of {size[0]} x {size[1]} pixels, more than max_pixels={max_pixels:,}"
+        )
+
+
+def _webp_size(content):
+    """Return width and height by the first chunk's header; (0, 0) if it makes no sense."""
+    kind, header = content[12:16], content[20:30]
+    if len(header) < 10 or kind not in (b"VP8X", b"VP8L", b"VP8 "):
+        return 0, 0
+    if kind == b"VP8X":
+        width, height = header[4:7], header[7:10]
+        return 1 + int.from_bytes(width, "little"), 1 + int.from_bytes(height, "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(header[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = header[6:8], header[8:10]
+    return int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
+
+
+def _ico_size(content):
+    """Return width and height of the icon that Pillow opens, by that image's own header.
+
+    It is one of those that the list of icons says are the largest.
+    """
+    starts = range(6, min(6 + 16 * int.from_bytes(content[4:6], "little"), len(content) - 15), 16)
+    entries = [content[start : start + 16] for start in starts]
+    announced = [(entry[0] or 256) * (entry[1] or 256) for entry in entries]
+    sizes = [(0, 0)]
+    for entry, n_pixels in zip(entries, announced, strict=True):
+        if n_pixels < max(announced):
+            continue
+        start = int.from_bytes(entry[12:16], "little")
+        header = content[start : start + 24]
+        if header.startswith(b"\x89PNG") and len(header) == 24:
+            sizes.append(struct.unpack(">II", header[16:24]))
+        elif len(header) >= 12:  # a bitmap, twice as high as the image
+            width, height = struct.unpack("<ii", header[4:12])
+            sizes.append((abs(width), abs(height) // 2))
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+# Tags of TIFF.
+_BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _PLANES, _EXTRA = 258, 259, 262, 266, 284, 338
+# Photometric interpretations whose planes Pillow puts together: grey, RGB, palette, CMYK.
+_IN_PLANES = (0, 1, 2, 3, 5)
+
+
+def _refuse_planes(image):
+    """Refuse TIFF files that hold each channel by itself in a way that Pillow decodes wrongly."""
+    tags = image.tag_v2
+    if tags.get(_PLANES, 1) != 2:
+        return
+    bits, photometric = tags.get(_BITS, (1,)), tags.get(_PHOTOMETRIC)
+    plain = photometric in _IN_PLANES
+    if tags.get(_COMPRESSION, 1) == 1:  # decoded by Pillow itself, not by libtiff
+        plain = (
+            plain
+            and photometric != 0
+            and set(bits) == {8}
+            and tags.get(_FILL_ORDER, 1) == 1
+            and 1 not in tags.get(_EXTRA, ())
+        )
+    if not plain:
+        raise UnreadableRowError(
+            f"a TIFF file of {max(bits)} bits with its channels in separate planes, which Pillow "
+            "decodes wrongly; save it with interleaved channels"
+        )

@@ -1,0 +1,212 @@
+"""From a row of any accepted type to what holds its pixels: a file's content, an image, an array.
+
+An image that the caller opened with Pillow is left as it is: it is opened once more from its file.
+"""
+
+import sys
+import threading
+from io import BytesIO, TextIOBase
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+from PIL._util import DeferredError
+
+from skembed._files import UnreadableRowError, content_of
+from skembed._rows import describe, row_key
+from skembed.image._formats import FORMATS, N_MAGIC, PILLOW_FORMATS, format_of, guarded, opened
+
+# A pixel of four channels of 16 bits: what an image file of so many pixels can need at most.
+_MAX_BYTES_A_PIXEL = 8
+_CHANNELS = (1, 3, 4)
+_CLOSED = "a closed image of Pillow's; open it again, or give its path"
+# Rows may share one file object, whose position a reader moves.
+_reading = threading.Lock()
+
+
+class File(NamedTuple):
+    """The content of an image file, and which view of it is wanted."""
+
+    content: bytes
+    reader: Any = None  # class of Pillow's; None: by the content's first bytes
+    frame: int = 0
+    draft: tuple | None = None  # mode and size of a JPEG file that is decoded at a reduced size
+
+    @property
+    def key(self):
+        """The key of the content, whatever its path."""
+        if self.reader is None:
+            return row_key(b"image file", self.content)
+        view = f"{self.frame} {self.draft}".encode()
+        return row_key(b"image view", self.content, view)
+
+    def open(self, max_pixels):
+        """Return the image, not decoded yet."""
+        image = opened(self.content, max_pixels, self.reader)
+        if self.frame:
+            guarded(image.seek, self.frame)
+        if self.draft is not None:
+            guarded(image.draft, *self.draft)
+        return image
+
+
+def source_of(row, max_pixels):
+    """Return what holds a row's pixels.
+
+    Parameters
+    ----------
+    row : object
+        A path, a file's content, a file object, ``{"bytes": ..., "path": ...}``, an image of
+        Pillow's, an array or a tensor.
+    max_pixels : int or None
+        What an image may have; a file that is larger than such an image can be is not read.
+
+    Returns
+    -------
+    source : File, PIL.Image.Image or ndarray
+
+    Raises
+    ------
+    UnreadableRowError
+        If the row is none of these, or no file of a format on the list.
+    """
+    if isinstance(row, dict):
+        row = _part_of_dict(row)
+    if isinstance(row, np.ndarray):
+        return row
+    if isinstance(row, Image.Image):
+        return _source_of_image(row)
+    if isinstance(row, (str, PathLike)):
+        return File(_content_of_path(row, max_pixels))
+    if isinstance(row, (bytes, bytearray, memoryview)):
+        return _file(bytes(row))
+    if is_readable(row):
+        return _file(_content_of_object(row))
+    if isinstance(row, UnreadableRowError):  # of a container that makes its rows on access
+        raise row
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(row, torch.Tensor):
+        return _array_of_tensor(row, torch)
+    if hasattr(row, "__array__") and not isinstance(row, np.generic):
+        return guarded(np.asarray, row)
+    raise UnreadableRowError(describe(row))
+
+
+def is_readable(row):
+    """Tell whether a row is a file object, such as `io.BytesIO`."""
+    return hasattr(row, "read") and hasattr(row, "seek") and not isinstance(row, Image.Image)
+
+
+def _file(content):
+    format_of(content[:N_MAGIC])
+    return File(content)
+
+
+def _part_of_dict(row):
+    """Return the bytes, else the path, of a row as of the library `datasets`."""
+    if not row or not set(row) <= {"bytes", "path"}:
+        names = ", ".join(map(str, list(row)[:5]))
+        raise UnreadableRowError(f"a dict of ({names}), not of bytes and path")
+    part = row.get("bytes") if row.get("bytes") is not None else row.get("path")
+    if not isinstance(part, (bytes, bytearray, memoryview, str, PathLike)):
+        raise UnreadableRowError(f"a dict whose bytes or path is {describe(part)}")
+    return part
+
+
+def _content_of_path(path, max_pixels):
+    def check(start, size):
+        format_of(start)
+        if max_pixels is not None and size > _MAX_BYTES_A_PIXEL * max_pixels:
+            raise UnreadableRowError(
+                f"a file of {size:,} bytes, more than an image of max_pixels={max_pixels:,} needs"
+            )
+
+    return content_of(path, check, N_MAGIC)
+
+
+def _content_of_object(file):
+    """Return all of a file object's bytes, and leave its position as it was."""
+    if getattr(file, "closed", False):
+        raise UnreadableRowError("a closed file; open it again, or give its path")
+    if isinstance(file, BytesIO):
+        return file.getvalue()
+    if isinstance(file, TextIOBase):
+        raise UnreadableRowError('a file opened as text; open it with mode "rb"')
+    try:
+        with _reading:
+            position = file.tell()
+            file.seek(0)
+            content = file.read()
+            file.seek(position)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UnreadableRowError(f"a file object that cannot be read: {error}") from error
+    if not isinstance(content, bytes):
+        raise UnreadableRowError(f"a file object that reads {describe(content)}, not bytes")
+    return content
+
+
+# -- images of Pillow's ----------------------------------------------------------------------------
+
+
+def _source_of_image(image):
+    """Return an image in memory as it is, and the file of one that is not decoded yet.
+
+    Decoding it in place would keep its pixels in memory as long as the caller keeps the image, and
+    an image whose decoding failed once is no longer the same: Pillow may not fail a second time.
+    """
+    if isinstance(vars(image).get("_im"), DeferredError):
+        raise UnreadableRowError(_CLOSED)
+    if not isinstance(image, ImageFile.ImageFile):
+        return image
+    file = getattr(image, "fp", None)
+    pixels = vars(image).get("_im", vars(image).get("im"))  # Pillow 10 and older name it otherwise
+    is_decoded = not image.tile and pixels is not None
+    if file is None and not image.tile:
+        return image
+    if file is None or getattr(file, "closed", False):
+        raise UnreadableRowError(_CLOSED)
+    if image.format not in PILLOW_FORMATS:
+        raise UnreadableRowError(
+            f"an image file of the format {image.format}, opened but not loaded; formats that are "
+            f"read: {FORMATS}. Call its load() first"
+        )
+    source = _file(_content_of_object(file))
+    if not is_decoded:
+        return _view(source, image)
+    # It was decoded, and its file is still open: so Pillow leaves TIFF files, but also files whose
+    # decoding failed. The pixels in memory may have been changed since.
+    if image.format != "ICO":
+        guarded(_view(source, image).open(None).load)
+    return image
+
+
+def _view(source, image):
+    """Return the frame, and the reduced size of JPEG files, that the caller's image stands at."""
+    frame = image.tell()
+    if frame:
+        return source._replace(reader=type(image), frame=frame)
+    if image.format in ("JPEG", "MPO"):
+        fresh = source.open(None)
+        if (fresh.mode, fresh.size) != (image.mode, image.size):
+            return source._replace(reader=type(fresh), draft=(image.mode, image.size))
+    return source
+
+
+# -- tensors ---------------------------------------------------------------------------------------
+
+
+def _array_of_tensor(tensor, torch):
+    """Return a tensor as an array with its channels last."""
+    if tensor.device.type != "cpu":
+        raise UnreadableRowError(f"a tensor on {tensor.device}; move it: tensor.cpu()")
+    if tensor.ndim == 3:
+        first, last = tensor.shape[0] in _CHANNELS, tensor.shape[2] in _CHANNELS
+        if first and last:
+            raise UnreadableRowError(
+                f"a tensor of shape {tuple(tensor.shape)}, whose channels may come first or last; "
+                "make it an array with channels last: tensor.permute(1, 2, 0).numpy()"
+            )
+        tensor = tensor.permute(1, 2, 0) if first else tensor
+    tensor = tensor.detach()
+    return guarded((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy)

@@ -1,0 +1,391 @@
+"""From the files of a model's folder to a tokenizer, as transformers (5.23) builds it.
+
+transformers loads tokenizer.json as it stands for some families. For others it takes the vocabulary
+alone, and builds the rest from tokenizer_config.json; it adds special tokens in either case.
+`changes_of` returns what that changes in tokenizer.json, as text that fits into a fingerprint;
+`load_tokenizer` applies it.
+"""
+
+import json
+
+from skembed.exceptions import ModelFormatError
+from skembed.models._files import read_json
+
+# Families of config.json whose tokenizer is built anew -> how, where the class is not stated.
+_FAMILIES = {
+    "bert": "bert",
+    "convbert": "bert",
+    "distilbert": "bert",
+    "electra": "bert",
+    "ernie": "bert",
+    "layoutlm": "bert",
+    "lxmert": "bert",
+    "mobilebert": "bert",
+    "squeezebert": "bert",
+    "mpnet": "mpnet",
+    "bart": "roberta",
+    "data2vec-text": "roberta",
+    "ibert": "roberta",
+    "led": "roberta",
+    "longformer": "roberta",
+    "roberta": "roberta",
+    "roberta-prelayernorm": "roberta",
+    "gpt2": "gpt2",
+    "gpt_neo": "gpt2",
+    "gptj": "gpt2",
+    "opt": "gpt2",
+    "gte": "xlm-roberta",
+    "xlm-roberta": "xlm-roberta",
+    "xmod": "xlm-roberta",
+    "mt5": "t5",
+    "switch_transformers": "t5",
+    "t5": "t5",
+    # Built from tokenizer.json by rules that are not written here: settings must agree with it.
+    **dict.fromkeys(
+        "albert big_bird camembert deberta deberta-v2 funnel gemma gemma2 gemma3_text gpt_neox "
+        "mbart nllb-moe pegasus qwen2 qwen2_moe qwen3 qwen3_moe rembert roformer xglm "
+        "xlnet".split(),
+        "other",
+    ),
+}
+_CLASSES = {
+    **dict.fromkeys(
+        "Bert DistilBert Electra Lxmert MobileBert LayoutLM SqueezeBert ConvBert".split(), "bert"
+    ),
+    "MPNet": "mpnet",
+    **dict.fromkeys("Roberta Bart Longformer LED".split(), "roberta"),
+    "GPT2": "gpt2",
+    "XLMRoberta": "xlm-roberta",
+    "T5": "t5",
+    **dict.fromkeys(
+        "Albert BigBird Camembert Deberta DebertaV2 Funnel Gemma GPTNeoX MBart Nllb Pegasus Qwen2 "
+        "RemBert RoFormer XGLM XLNet Llama".split(),
+        "other",
+    ),
+}
+# The special tokens of a family, where tokenizer_config.json does not state them.
+_NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
+_NAMED = (*_NAMED, "mask_token")
+_ROBERTA_TOKENS = ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>")
+_TOKENS = {
+    "bert": dict(zip(_NAMED[2:], ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), strict=True)),
+    "roberta": dict(zip(_NAMED, _ROBERTA_TOKENS, strict=True)),
+    "xlm-roberta": dict(zip(_NAMED, _ROBERTA_TOKENS, strict=True)),
+    "mpnet": dict(zip(_NAMED, _ROBERTA_TOKENS, strict=True)) | {"unk_token": "[UNK]"},
+    "gpt2": dict.fromkeys(_NAMED[:3], "<|endoftext|>"),
+    "t5": {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
+}
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def tokenizer_settings(folder, place, arguments):
+    """Return the content of ``tokenizer_config.json`` and of the files that complete it.
+
+    Parameters
+    ----------
+    folder : ModelFolder
+        The model's folder.
+    place : pathlib.Path
+        The folder of ``tokenizer.json``.
+    arguments : dict
+        What Sentence Transformers passes to the tokenizer, which comes first.
+
+    Raises
+    ------
+    ModelFormatError
+        If there is a setting that skembed does not honor; file and key are named.
+    """
+    file = folder.backbone_path / "tokenizer_config.json"
+    settings = read_json(file, {}) | arguments
+    if "added_tokens_decoder" not in settings:
+        settings = settings | read_json(place / "special_tokens_map.json", {})
+    for key, usual in (("truncation_side", "right"), ("split_special_tokens", False)):
+        value = settings.get(key)
+        if value not in (None, usual):
+            raise ModelFormatError(f"{file}: {key}={value!r} is not supported; {usual!r} is.")
+    return settings
+
+
+def changes_of(path, settings, config):
+    """Return what transformers changes in a ``tokenizer.json``, as JSON; "" for nothing.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of ``tokenizer.json``.
+    settings : dict
+        Of `tokenizer_settings`.
+    config : dict
+        The backbone's ``config.json``; empty where an .onnx file stands alone.
+    """
+    if not config:
+        return ""
+    content = read_json(path)
+    family = _FAMILIES.get(config.get("model_type"))
+    name = settings.get("tokenizer_class") or config.get("tokenizer_class")
+    if family and name:
+        family = _CLASSES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"))
+    try:
+        if family == "other":
+            _check_agreement(path.with_name("tokenizer_config.json"), settings, content)
+            family = None
+        tokens = _TOKENS.get(family, {}) | {
+            key: value for key, value in settings.items() if key in _NAMED
+        }
+        added = _added_tokens(path, content, settings, tokens, rebuilt=family is not None)
+        changes = _SECTIONS[family](content, settings, tokens) if family else {}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelFormatError(
+            f"{path}: the settings in tokenizer_config.json do not fit it ({error!r})."
+        ) from error
+    if added is not None:
+        changes["added_tokens"] = added
+    return json.dumps(changes, sort_keys=True) if changes else ""
+
+
+def load_tokenizer(path, changes):
+    """Return the `tokenizers.Tokenizer` of a file and `changes_of` it."""
+    from tokenizers import AddedToken, Tokenizer
+
+    if not changes:
+        return Tokenizer.from_file(str(path))
+    with open(path, encoding="utf-8") as file:
+        content = json.load(file)
+    changes = json.loads(changes)
+    added = changes.pop("added_tokens", {"kept": True, "new": []})
+    content["model"] |= changes.pop("model", {})
+    if changes.get("normalizer") == "precompiled":
+        changes["normalizer"] = _precompiled(content)
+    content |= changes
+    if not added["kept"]:
+        content["added_tokens"] = []
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.add_tokens([AddedToken(**token) for token in added["new"]])
+    return tokenizer
+
+
+# -- added tokens ----------------------------------------------------------------------------------
+
+
+def _token(token, special=False):
+    """Return a token with all its flags."""
+    if isinstance(token, str):
+        token = {"content": token, "special": special}
+    special = bool(token.get("special", special))
+    flags = {flag: bool(token.get(flag, False)) for flag in _FLAGS}
+    flags |= {"special": special, "normalized": bool(token.get("normalized", not special))}
+    return {"content": token["content"], **flags}
+
+
+def _added_tokens(path, content, settings, named, *, rebuilt):
+    """Return the tokens to add and whether the file's own are kept; None if nothing changes."""
+    own = {token["id"]: _token(token) for token in content.get("added_tokens") or []}
+    if "added_tokens_decoder" in settings:
+        stated = {int(i): _token(t) for i, t in settings["added_tokens_decoder"].items()}
+    else:
+        legacy = read_json(path.with_name("added_tokens.json"), {})
+        stated = {number: _token(text) for text, number in legacy.items()} | own
+    kept = [] if rebuilt else list(own.values())
+    new = [token for _, token in sorted(stated.items()) if token not in kept]
+    known = {token["content"] for token in [*kept, *new]}
+    for token in _special_tokens(settings, named):
+        if token["content"] not in known:
+            new.append(token)
+            known.add(token["content"])
+    if not new if not rebuilt else new == [own[number] for number in sorted(own)]:
+        return None
+    return {"kept": not rebuilt, "new": new}
+
+
+def _special_tokens(settings, named):
+    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    others = {
+        key: value
+        for key, value in settings.items()
+        if key.endswith("_token") and key not in _NAMED and isinstance(value, (str, dict))
+    }
+    values = [named.get(key) for key in _NAMED] + list(others.values())
+    values += extra.values() if isinstance(extra, dict) else extra
+    return [_token(value, special=True) for value in values if value]
+
+
+# -- what is built from settings -------------------------------------------------------------------
+
+
+def _text_of(token):
+    return token if isinstance(token, str) else token["content"]
+
+
+def _ids(content):
+    """Return the numbers of a file's tokens."""
+    vocab = content["model"]["vocab"]
+    if isinstance(vocab, list):
+        vocab = {piece[0]: number for number, piece in enumerate(vocab)}
+    return vocab | {t["content"]: t["id"] for t in content.get("added_tokens") or []}
+
+
+def _framed(content, before, after):
+    """Return the section that puts special tokens around a text; none if it is the file's own."""
+    ids = _ids(content)
+    names = [token for token in (before, after) if token]
+    parts = [{"SpecialToken": {"id": token, "type_id": 0}} for token in (before, after) if token]
+    parts.insert(1 if before else 0, {"Sequence": {"id": "A", "type_id": 0}})
+    if _frame(content.get("post_processor")) == [ids.get(name) for name in (before, after)]:
+        return {}
+    special = {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in names}
+    section = {
+        "type": "TemplateProcessing",
+        "single": parts,
+        "pair": [*parts, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": special,
+    }
+    return {"post_processor": section}
+
+
+def _frame(section):
+    """Return the numbers of the special tokens before and after a text; None if not so simple."""
+    if not section:
+        return None
+    if section["type"] in ("BertProcessing", "RobertaProcessing"):
+        return [section["cls"][1], section["sep"][1]]
+    if section["type"] != "TemplateProcessing":
+        return None
+    frame, place = [None, None], 0
+    for part in section["single"]:
+        if "Sequence" in part:
+            place = 1
+        elif frame[place] is not None:
+            return None
+        else:
+            (frame[place],) = section["special_tokens"][part["SpecialToken"]["id"]]["ids"]
+    return frame
+
+
+def _section(content, name, wanted):
+    """Return a section by its name; none if it is the file's own."""
+    return {} if content.get(name) == wanted else {name: wanted}
+
+
+def _word_pieces(content, settings, tokens):
+    """BertTokenizer and MPNetTokenizer."""
+    normalizer = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": bool(settings.get("tokenize_chinese_chars", True)),
+        "strip_accents": settings.get("strip_accents"),
+        "lowercase": bool(settings.get("do_lower_case", True)),
+    }
+    wanted = {
+        "unk_token": _text_of(tokens["unk_token"]),
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+    }
+    model = {key: value for key, value in wanted.items() if content["model"].get(key) != value}
+    return {
+        **_section(content, "normalizer", normalizer),
+        **_section(content, "pre_tokenizer", {"type": "BertPreTokenizer"}),
+        **_framed(content, _text_of(tokens["cls_token"]), _text_of(tokens["sep_token"])),
+        **({"model": model} if model else {}),
+    }
+
+
+def _bytes(content, settings, tokens):
+    """GPT2Tokenizer, which keeps the file's special tokens around a text."""
+    before = bool(settings.get("add_prefix_space", False))
+    found = content.get("pre_tokenizer") or {}
+    same = found.get("type") == "ByteLevel" and found.get("add_prefix_space") is before
+    wanted = {
+        "type": "ByteLevel",
+        "add_prefix_space": before,
+        "trim_offsets": bool(found.get("trim_offsets", True)),
+        "use_regex": True,
+    }
+    same = same and found.get("use_regex", True)
+    return {
+        **_section(content, "normalizer", None),
+        **({} if same else {"pre_tokenizer": wanted}),
+    }
+
+
+def _roberta(content, settings, tokens):
+    changes = _bytes(content, settings, tokens)
+    return changes | _framed(content, _text_of(tokens["cls_token"]), _text_of(tokens["sep_token"]))
+
+
+def _pieces(content, settings, before, after, unk_id):
+    """Build what the tokenizers of SentencePiece share."""
+    wanted = "precompiled" if _precompiled(content) else None
+    found = content.get("normalizer")
+    same = found == (_precompiled(content) if wanted else None)
+    changes = {} if same else {"normalizer": wanted}
+    scheme = "always" if settings.get("add_prefix_space", True) else "never"
+    if _metaspace(content.get("pre_tokenizer")) != scheme:
+        space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": True}
+        steps = [{"type": "WhitespaceSplit"}, space]
+        changes["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
+    if content["model"].get("unk_id") != unk_id:
+        changes["model"] = {"unk_id": unk_id}
+    return changes | _framed(content, before, after)
+
+
+def _xlm_roberta(content, settings, tokens):
+    before, after = _text_of(tokens["bos_token"]), _text_of(tokens["eos_token"])
+    return _pieces(content, settings, before, after, unk_id=3)
+
+
+def _t5(content, settings, tokens):
+    return _pieces(content, {}, None, "</s>", unk_id=2)
+
+
+_SECTIONS = {
+    "bert": _word_pieces,
+    "mpnet": _word_pieces,
+    "roberta": _roberta,
+    "gpt2": _bytes,
+    "xlm-roberta": _xlm_roberta,
+    "t5": _t5,
+}
+
+
+def _steps(section):
+    """Return the parts of a normalizer or pre-tokenizer, one after the other."""
+    if not section:
+        return []
+    parts = section.get("normalizers", section.get("pretokenizers"))
+    return [section] if parts is None else [step for part in parts for step in _steps(part)]
+
+
+def _precompiled(content):
+    steps = _steps(content.get("normalizer"))
+    return next((step for step in steps if step["type"] == "Precompiled"), None)
+
+
+def _metaspace(section):
+    """Return how a pre-tokenizer of SentencePiece marks a text's start; None for other ones."""
+    steps = _steps(section)
+    if [step["type"] for step in steps] != ["WhitespaceSplit", "Metaspace"]:
+        return None
+    usual = "always" if steps[1].get("add_prefix_space", True) else "never"
+    return steps[1].get("prepend_scheme", usual)
+
+
+def _check_agreement(file, settings, content):
+    """Refuse settings that say something else than a tokenizer.json that is read as it stands."""
+    normalizers = _steps(content.get("normalizer"))
+    splitters = _steps(content.get("pre_tokenizer"))
+    found = {
+        "do_lower_case": any(s["type"] == "Lowercase" or s.get("lowercase") for s in normalizers),
+        "keep_accents": all(s["type"] != "StripAccents" for s in normalizers),
+        "add_prefix_space": any(
+            s.get("add_prefix_space") or s.get("prepend_scheme", "never") != "never"
+            for s in splitters
+        )
+        or any(s["type"] == "Prepend" for s in normalizers),
+    }
+    for key, value in found.items():
+        stated = settings.get(key)
+        if stated is not None and bool(stated) is not value:
+            raise ModelFormatError(
+                f"{file}: {key}={stated!r} does not agree with tokenizer.json. Save both again "
+                "with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+            )
