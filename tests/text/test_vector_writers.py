@@ -223,7 +223,8 @@ def test_any_words(tmp_path_factory, words, file_format, n_dims, has_ngrams):
         return
     copied = read_vectors(path)
     assert copied.words == words
-    np.testing.assert_allclose(copied.vectors, table.vectors, atol=1e-6 if has_ngrams else 0)
+    # Words' own vectors are taken apart from sums of many n-grams here.
+    np.testing.assert_allclose(copied.vectors, table.vectors, atol=1e-4 if has_ngrams else 0)
 
 
 # -- complete or not there ------------------------------------------------------------------------
