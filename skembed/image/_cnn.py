@@ -65,6 +65,10 @@ class CNNImageEmbedder(NeuralEmbedder):
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
         Keep only this many dimensions.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     backend : {"auto", "onnx", "torch"}, default="auto"
         What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
         network on ONNX Runtime exports it into the cache folder (seconds, needs
@@ -191,6 +195,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         backend="auto",
         precision="float32",
         batch_size="auto",
@@ -212,6 +217,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.backend = backend
         self.precision = precision
         self.batch_size = batch_size

@@ -35,8 +35,8 @@ class OnnxRunner:
         The graph.
     input_name : str
         The input that rows become.
-    output : str, default=None
-        Which output is the answer. None: the first.
+    output : str or tuple of str, default=None
+        Which output is the answer; a tuple of names gives a tuple of arrays. None: the first.
     device : str, default="cpu"
         ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
 
@@ -74,7 +74,7 @@ class OnnxRunner:
         outputs = [node.name for node in self._session.get_outputs()]
         if not outputs:
             raise ModelFormatError(f"{path} has no output.")
-        if output is not None and output not in outputs:
+        if isinstance(output, str) and output not in outputs:
             raise ModelFormatError(f"{path} has no output {output!r}; it has {outputs}.")
         self._output = output or outputs[0]
 
@@ -110,6 +110,8 @@ class OnnxRunner:
         for name, kind in self._inputs.items():
             values = batch if name == self._input_name else _IMPLIED[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
+        if isinstance(self._output, tuple):
+            return tuple(self._answers(list(self._output), feed, session))
         (answer,) = self._answers([self._output], feed, session)
         # A pooled map of one by one.
         return answer[:, :, 0, 0] if answer.shape[2:] == (1, 1) else answer
@@ -168,6 +170,7 @@ class OnnxRunner:
         Yields
         ------
         vectors : ndarray of shape (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
+            Or a tuple of them.
         """
         run = self._run
         if len(batches) == 1 and n_threads > 1 and self._device == "cpu":
