@@ -7,6 +7,7 @@ modality.
 
 import os
 import re
+import shutil
 import warnings
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -15,8 +16,11 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skembed._digest import digest, file_sha256
-from skembed._optional import exporter_versions, import_optional
+from skembed._manifest import check_manifest
+from skembed._optional import exporter_versions, import_optional, require_optional
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
@@ -28,13 +32,13 @@ from skembed.models._folder import ModelFolder
 from skembed.models._head import Head
 from skembed.models._locate import locate
 from skembed.models._registry import Registry
-from skembed.models._storage import kept_folder
+from skembed.models._storage import kept_folder, scratch_folder
 from skembed.runtime._convolutions import has_products, ranges_of
-from skembed.runtime._export import ensure_exported
+from skembed.runtime._export import REPORT, ensure_exported, ensure_joined
 from skembed.runtime._onnx import OnnxRunner
 from skembed.runtime._schedule import n_threads_for
 
-FORMAT = 1  # of fingerprints and exported folders; raise it when vectors change by our own doing
+FORMAT = 2  # of fingerprints and exported folders; raise it when vectors change by our own doing
 
 # The other remedy where torch is missing.
 _EXPORT = (
@@ -42,11 +46,14 @@ _EXPORT = (
     "that folder as model: it runs without torch."
 )
 
+_LOADERS = ("transformers", "torch")
+
 # Rows that ranges of states are found on.
 _N_CALIBRATING = 64
 
 _runners = Registry(max_items=4)
 _backbones = Registry(max_items=2, one_build=True)  # transformers' loading is not thread-safe
+_copies = {}  # folders of exports that cannot be written -> copies for this process
 
 
 @dataclass(frozen=True)
@@ -66,19 +73,51 @@ class NetworkSpec:
     precision: str
     device: str
     ready_made: bool  # an .onnx graph, run as it stands
+    precomputed: tuple = ()  # pieces of other heads, to be computed by the same run
+    poolings: tuple = ()  # that an export is checked for
     calibration: tuple | None = None  # ranges of states, for convolutions in integers
+    n_states: int | None = None  # that the backbone gives
+    widths: tuple = ()  # of the vectors of `pieces`
     n_dims: int = 0
     report: dict | None = None  # of the export
 
-    def settings(self):
-        """Return all that can change a vector."""
+    @property
+    def parts(self):
+        """The pieces that the head joins, in that order."""
+        return self.head.pieces(self.n_states)
+
+    @property
+    def pieces(self):
+        """All pieces that a run computes, each once, in the order of their names.
+
+        Networks that compute the same pieces have them in the same order.
+        """
+        others = [piece.pieces(self.n_states)[0] for piece in self.precomputed]
+        known = {piece.name: piece for piece in (*self.parts, *others)}
+        return tuple(known[name] for name in sorted(known))
+
+    def finished(self, vectors):
+        """Return the head's vectors, (n, n_dims), of those of `pieces`."""
+        if self.ready_made:
+            return vectors[0]
+        return self.head.finished(self._of_parts(vectors))
+
+    def of_tokens(self, states):
+        """Return the states of the head's layers side by side, of those of `pieces`."""
+        return np.concatenate(self._of_parts(states), axis=-1)
+
+    def _of_parts(self, arrays):
+        names = [piece.name for piece in self.pieces]
+        return [arrays[names.index(part.name)] for part in self.parts]
+
+    def _run_settings(self):
+        """Return all that can change the vector of a piece, but the piece itself."""
         libraries = ("onnxruntime",) if self.backend == "onnx" else ("torch", "transformers")
         return {
             "format": FORMAT,
             "backbone": self.backbone_digest,
             "graph": (self.report or {}).get("sha256"),
-            "head": self.head.settings(),
-            "front": self.front.settings(),
+            "inputs": self.front.input_settings(),
             "backend": self.backend,
             "precision": self.precision,
             "calibration": self.calibration,
@@ -90,7 +129,18 @@ class NetworkSpec:
     @property
     def fingerprint(self):
         """The name of what this network computes, with the libraries of this process."""
-        return digest(self.settings())
+        head = [part.settings() for part in self.parts]
+        head += [self.head.truncate_dim, self.head.normalize, self.head.truncate_last]
+        return digest([self._run_settings(), head, self.front.settings()])
+
+    @property
+    def fingerprints(self):
+        """The names under which the vectors of `pieces` are kept.
+
+        They depend on nothing that is arithmetic on these vectors.
+        """
+        run = self._run_settings()
+        return [digest([run, piece.settings()]) for piece in self.pieces]
 
 
 _version = cache(metadata.version)
@@ -116,6 +166,7 @@ def find_network(embedder, rows):
         if "pretrained" not in embedder.get_params(deep=False) or "pretrained=" in str(error):
             raise
         raise ModelNotFoundError(f"{error}\n  - {embedder._untrained_remedy}") from None
+    check_manifest(folder, type(embedder), FORMAT)
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
@@ -124,7 +175,9 @@ def find_network(embedder, rows):
         seed=seed,
         path=str(folder.onnx or folder.path),
         backbone_digest=folder.digest,
-        head=_head(embedder, folder, front),
+        head=_head(embedder, folder, front, embedder.pooling, embedder.layers),
+        precomputed=_precomputed(embedder, folder, front),
+        poolings=tuple(dict.fromkeys(p for names in embedder._poolings.values() for p in names)),
         front=front,
         input_name=embedder._input_name,
         output=embedder.layers if isinstance(embedder.layers, str) else None,
@@ -134,7 +187,8 @@ def find_network(embedder, rows):
         ready_made=folder.onnx is not None,
     )
     if spec.ready_made:
-        return replace(spec, n_dims=_n_dims_of_graph(spec))
+        n_dims = _n_dims_of_graph(spec)
+        return replace(spec, n_dims=n_dims, widths=(n_dims,))
     if backend == "onnx":
         if precision == "int8" and embedder._may_convolve:
             spec = replace(spec, calibration=_calibrated(spec, embedder, rows))
@@ -151,7 +205,7 @@ def find_network(embedder, rows):
             raise ExportError(f"{message} Set backend='torch'.")
         warnings.warn(f"{message} Using torch.", RuntimeFallbackWarning, stacklevel=2)
         spec = replace(spec, backend="torch")
-    return replace(spec, n_dims=_n_dims_in_torch(spec, embedder._n_hidden(folder)))
+    return _with_widths(spec, _widths_in_torch(spec, embedder._n_hidden(folder)))
 
 
 def front_of(embedder):
@@ -256,25 +310,23 @@ def _has_cuda():
     return torch.cuda.is_available()
 
 
-def _head(embedder, folder, front):
+def _head(embedder, folder, front, pooling, layers):
     """Return the head that the parameters and the model's own modules ask for."""
     name = type(embedder).__name__
     if folder.onnx is not None:
         return _head_of_graph(embedder, folder)
     modules = folder.modules
     poolings, dense = modules.pooling or embedder._auto_pooling, modules.dense
-    if embedder.pooling != "auto":
-        chosen = embedder.pooling
-        chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
-        if not chosen or any(pooling not in embedder._poolings for pooling in chosen):
+    if pooling != "auto":
+        chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+        if not chosen or any(name not in embedder._poolings for name in chosen):
             raise ValueError(
                 f"The 'pooling' parameter of {name} must be 'auto', one of "
-                f"{list(embedder._poolings)} or a list of them. Got {embedder.pooling!r} instead."
+                f"{list(embedder._poolings)} or a list of them. Got {pooling!r} instead."
             )
-        poolings = tuple(part for pooling in chosen for part in embedder._poolings[pooling])
+        poolings = tuple(part for name in chosen for part in embedder._poolings[name])
         dense = ()  # it was learned on the model's own pooling
-    layers = embedder.layers
-    layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
+    given, layers = layers, tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
     n_layers = embedder._n_layers(folder)
     known = n_layers is not None
     numbers = all(isinstance(i, Integral) and not isinstance(i, bool) for i in layers)
@@ -283,15 +335,15 @@ def _head(embedder, folder, front):
         indices = f"an index from {-n_layers - 1} to {n_layers}" if known else "an index"
         raise ValueError(
             f"The 'layers' parameter of {name} must be {indices} (0 is the embedding layer) or a "
-            f"list of them. Got {embedder.layers!r} instead."
+            f"list of them. Got {given!r} instead."
         )
     if dense and len(layers) > 1:
         raise ValueError(
             f"{folder.path} has dense layers after its pooling, which take one layer's states. "
-            f"Got layers={embedder.layers!r}; set pooling to leave the dense layers out."
+            f"Got layers={given!r}; set pooling to leave the dense layers out."
         )
     head = Head(
-        layers=_state_indices(embedder, tuple(map(int, layers)), n_layers),
+        layers=_state_indices(embedder, pooling, tuple(map(int, layers)), n_layers),
         pooling=poolings,
         skip=0 if modules.include_prompt else front.n_prompt_tokens,
         dense=dense,
@@ -310,18 +362,42 @@ def _head(embedder, folder, front):
     return replace(head, truncate_dim=embedder.truncate_dim)
 
 
-def _state_indices(embedder, layers, n_layers):
+def _precomputed(embedder, folder, front):
+    """Return the pieces of all heads that the parameter `precompute` names."""
+    given = embedder.precompute
+    if given is None:
+        return ()
+    values = {"pooling": [embedder.pooling], "layers": [embedder.layers]} | given
+    wrong = set(given) - {"pooling", "layers"} or not given
+    if wrong or not all(isinstance(value, (list, tuple)) and value for value in values.values()):
+        raise ValueError(
+            f"The 'precompute' parameter of {type(embedder).__name__} must be None or a dict of "
+            'lists, {"pooling": [...], "layers": [...]}, with values of these two parameters. Got '
+            f"{given!r} instead."
+        )
+    heads = [
+        _head(embedder, folder, front, pooling, layers)
+        for pooling in values["pooling"]
+        for layers in values["layers"]
+    ]
+    return tuple(dict.fromkeys(piece for head in heads for piece in head.pieces()))
+
+
+def _state_indices(embedder, pooling, layers, n_layers):
     """Return which of the backbone's states are pooled, for the layers asked for."""
     if not embedder._pools_itself:
         return layers
-    if embedder.pooling == "auto" and layers in ((-1,), (n_layers,)):
+    if pooling == "auto" and layers in ((-1,), (n_layers,)):
         return (-1,)
     return tuple(layer if layer >= 0 else layer - 1 for layer in layers)
 
 
 def _head_of_graph(embedder, folder):
     """Return the head that is already in a graph; refuse parameters that would change it."""
-    defaults = {"pooling": "auto", "layers": -1, "normalize": "auto", "truncate_dim": None}
+    defaults = {
+        **{"pooling": "auto", "layers": -1, "normalize": "auto", "truncate_dim": None},
+        "precompute": None,
+    }
     if isinstance(embedder.layers, str):  # the name of an output
         del defaults["layers"]
     given = [name for name, value in defaults.items() if getattr(embedder, name) != value]
@@ -335,22 +411,33 @@ def _head_of_graph(embedder, folder):
 
 
 def _n_dims_of_graph(spec):
-    probe = spec.front.probes()[0]
-    answer = next(iter(runner_of(spec).run([probe], 1)))
-    if answer.ndim != 2:
-        raise ModelFormatError(
-            f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, not "
-            "with one vector a row: its graph must end in a pooling. Give the folder of the model "
-            "that it was made from, or a graph that skembed exported."
-        )
-    return int(answer.shape[1])
+    probes = spec.front.probes()
+    n_dims = None
+    for probe, answer in zip(probes, runner_of(spec).run(probes, 1), strict=True):
+        n_dims = n_dims or answer.shape[-1]
+        if answer.ndim != 2 or answer.shape[1] != n_dims:
+            raise ModelFormatError(
+                f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, "
+                "not with one vector a row: its graph must end in a pooling. Give the folder of "
+                "the model that it was made from, or a graph that skembed exported."
+            )
+    return int(n_dims)
 
 
-def _n_dims_in_torch(spec, n_hidden):
-    if n_hidden is None:
+def _widths_in_torch(spec, n_hidden):
+    """Return the lengths of the vectors of the spec's pieces."""
+    widths = [piece.n_dims(n_hidden) for piece in spec.pieces]
+    if None in widths:
         probe = spec.front.probes()[0]
-        return int(next(iter(runner_of(spec).run([probe], 1))).shape[-1])
-    return spec.head.n_dims(n_hidden)
+        widths = [vectors.shape[-1] for vectors in next(iter(runner_of(spec).run([probe], 1)))]
+    return widths
+
+
+def _with_widths(spec, widths):
+    """Return the spec with the lengths of its pieces' vectors, and of its own."""
+    known = dict(zip((piece.name for piece in spec.pieces), widths, strict=True))
+    n_dims = sum(known[part.name] for part in spec.parts)
+    return replace(spec, widths=tuple(widths), n_dims=min(n_dims, spec.head.truncate_dim or n_dims))
 
 
 def _calibrated(spec, embedder, rows):
@@ -382,25 +469,78 @@ def with_export(spec):
     spec = found_again(spec)
     if spec.backend != "onnx" or spec.ready_made:
         return spec
-    report = _ensure_exported(spec)
-    return replace(spec, report=report, n_dims=report.get("n_dims", 0))
-
-
-def _ensure_exported(spec, *, verify=False):
-    return ensure_exported(
-        _export_folder(spec),
-        _export_name(spec),
-        partial(_torch_network, spec),
-        spec.front.probes,
-        spec.input_name,
-        precision=spec.precision,
-        calibration=spec.calibration,
-        verify=verify,
+    export = _ensure_exported(spec, (*spec.parts, *spec.precomputed))
+    n_parts = len(spec.parts)
+    needed, others = export["verdicts"][:n_parts], export["verdicts"][n_parts:]
+    pairs = zip(spec.precomputed, others, strict=True)
+    spec = replace(
+        spec,
+        report=_report(export["sha256"], needed),
+        n_states=export["n_states"],
+        precomputed=tuple(piece for piece, verdict in pairs if verdict["agrees"]),
     )
+    if not spec.report["agrees"]:
+        return spec
+    pairs = zip(
+        (*spec.parts, *spec.precomputed),
+        [v for v in (*needed, *others) if v["agrees"]],
+        strict=True,
+    )
+    known = {p.pieces(spec.n_states)[0].name: v["n_dims"] for p, v in pairs}
+    return _with_widths(spec, [known[piece.name] for piece in spec.pieces])
 
 
-def _export_name(spec):
-    return digest(spec.head.settings())[:16]
+def _report(sha256, verdicts):
+    """Return how an export compares with torch: the worst of its pieces."""
+    failed = [verdict for verdict in verdicts if not verdict["agrees"]]
+    report = {
+        "agrees": not failed,
+        "reason": failed[0]["reason"] if failed else "",
+        "sha256": sha256,
+    }
+    if not failed:
+        report["max_difference"] = max(verdict["max_difference"] for verdict in verdicts)
+        report["min_cosine"] = min(verdict["min_cosine"] for verdict in verdicts)
+    return report
+
+
+def _ensure_exported(spec, pieces, *, verify=False):
+    def require():
+        for module in _LOADERS:
+            require_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+
+    def export(folder):
+        return ensure_exported(
+            folder,
+            pieces,
+            partial(_torch_network, spec),
+            spec.front.probes,
+            spec.input_name,
+            poolings=spec.poolings,
+            precision=spec.precision,
+            calibration=spec.calibration,
+            verify=verify,
+            require=require,
+        )
+
+    return _in_export_folder(spec, export)
+
+
+def _joined(spec, pieces, head=None):
+    return _in_export_folder(spec, lambda folder: ensure_joined(folder, pieces, head))
+
+
+def _in_export_folder(spec, function):
+    """Call a function of the export's folder, or of a copy if it cannot be written but must be."""
+    folder = _export_folder(spec)
+    try:
+        return function(folder)
+    except OSError:
+        if not (folder / REPORT).exists() or os.access(folder, os.W_OK):
+            raise
+    copy = _copies[folder] = scratch_folder() / folder.name
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    return function(copy)
 
 
 def found_again(spec, model=None):
@@ -466,20 +606,20 @@ def _moved_to(spec, folder):
     def here(path):
         return str(folder.path / os.path.relpath(path, before))
 
-    dense = tuple(replace(item, weights=here(item.weights)) for item in spec.head.dense)
     return replace(
         spec,
         path=found,
         front=spec.front.moved(here),
-        head=replace(spec.head, dense=dense),
+        head=spec.head.moved(here),
+        precomputed=tuple(piece.moved(here) for piece in spec.precomputed),
     )
 
 
 def _export_folder(spec):
     parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
     parts += [spec.front.fixed_shape, spec.calibration]
-    name = digest([*parts, exporter_versions()])[:32]
-    return kept_folder(name, f"{_export_name(spec)}.json", weights=spec.path)
+    folder = kept_folder(digest([*parts, exporter_versions()])[:32], REPORT, weights=spec.path)
+    return _copies.get(folder, folder)
 
 
 def _stem(spec):
@@ -492,29 +632,33 @@ def _stem(spec):
 
 
 def runner_of(spec):
-    """Return what runs the network, loaded once a process and shared by all estimators."""
-    return _runners.get(spec.fingerprint, lambda: _load(spec))
+    """Return what computes the pieces of a network, loaded once a process and shared."""
+    return _runners.get(digest(spec.fingerprints), lambda: _load(spec))
 
 
 def _load(spec):
     if spec.backend == "torch":
         from skembed.runtime._torch import TorchRunner
 
-        return TorchRunner(_torch_network(spec), spec.device)
-    if not spec.ready_made:
-        _ensure_exported(spec, verify=True)
-    return OnnxRunner(graph_of(spec), spec.input_name, spec.output, device=spec.device)
+        return TorchRunner(_torch_network(spec, spec.pieces), spec.device)
+    if spec.ready_made:
+        graph, outputs = _unchanged(spec).onnx, spec.output
+    else:
+        _ensure_exported(spec, spec.pieces, verify=True)
+        graph = _joined(spec, spec.pieces)
+        outputs = tuple(f"piece_{i}" for i in range(len(spec.pieces)))
+    return OnnxRunner(graph, spec.input_name, outputs, device=spec.device)
 
 
 def graph_of(spec):
-    """Return the path of the graph that ONNX Runtime runs."""
+    """Return the path of a graph that gives the head's vectors."""
     if spec.ready_made:
         return _unchanged(spec).onnx
-    return _export_folder(spec) / f"{_export_name(spec)}.onnx"
+    return _joined(spec, spec.parts, spec.head)
 
 
-def _torch_network(spec):
-    for module in ("transformers", "torch"):
+def _torch_network(spec, pieces):
+    for module in _LOADERS:
         import_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
     import torch
 
@@ -535,7 +679,7 @@ def _torch_network(spec):
         if file_sha256(dense.weights) != dense.sha256:
             raise _changed(dense.weights)
     key = digest([spec.backbone_digest, _stem(spec), precision, spec.device])
-    return Network(_backbones.get(key, load), spec.head)
+    return Network(_backbones.get(key, load), pieces)
 
 
 def _unchanged(spec):

@@ -20,6 +20,7 @@ from skembed._config import cache_folder_was_set
 from skembed._embedder import Block, Embedder
 from skembed._failures import naming
 from skembed._files import UnreadableRowError
+from skembed._kept import KeptPieces, Windows
 from skembed._network import (
     FORMAT,
     find_network,
@@ -91,6 +92,10 @@ class Front:
         """Return what can change a vector."""
         raise NotImplementedError
 
+    def input_settings(self):
+        """Return what can change the vector of a window, before a row's windows are joined."""
+        return self.settings()
+
     def probes(self):
         """Return inputs to check an export with, of different sizes where they may differ."""
         raise NotImplementedError
@@ -112,13 +117,20 @@ class Front:
         return np.average(vectors, axis=0, weights=weights)
 
 
-class _Claimed:
-    """A chunk of rows whose keys this process claimed, and what is being made of them."""
+class _Claimed(NamedTuple):
+    """A chunk of rows that this process claimed, and what is being made of them."""
 
-    def __init__(self, keys):
-        self.keys = keys  # to be let go
-        self.rows = None  # positions of those that were granted
-        self.prepared = None  # a function that returns what the network's front made of them
+    claims: list  # (fingerprint, keys), to be let go
+    rows: np.ndarray  # positions of those that were granted
+    missing: np.ndarray  # (n_pieces, n_rows) bool, of these rows
+    prepared: object  # a function that returns what the network's front made of them
+
+
+def _unwritten(claims, keys):
+    """Return claims without those that ended when `keys` were written."""
+    written = set(keys)
+    rest = [(fingerprint, [k for k in part if k not in written]) for fingerprint, part in claims]
+    return [(fingerprint, part) for fingerprint, part in rest if part]
 
 
 def _share(network):
@@ -141,6 +153,7 @@ class NeuralEmbedder(Embedder):
         "layers": [Integral, str, list, tuple],
         "normalize": ["boolean", StrOptions({"auto"})],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "precompute": [dict, None],
         "backend": [StrOptions({"auto", "onnx", "torch"})],
         "precision": [StrOptions({"float32", "bfloat16", "float16", "int8"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -228,102 +241,107 @@ class NeuralEmbedder(Embedder):
         A chunk's rows are prepared on a thread of their own while the chunk before it is computed.
         """
         network = with_export(self._found())
-        n_threads = n_threads_for(self.n_threads)
-        store, fingerprint = self._store(), network.fingerprint
-        store.describe(fingerprint, network.model)
-        record = np.dtype([("vector", "<f4", (self._n_dims,)), ("cut", "?")])
-        chunk = self._chunk * _share(network)
-        parts = range(chunk, len(rows), chunk)
-        waiting = deque(np.split(np.arange(len(rows)), parts))
+        kept = KeptPieces(self._store(), network)
+        size = self._chunk * _share(network)
+        waiting = deque(np.split(np.arange(len(rows)), range(size, len(rows), size)))
         claimed, held_elsewhere = deque(), []
         with self._progress(len(rows), unit="row", shown=progress) as bar, Ahead() as ahead:
             try:
                 while waiting or claimed:
                     if waiting and len(claimed) < 2:
                         chunk = waiting.popleft()
-                        values = store.read(fingerprint, [keys[i] for i in chunk])
-                        hits = np.array([value is not None for value in values], dtype=bool)
-                        kept = b"".join(value for value in values if value is not None)
-                        kept = np.frombuffer(kept, record)
-                        yield Block(chunk[hits], kept["vector"], kept["cut"])
-                        bar.update(len(kept))
-                        chunk = chunk[~hits]
-                        missing = [keys[i] for i in chunk]
-                        claimed.append(_Claimed(missing))
-                        mine = np.array(store.claim(fingerprint, missing), dtype=bool)
-                        if not mine.all():
-                            held_elsewhere.append(chunk[~mine])
-                        claimed[-1].rows = chunk[mine]
-                        claimed[-1].prepared = ahead.call(
-                            network.front.prepare,
-                            [rows[i] for i in chunk[mine]],
-                            [keys[i] for i in chunk[mine]],
-                            n_threads,
-                            now=not waiting and len(claimed) == 1,
+                        hits, windows, missing, damaged = kept.read([keys[i] for i in chunk])
+                        yield self._block(network, chunk[hits], windows)
+                        bar.update(int(hits.sum()))
+                        chunk, missing, damaged = chunk[~hits], missing[:, ~hits], damaged[~hits]
+                        claims, mine, held = kept.claim([keys[i] for i in chunk], missing, damaged)
+                        held_elsewhere += [(fingerprint, chunk[part]) for fingerprint, part in held]
+                        prepared = self._prepared_ahead(
+                            *(ahead, network, rows, keys, chunk[mine]),
+                            now=not waiting and not claimed,
                         )
+                        claimed.append(_Claimed(claims, chunk[mine], missing[:, mine], prepared))
                         continue
                     first = claimed[0]
-                    block = self._compute(network, first.rows, first.prepared(), bad)
-                    records = np.empty(len(block.rows), dtype=record)
-                    records["vector"], records["cut"] = block.vectors, block.cut
-                    computed = [keys[i] for i in block.rows]
-                    store.write(fingerprint, computed, [item.tobytes() for item in records])
-                    first.keys = list(set(first.keys).difference(computed))  # bad, or others'
-                    store.release(fingerprint, claimed.popleft().keys)
-                    yield block
+                    good, windows = self._compute(network, first.rows, first.prepared(), bad)
+                    done = [keys[i] for i in first.rows[good]]
+                    kept.write(done, windows, first.missing[:, good])
+                    kept.release(_unwritten(claimed.popleft().claims, done))
+                    yield self._block(network, first.rows[good], windows)
                     bar.update(len(first.rows))
                     if not waiting and not claimed and held_elsewhere:
-                        store.wait(fingerprint, [keys[i] for i in held_elsewhere[0]])
-                        waiting.extend(held_elsewhere)
+                        fingerprint, chunk = held_elsewhere[0]
+                        kept.wait(fingerprint, [keys[i] for i in chunk])
+                        waiting.extend(chunk for _, chunk in held_elsewhere)
                         held_elsewhere = []
             finally:
                 for chunk in claimed:
-                    store.release(fingerprint, chunk.keys)
+                    kept.release(chunk.claims)
+
+    def _prepared_ahead(self, ahead, network, rows, keys, positions, *, now):
+        return ahead.call(
+            network.front.prepare,
+            [rows[i] for i in positions],
+            [keys[i] for i in positions],
+            n_threads_for(self.n_threads),
+            now=now,
+        )
 
     def _compute(self, network, positions, prepared, bad):
-        """Compute the rows at `positions`; those that turn out bad are entered in `bad`."""
+        """Compute the rows at `positions`; those that turn out bad are entered in `bad`.
+
+        Returns which of them are good, as indices, and their `Windows`.
+        """
         prepared, wrong = prepared
         bad.update((int(positions[i]), reason) for i, reason in wrong.items())
+        good = [i for i in range(len(positions)) if i not in wrong]
         if bad and self.bad_rows == "raise":
-            prepared = []  # the error is certain: look for the rest of the bad rows only
-            positions = positions[:0]
-        elif wrong:
-            good = [i for i in range(len(positions)) if i not in wrong]
-            prepared, positions = [prepared[i] for i in good], positions[good]
-        cut = np.array([row.cut for row in prepared], dtype=bool)
-        return Block(positions, self._run(network, prepared), cut)
+            good = []  # the error is certain: look for the rest of the bad rows only
+        return np.array(good, dtype=np.intp), self._run(network, [prepared[i] for i in good])
 
     def _run(self, network, prepared):
-        """Turn prepared rows into (n_rows, n_row_dims) float32; windows of a row are joined."""
-        windows = [window for row in prepared for window in row.inputs]
-        vectors = np.empty((len(windows), network.n_dims), dtype=np.float32)
-        for positions, answer in self._answers(network, windows):
-            vectors[positions] = answer
+        """Turn prepared rows into `Windows`."""
+        inputs = [window for row in prepared for window in row.inputs]
+        vectors = [np.empty((len(inputs), n_dims), dtype=np.float32) for n_dims in network.widths]
+        for positions, answers in self._answers(network, inputs):
+            for part, answer in zip(vectors, answers, strict=True):
+                part[positions] = answer
+        return Windows(
+            vectors,
+            np.array([len(row.inputs) for row in prepared], dtype=np.intp),
+            np.array([weight for row in prepared for weight in row.weights], dtype=np.float64),
+            np.array([row.cut for row in prepared], dtype=bool),
+        )
+
+    def _block(self, network, rows, windows):
+        """Finish the vectors of rows: join pieces, truncate, normalize, join a row's windows."""
+        finished = network.finished(windows.vectors)
         n_dims = network.front.n_row_dims(network.n_dims)
         alike = n_dims == network.n_dims
-        if alike and len(windows) == len(prepared):
-            return vectors
-        answers = np.empty((len(prepared), n_dims), dtype=np.float32)
+        if alike and (windows.counts == 1).all():
+            return Block(rows, finished, windows.cut)
+        vectors = np.zeros((len(rows), n_dims), dtype=np.float32)
         start = 0
-        for i, row in enumerate(prepared):
-            stop = start + len(row.inputs)
-            if alike and stop - start == 1:
-                answers[i] = vectors[start]
-            else:
-                joined = network.front.joined(vectors[start:stop], row.weights)
+        for i, n_windows in enumerate(windows.counts):
+            part = slice(start, start + n_windows)
+            start += n_windows
+            if alike and n_windows == 1:
+                vectors[i] = finished[part][0]
+            elif n_windows:
+                joined = network.front.joined(finished[part], windows.weights[part])
                 length = np.linalg.norm(joined) if network.head.unit_length else 1.0
-                answers[i] = joined / max(length, 1e-12)
-            start = stop
-        return answers
+                vectors[i] = joined / max(length, 1e-12)
+        return Block(rows, vectors, windows.cut)
 
     def _answers(self, network, inputs):
-        """Yield the positions of a batch's inputs, and the network's answers to them."""
+        """Yield the positions of a batch's inputs, and the vectors of each piece for them."""
         if inputs:
             n_elements = self._batch_elements * _share(network)
             grouped = batches(inputs, self.batch_size, n_elements)
             stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
             answers = self._computed(network, stacked)
-            yield from zip(grouped, answers, strict=True)
+            for group, answer in zip(grouped, answers, strict=True):
+                yield group, answer if isinstance(answer, tuple) else (answer,)
 
     def _computed(self, network, stacked):
         """Yield the network's answers to batches; errors of its library name the model."""

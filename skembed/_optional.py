@@ -4,6 +4,8 @@ Imports only `exceptions`.
 """
 
 import importlib
+import importlib.util
+import sys
 from functools import cache
 from importlib import metadata
 
@@ -37,10 +39,25 @@ def import_optional(module, *, extra, purpose, hint=""):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({error}). "
-            f"Install it with: pip install 'skembed[{extra}]'{hint and '. '}{hint}"
-        ) from error
+        raise MissingDependencyError(_message(module, extra, purpose, hint, error)) from error
+
+
+def require_optional(module, *, extra, purpose, hint=""):
+    """Raise as `import_optional` does if `module` is not installed, without importing it."""
+    try:
+        missing = module not in sys.modules and importlib.util.find_spec(module) is None
+    except ImportError:
+        missing = True
+    if missing or sys.modules.get(module, module) is None:
+        reason = f"No module named {module!r}"
+        raise MissingDependencyError(_message(module, extra, purpose, hint, reason))
+
+
+def _message(module, extra, purpose, hint, reason):
+    return (
+        f"{purpose} needs {module.partition('.')[0]}, which cannot be imported ({reason}). "
+        f"Install it with: pip install 'skembed[{extra}]'{hint and '. '}{hint}"
+    )
 
 
 @cache

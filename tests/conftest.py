@@ -12,6 +12,7 @@ from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
 
 import skembed
+from skembed.runtime import _export
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -42,6 +43,14 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_in_this_process():
+    """Tiny networks are exported in less time than another process takes to import torch."""
+    before, _export.in_child = _export.in_child, False
+    yield
+    _export.in_child = before
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,12 @@
 
 import warnings
 
+import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from skembed import BertEmbedder, CNNImageEmbedder, Word2VecVectorizer
-from skembed.exceptions import BadRowsError
+from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder, Word2VecVectorizer
+from skembed.exceptions import BadRowsError, TruncationWarning
 
 LONG = "the cat sat on the mat " * 20
 
@@ -28,6 +29,18 @@ def test_warnings_point_at_the_callers_line(tiny_bert, word_file):
     assert lines_of_warnings(make_pipeline(embedder).fit_transform, [LONG]) == [__file__]
     words = Word2VecVectorizer(vectors=word_file).fit(["cat"])
     assert lines_of_warnings(words.transform, ["zzz"]) == [__file__]
+
+
+def test_one_row_that_is_cut_is_spoken_of_in_the_singular(tiny_bert):
+    texts = BertEmbedder(tiny_bert, max_length=10, backend="torch")
+    with pytest.warns(TruncationWarning, match="1 of 1 text is longer than .* and was cut there"):
+        texts.fit_transform([LONG])
+    sounds = AudioEmbedder(
+        "cnn-small", pretrained=False, random_state=0, sampling_rate=8000, max_seconds=0.5
+    )
+    silence = np.zeros(8000, dtype=np.float32)
+    with pytest.warns(TruncationWarning, match="1 of 1 sound is longer than .* and was cut there"):
+        sounds.fit_transform([silence])
 
 
 def test_fit_transform_names_bad_rows_of_all_kinds(tiny_bert):

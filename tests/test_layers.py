@@ -14,7 +14,7 @@ LAYERS = [
     ["exceptions", "_version"],
     ["_files"],
     ["_on_access"],
-    ["_config", "_digest", "_failures", "_folders", "_manifest", "_optional", "_rows"],
+    ["_config", "_digest", "_failures", "_folders", "_kept", "_manifest", "_optional", "_rows"],
     ["_bad_rows", "cache", "models", "runtime"],
     ["training"],
     ["_embedder", "_network", "_neural"],

@@ -75,6 +75,97 @@ def test_another_network_shares_no_row(tiny_bert, texts):
     assert counts() == (2 * len(set(texts)), 0)
 
 
+def no_run(*_):
+    raise AssertionError("rows went through the backbone")
+
+
+def test_heads_of_kept_pieces_are_arithmetic(tiny_bert, texts, monkeypatch, tmp_path):
+    """No row goes through the backbone, no torch and no graph is loaded; equal to the bit."""
+    own = MemoryCache()
+    for layers in (-1, -2):
+        for pooling in ("mean", "max"):
+            BertEmbedder(tiny_bert, pooling=pooling, layers=layers, cache=own).fit_transform(texts)
+    heads = [
+        {"truncate_dim": 5},
+        {"normalize": True},
+        {"truncate_dim": 5, "normalize": True},
+        {"layers": [-1, -2]},
+        {"layers": [1, 2, -1]},
+        {"pooling": ["mean", "max"]},
+        {"pooling": "mean_max", "layers": [-2, -1], "truncate_dim": 40, "normalize": True},
+    ]
+    expected = [BertEmbedder(tiny_bert, cache=None, **head).fit_transform(texts) for head in heads]
+    monkeypatch.setattr(_network, "_load", no_run)
+    monkeypatch.setattr(_network, "_torch_network", no_run)
+    _network._runners.clear()
+    before = own.info()["computed"]
+    for head, vectors in zip(heads, expected, strict=True):
+        embedder = BertEmbedder(tiny_bert, cache=own, **head)
+        np.testing.assert_array_equal(embedder.fit_transform(texts), vectors)
+    assert own.info()["computed"] == before
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("long_texts", ["truncate", "chunk"])
+@pytest.mark.filterwarnings("ignore::skembed.exceptions.TruncationWarning")
+def test_a_search_over_heads_is_one_pass(tiny_bert, texts, monkeypatch, backend, long_texts):
+    """All heads that `precompute` names, on the first of them; equal to the bit."""
+    given = {"backend": backend, "long_texts": long_texts, "max_length": 9, "normalize": True}
+    base = BertEmbedder(tiny_bert, **given)
+    poolings, layers = ["mean", "max", ["cls", "mean"]], [-1, 0, [1, 2]]
+    heads = [
+        {"pooling": pooling, "layers": layer, "truncate_dim": n_dims}
+        for pooling in poolings
+        for layer in layers
+        for n_dims in (None, 7)
+    ]
+    expected = [clone(base).set_params(cache=None, **head).fit_transform(texts) for head in heads]
+    base.set_params(precompute={"pooling": poolings, "layers": layers})
+    n_windows = []
+    answers = _neural.NeuralEmbedder._answers
+
+    def counted(self, network, inputs):
+        n_windows.append(len(inputs))
+        return answers(self, network, inputs)
+
+    monkeypatch.setattr(_neural.NeuralEmbedder, "_answers", counted)
+    for head, vectors in zip(heads, expected, strict=True):
+        embedder = clone(base).set_params(**head).fit(texts)
+        np.testing.assert_array_equal(embedder.transform(texts), vectors)
+    if long_texts == "truncate":
+        assert sum(n_windows) == len(set(texts))
+    assert sum(n > 0 for n in n_windows) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, {"pool": ["mean"]}, {"pooling": "mean"}, {"pooling": []}, {"layers": -1}],
+    ids=str,
+)
+def test_what_precompute_must_be(tiny_bert, value):
+    with pytest.raises(ValueError, match="'precompute' parameter of BertEmbedder must be None or"):
+        BertEmbedder(tiny_bert, precompute=value).fit(["a"])
+
+
+def test_heads_that_precompute_names_are_checked(tiny_bert):
+    with pytest.raises(ValueError, match=r"'pooling' parameter .* Got 'median' instead"):
+        BertEmbedder(tiny_bert, precompute={"pooling": ["median"]}).fit(["a"])
+    with pytest.raises(ValueError, match=r"'layers' parameter .* Got 7 instead"):
+        BertEmbedder(tiny_bert, precompute={"layers": [7]}).fit(["a"])
+
+
+def test_rows_of_long_texts_are_kept_window_by_window(tiny_bert, texts):
+    """So that truncating and normalizing windows stays arithmetic."""
+    own = MemoryCache()
+    base = BertEmbedder(tiny_bert, long_texts="chunk", max_length=6, cache=own)
+    base.fit_transform(texts)
+    for head in ({"truncate_dim": 5, "normalize": True}, {"normalize": True}):
+        expected = clone(base).set_params(cache=None, **head).fit_transform(texts)
+        vectors = clone(base).set_params(**head).fit_transform(texts)
+        np.testing.assert_array_equal(vectors, expected)
+    assert counts(own)[0] == len(set(texts))
+
+
 def test_no_cache_and_a_cache_of_ones_own(tiny_bert, texts):
     own = MemoryCache()
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
@@ -140,10 +231,11 @@ def test_two_heads_share_the_files_of_one_backbone(tmp_path, texts):
     folder = save_tiny_bert(tmp_path / "model", seed=5)
     with skembed.config_context(cache_folder=tmp_path / "cache"):
         for pooling in ("mean", "max"):
-            BertEmbedder(folder, pooling=pooling).fit(texts)
+            BertEmbedder(folder, pooling=pooling, cache=None).fit_transform(texts)
     files = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert files.count("backbone.onnx.data") == 1
-    assert len([name for name in files if name.endswith(".json")]) == 2
+    assert files.count("export.json") == 1
+    assert len([name for name in files if name.endswith(".onnx")]) == 3  # and the backbone's
 
 
 def test_a_changed_network_is_noticed(tmp_path, texts):
@@ -174,11 +266,13 @@ def test_a_damaged_export_is_made_again(tiny_bert, tmp_path, texts, damaged):
     """A flipped bit of an exported network costs time, and no wrong vector is served or kept."""
     with skembed.config_context(cache_folder=tmp_path):
         embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+        _network._runners.clear()
         expected = embedder.transform(texts)
-        (report,) = tmp_path.rglob("*.json")
+        (report,) = tmp_path.rglob("export.json")
+        (graph,) = set(tmp_path.rglob("*.onnx")) - set(tmp_path.rglob("backbone.onnx"))
         files = {
             "backbone.onnx.data": report.with_name("backbone.onnx.data"),
-            "graph": report.with_suffix(".onnx"),
+            "graph": graph,
             "report": report,
         }
         content = bytearray(files[damaged].read_bytes())

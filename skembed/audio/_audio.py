@@ -76,6 +76,10 @@ class AudioEmbedder(NeuralEmbedder):
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
         Keep only this many dimensions of a window's vector.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     backend : {"auto", "onnx", "torch"}, default="auto"
         What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
         network on ONNX Runtime exports it, with its log-mel spectrograms, into the cache folder
@@ -212,6 +216,7 @@ class AudioEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         backend="auto",
         precision="float32",
         batch_size="auto",
@@ -236,6 +241,7 @@ class AudioEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.backend = backend
         self.precision = precision
         self.batch_size = batch_size
@@ -276,9 +282,11 @@ class AudioEmbedder(NeuralEmbedder):
         return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
 
     def _cut_message(self, n_cut, n_rows):
+        sounds = "sounds" if n_rows > 1 else "sound"
+        are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
-            f"{n_cut} of {n_rows} sounds are longer than max_seconds={self.max_seconds:g} and were "
-            "cut there."
+            f"{n_cut} of {n_rows} {sounds} {are} longer than max_seconds={self.max_seconds:g} and "
+            f"{were} cut there."
         )
 
     def _front(self, folder):

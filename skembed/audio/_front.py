@@ -85,6 +85,13 @@ class AudioFront(Front):
         del settings["sampling_rate"], settings["max_value"]
         return settings
 
+    def input_settings(self):
+        """Return what can change the vector of a window."""
+        settings = self.settings()
+        if self.window_pooling != "none":  # which refuses sounds of several windows
+            del settings["window_pooling"]
+        return settings
+
     def n_row_dims(self, n_dims):
         """Return the length of a sound's vector."""
         return 2 * n_dims if self.window_pooling == "mean_max" else n_dims
@@ -172,7 +179,8 @@ def audio_front(
                 f"{folder.path} was exported with its front end; front_end={front_end!r} "
                 "cannot be set."
             )
-        listening, in_graph = restored(saved["listening"]), bool(saved["in_graph"])
+        listening = restored(saved["listening"], folder.path / "manifest.json")
+        in_graph = bool(saved.get("in_graph"))
     else:
         listening, in_graph = listening_of(folder, front_end), folder.onnx is None
     window = _window(listening, window_seconds)

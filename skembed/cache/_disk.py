@@ -10,6 +10,7 @@ from pathlib import Path
 from skembed._config import get_config
 from skembed.cache._eviction import make_room
 from skembed.cache._file import file_at
+from skembed.cache._info import CacheInfo
 
 
 class EmbeddingCache:
@@ -119,9 +120,10 @@ class EmbeddingCache:
         list of dict
             ``fingerprint``, ``model``; ``rows`` and ``bytes`` kept; ``hits``, rows that were read,
             and ``misses``, rows that were computed and written, since the file was made. Hits of
-            another process are counted when it writes next, or ends.
+            another process are counted when it writes next, or ends. ``info["rows"]`` is the sum
+            over all networks, and so for the other numbers.
         """
-        return [info for file in self._all() if (info := file.info())]
+        return CacheInfo(info for file in self._all() if (info := file.info()))
 
     def verify(self):
         """Check each row against its checksum, and drop those that fail.

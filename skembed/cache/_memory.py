@@ -2,8 +2,10 @@
 
 import os
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from weakref import WeakSet
+
+from skembed.cache._info import CacheInfo
 
 # Per row: the key, the tuple, the bytes object and the dict's entry.
 _OVERHEAD = 250
@@ -33,6 +35,10 @@ class NoCache:
     def wait(self, fingerprint, keys):
         """Return at once."""
 
+    def info(self):
+        """Return an empty list."""
+        return CacheInfo()
+
 
 class MemoryCache:
     """Vectors of this process, shared by all its estimators and threads.
@@ -53,15 +59,16 @@ class MemoryCache:
     >>> cache.write("f", [b"a"], [b"vector"])
     >>> cache.read("f", [b"a", b"b"])
     [b'vector', None]
-    >>> cache.info()
-    {'rows': 1, 'bytes': 256, 'computed': 1, 'from_cache': 1}
+    >>> cache.info()["rows"], cache.info()["computed"], cache.info()["from_cache"]
+    (1, 1, 1)
     """
 
     def __init__(self, max_bytes=512 * 2**20):
         self.max_bytes = max_bytes
         self._rows = OrderedDict()
         self._n_bytes = 0
-        self._counts = Counter()
+        self._counts = defaultdict(Counter)  # of each network
+        self._models = {}
         self._start_unclaimed()
         _caches.add(self)
 
@@ -79,7 +86,8 @@ class MemoryCache:
         self._changed = threading.Condition()
 
     def describe(self, fingerprint, model):
-        """Do nothing: networks are not told apart in `info`."""
+        """Note which model a fingerprint stands for."""
+        self._models[fingerprint] = model
 
     def read(self, fingerprint, keys):
         """Return what is kept under each key, or None.
@@ -101,7 +109,7 @@ class MemoryCache:
                 value = self._rows.get((fingerprint, key))
                 if value is not None:
                     self._rows.move_to_end((fingerprint, key))
-                    self._counts["from_cache"] += 1
+                    self._counts[fingerprint]["hits"] += 1
                 values.append(value)
         return values
 
@@ -141,18 +149,25 @@ class MemoryCache:
             What to keep.
         """
         with self._changed:
-            self._counts["computed"] += len(keys)
+            self._counts[fingerprint]["misses"] += len(keys)
             for key, value in zip(keys, values, strict=True):
                 self._claims.pop((fingerprint, key), None)
                 replaced = self._rows.pop((fingerprint, key), None)
                 if replaced is not None:
-                    self._n_bytes -= len(replaced) + _OVERHEAD
+                    self._count(fingerprint, replaced, -1)
                 self._rows[fingerprint, key] = value
-                self._n_bytes += len(value) + _OVERHEAD
+                self._count(fingerprint, value, 1)
             while self._n_bytes > self.max_bytes and self._rows:
-                _, dropped = self._rows.popitem(last=False)
-                self._n_bytes -= len(dropped) + _OVERHEAD
+                (owner, _), dropped = self._rows.popitem(last=False)
+                self._count(owner, dropped, -1)
             self._changed.notify_all()
+
+    def _count(self, fingerprint, value, sign):
+        """Count a row that comes (1) or goes (-1)."""
+        n_bytes = sign * (len(value) + _OVERHEAD)
+        self._n_bytes += n_bytes
+        self._counts[fingerprint]["rows"] += sign
+        self._counts[fingerprint]["bytes"] += n_bytes
 
     def release(self, fingerprint, keys):
         """End claims of this thread on rows that were not computed."""
@@ -169,21 +184,25 @@ class MemoryCache:
             self._changed.wait_for(lambda: any(self._claims.get(n, me) == me for n in names))
 
     def info(self):
-        """Say what is kept and how it was used.
+        """Say what is kept and how it was used, a line for each network.
 
         Returns
         -------
-        info : dict
-            ``rows`` and ``bytes`` kept; since the start or the last `clear`: rows ``computed``,
-            and rows served ``from_cache``.
+        info : list of dict
+            ``fingerprint``, ``model``; ``rows`` and ``bytes`` kept; since the start or the last
+            `clear`: ``hits``, rows that were read, and ``misses``, rows that were computed and
+            written. ``info["rows"]`` is the sum over all networks, and so for the other numbers;
+            ``info["computed"]`` and ``info["from_cache"]`` are the sums of misses and hits.
         """
         with self._changed:
-            return {
-                "rows": len(self._rows),
-                "bytes": self._n_bytes,
-                "computed": self._counts["computed"],
-                "from_cache": self._counts["from_cache"],
-            }
+            return CacheInfo(
+                {
+                    "fingerprint": fingerprint,
+                    "model": self._models.get(fingerprint, ""),
+                    **{name: counts[name] for name in ("rows", "bytes", "hits", "misses")},
+                }
+                for fingerprint, counts in self._counts.items()
+            )
 
     def clear(self):
         """Drop all rows and set the counts to zero."""

@@ -45,11 +45,12 @@ class CNNImageEmbedder(NeuralEmbedder):
         Shape of an image, (height, width) or (height, width, channels), where X is a numeric table
         with an image flattened into each row, as scikit-learn's image datasets are.
     max_pixels : int, default=50_000_000
-        Width times height that an image may have; it is looked at before an image is decoded.
+        Width times height that an image may have; it is checked before an image is decoded.
         None: any.
     max_value : float, default=None
-        The value of white in arrays, where black is 0. None: 1 for floats, 65,535 for uint16, 255
-        for other integers. Values outside make a bad row.
+        The value of white, where black is 0, in arrays and in files and PIL images of more than 8
+        bits. None: 1 for floats, 65,535 for uint16 and 16 bits, 255 for other integers. Values
+        outside make a bad row.
     pooling : {"auto", "mean", "max", "mean_max", "gem", "none"} or list, default="auto"
         How the map of a stage becomes one vector: its mean, its maximum, both side by side, the
         generalized mean with exponent 3 [3]_, or all of it, flattened in the order (channels,
@@ -64,6 +65,10 @@ class CNNImageEmbedder(NeuralEmbedder):
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
         Keep only this many dimensions.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     backend : {"auto", "onnx", "torch"}, default="auto"
         What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
         network on ONNX Runtime exports it into the cache folder (seconds, needs
@@ -116,12 +121,14 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     Notes
     -----
-    A row is a path, the ``bytes`` of a file, a ``PIL.Image.Image`` or an array of shape (height,
-    width), (height, width, 3) or (height, width, 4); X may also be a stack of images, an array of
-    shape (n, height, width) or (n, height, width, channels). Files are JPEG, PNG, WebP, GIF, BMP or
-    TIFF. Rotation by EXIF is applied; what is transparent is laid over white; 16 bits are scaled
-    to 8; of an animation the first frame is taken. Grey images become three equal channels, unless
-    the network takes one.
+    A row is a path, the ``bytes`` of a file, a file object, a dict ``{"bytes": ..., "path": ...}``,
+    a ``PIL.Image.Image``, a tensor on the CPU, or an array of shape (height, width), (height,
+    width, 3) or (height, width, 4). X may also be a stack of images, an array or tensor of shape
+    (n, height, width) or (n, height, width, channels), or a lazy column. Files are JPEG, PNG, WebP,
+    GIF, BMP, TIFF, AVIF, JPEG 2000, ICO, PPM (PBM, PGM, PFM), QOI or TGA. Rotation by EXIF is
+    applied; transparent pixels are laid over white; more than 8 bits are scaled to 8; the first
+    frame of an animation is used. Grey images become three equal channels, unless the network
+    takes one.
 
     References
     ----------
@@ -188,6 +195,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         backend="auto",
         precision="float32",
         batch_size="auto",
@@ -209,6 +217,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.backend = backend
         self.precision = precision
         self.batch_size = batch_size

@@ -58,11 +58,12 @@ _OTHERS = {
 }
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
+_SHARED = (b"mif1", b"msf1")  # main brands of both
 # What Pillow says of files that may be sound, but are of a kind that it does not read.
 _UNSUPPORTED = re.compile(
     r"unknown (pixel mode|data organization|tga|bmp)|not (yet )?supported|unsupported"
-    r"|unrecogni[sz]ed|cannot handle \d+-(bit|layer)|not installed|not available"
-    r"|unable to determine j2k|no decoder|bits? per pixel|unknown .*compression",
+    r"|cannot handle \d+-(bit|layer)|not installed|not available"
+    r"|unable to determine j2k|no decoder|bits? per pixel",
     re.IGNORECASE,
 )
 
@@ -92,7 +93,7 @@ def format_of(start):
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WebP"
     brands = _brands(start)
-    if any(brand in _AVIF for brand in brands):
+    if brands and (brands[0] in _AVIF or (brands[0] in _SHARED and set(_AVIF) & set(brands))):
         return "Avif"
     for magic, name in _MAGIC.items():
         if start.startswith(magic):
@@ -248,8 +249,8 @@ def _ico_size(content):
 
 # Tags of TIFF.
 _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _PLANES, _EXTRA = 258, 259, 262, 266, 284, 338
-# Photometric interpretations whose planes of 8 bits Pillow puts together: grey, RGB, CMYK, LAB.
-_RIGHT_IN_PLANES = (1, 2, 5, 8)
+# Photometric interpretations whose planes Pillow puts together: grey, RGB, palette, CMYK.
+_IN_PLANES = (0, 1, 2, 3, 5)
 
 
 def _refuse_planes(image):
@@ -257,14 +258,17 @@ def _refuse_planes(image):
     tags = image.tag_v2
     if tags.get(_PLANES, 1) != 2:
         return
-    bits = tags.get(_BITS, (1,))
-    plain = (
-        set(bits) == {8}
-        and tags.get(_PHOTOMETRIC) in _RIGHT_IN_PLANES
-        and tags.get(_FILL_ORDER, 1) == 1
-        and 1 not in tags.get(_EXTRA, ())
-    )
-    if not plain and tags.get(_COMPRESSION, 1) == 1:
+    bits, photometric = tags.get(_BITS, (1,)), tags.get(_PHOTOMETRIC)
+    plain = photometric in _IN_PLANES
+    if tags.get(_COMPRESSION, 1) == 1:  # decoded by Pillow itself, not by libtiff
+        plain = (
+            plain
+            and photometric != 0
+            and set(bits) == {8}
+            and tags.get(_FILL_ORDER, 1) == 1
+            and 1 not in tags.get(_EXTRA, ())
+        )
+    if not plain:
         raise UnreadableRowError(
             f"a TIFF file of {max(bits)} bits with its channels in separate planes, which Pillow "
             "decodes wrongly; save it with interleaved channels"

@@ -9,7 +9,6 @@ import threading
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from skembed._files import UnreadableRowError
@@ -198,8 +197,9 @@ def _image_of_wide(image, max_value, transparent):
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if tags.get(_BITS_PER_SAMPLE) == (12,):
         white = 4095
-    # A PGM file says what white is, and Pillow scales it.
-    if max_value is not None and not (isinstance(image, PpmImageFile) and image.mode == "I"):
+    # These say themselves what white is, and Pillow scales them to 16 bits.
+    says_white = image.format in ("PPM", "JPEG2000") and image.mode != "F"
+    if max_value is not None and not says_white:
         white = max_value
     answer = image_of_array(values, white)
     if tags.get(_PHOTOMETRIC) == 0:  # 0 is white; Pillow inverts images of 8 bits only

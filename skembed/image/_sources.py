@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL._util import DeferredError
 
 from skembed._files import UnreadableRowError, content_of
 from skembed._rows import describe, row_key
@@ -19,6 +20,7 @@ from skembed.image._formats import FORMATS, N_MAGIC, PILLOW_FORMATS, format_of, 
 # A pixel of four channels of 16 bits: what an image file of so many pixels can need at most.
 _MAX_BYTES_A_PIXEL = 8
 _CHANNELS = (1, 3, 4)
+_CLOSED = "a closed image of Pillow's; open it again, or give its path"
 # Rows may share one file object, whose position a reader moves.
 _reading = threading.Lock()
 
@@ -153,6 +155,8 @@ def _source_of_image(image):
     Decoding it in place would keep its pixels in memory as long as the caller keeps the image, and
     an image whose decoding failed once is no longer the same: Pillow may not fail a second time.
     """
+    if isinstance(vars(image).get("_im"), DeferredError):
+        raise UnreadableRowError(_CLOSED)
     if not isinstance(image, ImageFile.ImageFile):
         return image
     file = getattr(image, "fp", None)
@@ -161,7 +165,7 @@ def _source_of_image(image):
     if file is None and not image.tile:
         return image
     if file is None or getattr(file, "closed", False):
-        raise UnreadableRowError("a closed image of Pillow's; open it again, or give its path")
+        raise UnreadableRowError(_CLOSED)
     if image.format not in PILLOW_FORMATS:
         raise UnreadableRowError(
             f"an image file of the format {image.format}, opened but not loaded; formats that are "

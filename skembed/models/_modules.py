@@ -1,15 +1,19 @@
-"""The torch side of a network: backbone -> layers -> pool -> dense -> truncate -> normalise.
+"""The torch side of a network: backbone -> the pieces of a head (layer -> pool -> dense).
 
-The one module of this package that imports torch, and so imported only when a network is loaded.
-One graph is what torch runs, what is exported and what ONNX Runtime runs.
+Imports torch, and so imported only when a network is loaded. What joins pieces to vectors is in
+`_head`, for all backends. `runtime._heads` writes the same poolings into ONNX graphs, which are
+compared with those here when a network is exported.
 
 Rows of a batch all have the same number of tokens (see `runtime._schedule`), so that there is no
 padding and no mask anywhere, and a row's vector cannot depend on its neighbours.
 """
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+
+from skembed.exceptions import ModelFormatError
 
 
 def _counted(states):
@@ -76,6 +80,12 @@ class DenseLayer(nn.Module):
 
     def __init__(self, dense):
         super().__init__()
+        try:
+            self._load(dense)
+        except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise ModelFormatError(f"{dense.weights} holds no dense layer: {error}") from error
+
+    def _load(self, dense):
         weights = load_file(dense.weights)
         out_features, in_features = weights["linear.weight"].shape
         self.linear = nn.Linear(in_features, out_features, bias="linear.bias" in weights)
@@ -93,52 +103,41 @@ class DenseLayer(nn.Module):
         return answer if self.residual is None else answer + self.residual(vectors)
 
 
-class HeadModule(nn.Module):
-    """What follows the backbone: its hidden states -> a row's vector, or a vector a token."""
+class PieceModule(nn.Module):
+    """A piece of a head: hidden states -> a row's vector, or a vector a token."""
 
-    def __init__(self, head):
+    def __init__(self, piece):
         super().__init__()
-        self.head = head
-        self.dense = nn.Sequential(*(DenseLayer(dense) for dense in head.dense))
+        self.piece = piece
+        self.dense = nn.Sequential(*(DenseLayer(dense) for dense in piece.dense))
 
-    def forward(self, *states):
-        """Turn chosen states into (n_rows, n_dims).
+    def pooled(self, states):
+        """Pool the backbone's states, before any dense layer.
 
         They are tokens, (n_rows, n_tokens, n_hidden), or maps, (n_rows, n_channels, height, width).
         """
-        head = self.head
-        states = [_tokens(state.float()) for state in states]
-        if not head.pooling:
-            return torch.cat(states, dim=-1)
-        # Layers of a convolutional network have sizes of their own: each is pooled by itself.
-        vectors = torch.cat(
-            [
-                POOLINGS[name](state[:, head.skip :], head.skip)
-                for name in head.pooling
-                for state in states
-            ],
-            dim=-1,
-        )
-        vectors = self.dense(vectors)
-        if head.truncate_dim is not None and not head.truncate_last:
-            vectors = vectors[:, : head.truncate_dim]
-        if head.normalize:
-            vectors = nn.functional.normalize(vectors, dim=-1)
-        if head.truncate_dim is not None and head.truncate_last:
-            vectors = vectors[:, : head.truncate_dim]
-        return vectors
+        piece = self.piece
+        state = _tokens(states[piece.layers[0]].float())
+        if not piece.pooling:
+            return state
+        pooled = [POOLINGS[name](state[:, piece.skip :], piece.skip) for name in piece.pooling]
+        return torch.cat(pooled, dim=-1)
+
+    def forward(self, states):
+        """Turn the backbone's states into (n_rows, n_dims)."""
+        return self.dense(self.pooled(states))
 
 
 class Network(nn.Module):
-    """Backbone and head, the whole way from network inputs to vectors."""
+    """Backbone and pieces, the whole way from network inputs to vectors."""
 
-    def __init__(self, backbone, head):
+    def __init__(self, backbone, pieces):
         super().__init__()
         self.backbone = backbone
-        self.head = HeadModule(head)
+        self.pieces = nn.ModuleList(PieceModule(piece) for piece in pieces)
         self.eval()
 
     def forward(self, inputs):
-        """Network inputs of rows of one shape -> (n_rows, n_dims) float32."""
+        """Network inputs of rows of one shape -> (n_rows, n_dims) float32 for each piece."""
         states = self.backbone(inputs)
-        return self.head(*(states[layer] for layer in self.head.head.layers))
+        return tuple(piece(states) for piece in self.pieces)

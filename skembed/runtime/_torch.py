@@ -27,7 +27,7 @@ class TorchRunner:
     Parameters
     ----------
     network : torch.nn.Module
-        Takes network inputs, gives vectors in float32.
+        Takes network inputs, gives a tuple of vectors in float32, one for each piece of a head.
     device : str
         ``"cpu"``, ``"cuda"``, ...
     """
@@ -49,7 +49,7 @@ class TorchRunner:
 
         Yields
         ------
-        vectors : ndarray of shape (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
+        vectors : tuple of ndarray, (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
         """
         if self._device.type == "cuda":
             yield from self._run_on_gpu(batches)
@@ -64,7 +64,7 @@ class TorchRunner:
                 torch.inference_mode(),
             ):
                 tensor = torch.from_numpy(batch).to(self._device)
-                vectors = self._network(tensor).cpu().numpy()
+                vectors = tuple(part.cpu().numpy() for part in self._network(tensor))
             yield vectors
 
     def _run_on_gpu(self, batches):
@@ -73,9 +73,7 @@ class TorchRunner:
         for batch in batches:
             with torch.inference_mode(), torch.cuda.device(self._device):
                 tensor = torch.from_numpy(batch).pin_memory().to(self._device, non_blocking=True)
-                vectors = self._network(tensor)
-                answer = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
-                answer.copy_(vectors, non_blocking=True)
+                answer = tuple(_copied_ahead(part) for part in self._network(tensor))
                 copied = torch.cuda.Event()
                 copied.record()
             waiting.append((answer, copied))
@@ -89,6 +87,11 @@ class TorchRunner:
         return {"library": f"torch {torch.__version__}", "device": str(self._device)}
 
 
+def _copied_ahead(vectors):
+    answer = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+    return answer.copy_(vectors, non_blocking=True)
+
+
 def _awaited(answer, copied):
     copied.synchronize()
-    return answer.numpy()
+    return tuple(part.numpy() for part in answer)

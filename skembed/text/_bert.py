@@ -67,6 +67,10 @@ class BertEmbedder(NeuralEmbedder):
         Keep only this many dimensions, before normalising; for models trained for it [3]_. None:
         the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which comes
         after the model's own normalizing.
+    precompute : dict, default=None
+        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
+        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
+        value. A search over these heads then costs one pass over the rows. Changes no result.
     max_length : int, default=None
         Tokens that are read of a text, special tokens and prompt included. None: the model's own.
     long_texts : {"truncate", "chunk", "error"}, default="truncate"
@@ -174,6 +178,7 @@ class BertEmbedder(NeuralEmbedder):
         layers=-1,
         normalize="auto",
         truncate_dim=None,
+        precompute=None,
         max_length=None,
         long_texts="truncate",
         prompt=None,
@@ -193,6 +198,7 @@ class BertEmbedder(NeuralEmbedder):
         self.layers = layers
         self.normalize = normalize
         self.truncate_dim = truncate_dim
+        self.precompute = precompute
         self.max_length = max_length
         self.long_texts = long_texts
         self.prompt = prompt
@@ -221,9 +227,11 @@ class BertEmbedder(NeuralEmbedder):
         return super()._late_faults(rows, keys, fitted=fitted)
 
     def _cut_message(self, n_cut, n_rows):
+        texts = "texts" if n_rows > 1 else "text"
+        are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
-            f"{n_cut} of {n_rows} texts are longer than max_length="
-            f"{self._network.front.max_length} tokens and were cut there. Set "
+            f"{n_cut} of {n_rows} {texts} {are} longer than max_length="
+            f"{self._network.front.max_length} tokens and {were} cut there. Set "
             "long_texts='chunk' to embed all of them."
         )
 
@@ -287,7 +295,8 @@ class BertEmbedder(NeuralEmbedder):
         if len(columns.names) > 1:
             raise ValueError(f"embed_tokens takes one column of texts; got {len(columns.names)}.")
         keys, bad = self._checked(columns)
-        network = with_export(replace(network, head=network.head.for_tokens()))
+        spec = replace(network, head=network.head.for_tokens(), precomputed=())
+        network = with_export(spec)
         tokens = {
             i: network.front.tokens(columns.rows[i])
             for i, key in enumerate(keys)
@@ -301,7 +310,7 @@ class BertEmbedder(NeuralEmbedder):
         windows = [(i, k) for i, item in tokens.items() for k in range(len(item.inputs))]
         states = {}
         for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
-            for position, vectors in zip(positions, answer, strict=True):
+            for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
                 i, k = windows[position]
                 start = tokens[i].own.start
                 states[i, k] = vectors[start : start + tokens[i].counts[k]]

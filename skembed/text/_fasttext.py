@@ -20,6 +20,8 @@ from skembed.text._vector_kinds import unpacked
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
 
+_MOST = 10_000  # words around a word, and negative examples, in the settings of a file
+
 
 class FastTextVectorizer(_WordVectorizer):
     r"""Embed texts by the vectors of their words, trained in `fit` with fastText [1]_.
@@ -268,6 +270,13 @@ class FastTextVectorizer(_WordVectorizer):
             raise VectorFileError(
                 f"{path} is cut off after its vectors, or a classifier: what training needs "
                 "besides is not there."
+            )
+        window, negative = (start.state.settings[name] for name in ("window", "negative"))
+        hierarchical = start.state.settings["hs"]
+        if not 1 <= window <= _MOST or not (0 < negative <= _MOST or hierarchical):
+            raise VectorFileError(
+                f"{path} cannot be trained further: window={window}, negative={negative}, "
+                f"hs={hierarchical}."
             )
         try:
             with unpacked(path) as plain:

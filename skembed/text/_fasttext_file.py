@@ -20,7 +20,7 @@ DICTIONARY = struct.Struct("<3iqq")  # entries, words, labels, tokens, pruned
 ENTRY = struct.Struct("<qb")  # after a word: its count, its type
 MATRIX = struct.Struct("<?qq")  # quantized, rows, columns
 MAX_N = 100  # characters of an n-gram; hashing longer ones could take for ever
-_LONGEST_WORD = 1 << 16  # bytes
+LONGEST_WORD = 1 << 13  # bytes; so that its n-grams fit into memory
 _WORDS = 10_000  # composed at a time
 _HIERARCHICAL, _SKIP_GRAM, _SUPERVISED = 1, 2, 3
 
@@ -136,7 +136,7 @@ def _dictionary(buffer, place, n_entries, n_words, path):
     """Return the words as bytes, their counts, and the place behind the dictionary."""
     words, counts = [], []
     for i in range(n_entries):
-        stop = buffer.find(b"\0", place, place + _LONGEST_WORD)
+        stop = buffer.find(b"\0", place, place + LONGEST_WORD)
         if stop < 0:
             raise VectorFileError(f"{path} is cut off after {i} of {n_entries} words.")
         count, kind = ENTRY.unpack_from(buffer, stop + 1)

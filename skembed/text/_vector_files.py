@@ -16,7 +16,7 @@ from skembed.exceptions import NetworkChangedError, VectorFileError
 from skembed.models._registry import Registry
 from skembed.text._fasttext_file import MAGIC, read_fasttext
 from skembed.text._keyed_vectors import from_keyed_vectors
-from skembed.text._vector_kinds import open_file, refuse_other_kinds, rest_of
+from skembed.text._vector_kinds import is_packed, open_file, refuse_other_kinds, rest_of
 from skembed.text._word2vec_file import read_words
 
 _files = Registry(max_items=2)
@@ -91,13 +91,20 @@ def open_vectors(vectors, max_words):
     if not os.path.isfile(path):
         raise VectorFileError(f"{given} is a device, pipe or socket: a file is expected.")
     try:
-        with open_file(path) as file:  # before all of it is read for its digest
-            refuse_other_kinds(file, path)
+        _refuse_early(path)
         source = VectorFile(path, file_sha256(path), max_words)
     except (EOFError, OSError, zlib.error) as error:
         raise VectorFileError(f"{path} cannot be read: {error}") from error
     source.table()
     return source
+
+
+def _refuse_early(path):
+    """Look at the first word of a file before all of it is read for its digest."""
+    with open_file(path) as file:
+        refuse_other_kinds(file, path)
+        if file.peek(4)[:4] != MAGIC and not is_packed(file):
+            read_words(file, path, 1)
 
 
 def read_vectors(path, max_words=None):

@@ -17,8 +17,8 @@ import numpy as np
 from skembed.exceptions import VectorFileError
 
 KINDS = "word2vec's text or binary format, GloVe's text, or fastText's .vec or .bin"
-_FREE = 1 << 26  # bytes that any packed file may unpack to
-_RATIO = 32  # and how many times its own size; packed vectors are a half to a fifth
+_FREE = 1 << 24  # bytes that any packed file may unpack to
+_RATIO = 10  # and how many times its own size; packed vectors are a half to a fifth
 SAMPLE = 1 << 16  # bytes
 
 _UNPACK = "unpack it, or pack it by gzip"
@@ -84,6 +84,11 @@ def open_file(path):
     return io.BufferedReader(_Unpacked(path), SAMPLE)
 
 
+def is_packed(file):
+    """Tell whether a file that `open_file` opened is packed by gzip."""
+    return isinstance(file.raw, _Unpacked)
+
+
 def rest_of(file):
     """Return what follows in a file that `open_file` opened.
 
@@ -94,7 +99,7 @@ def rest_of(file):
     place : int
         Where in `buffer` the file stands.
     """
-    if isinstance(file.raw, _Unpacked):
+    if is_packed(file):
         return file.read(), 0
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), file.tell()
 
@@ -104,7 +109,7 @@ def unpacked(path):
     """Return a context of the path of a file that holds the same and is not packed."""
     path = os.path.expanduser(path)
     with open_file(path) as file:
-        if not isinstance(file.raw, _Unpacked):
+        if not is_packed(file):
             yield os.fspath(path)
             return
         with tempfile.NamedTemporaryFile(suffix=".bin") as plain:

@@ -11,6 +11,7 @@ import numpy as np
 from skembed.text._fasttext_file import (
     DICTIONARY,
     ENTRY,
+    LONGEST_WORD,
     MAGIC,
     MATRIX,
     MAX_N,
@@ -79,13 +80,15 @@ def _check_words(words, file_format):
         else:
             wrong = "has blanks" if _BLANKS.search(word) else "" if word else "is empty"
         try:
-            word.encode()
+            if len(word.encode()) >= LONGEST_WORD:
+                wrong = f"has {LONGEST_WORD} bytes or more"
         except UnicodeEncodeError:
             wrong = "holds half a surrogate pair"
         if wrong:
-            hint = "" if file_format == "fasttext" else ' file_format="fasttext" can hold blanks.'
+            hint = ' file_format="fasttext" can hold blanks.' if "blanks" in wrong else ""
             raise ValueError(
-                f"The word {word!r} {wrong}, which the format {file_format!r} cannot hold.{hint}"
+                f"The word {word[:50]!r} {wrong}, which the format {file_format!r} cannot hold."
+                f"{hint}"
             )
     if file_format == "glove" and words[0].startswith("\ufeff"):
         raise ValueError(

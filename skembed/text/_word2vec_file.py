@@ -240,8 +240,10 @@ def _read_binary(buffer, place, path, n_words, n_dims, max_words):
     words = []
     for i in range(limit):
         stop = buffer.find(b" ", place, place + _LONGEST_WORD)
-        word = buffer[place:stop].lstrip(b"\n")  # some programs end vectors by a newline
-        if stop < 0 or stop + 1 + size > len(buffer) or not word:
+        found = 0 <= stop <= len(buffer) - 1 - size
+        # Some programs end vectors by a newline.
+        word = buffer[place:stop].lstrip(b"\n") if found else b""
+        if not word:
             raise VectorFileError(f"{path} is damaged, or ends, after {i} of {n_words} words.")
         words.append(word)
         vectors[i] = np.frombuffer(buffer, "<f4", n_dims, stop + 1)

@@ -96,6 +96,7 @@ def test_info_verify_and_clear(cache):
         "hits": 3,
         "misses": 40,
     }
+    assert (cache.info()["rows"], cache.info()["computed"]) == (40, 40)
     assert cache.verify() == {"rows": 40, "damaged": 0}
     cache.clear()
     assert cache.info() == []

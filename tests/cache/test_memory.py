@@ -60,7 +60,8 @@ def test_what_is_larger_than_the_cache_is_not_kept():
     cache = MemoryCache(max_bytes=10)
     assert cache.claim("f", [b"a"]) == [True]
     write(cache, b"a")
-    assert cache.info() == {"rows": 0, "bytes": 0, "computed": 1, "from_cache": 0}
+    (line,) = cache.info()
+    assert (line["rows"], line["bytes"], line["misses"]) == (0, 0, 1)
     assert cache.claim("f", [b"a"]) == [True]
 
 
@@ -82,12 +83,22 @@ def test_bytes_never_exceed_the_bound_and_are_counted_right(writes, max_bytes):
 
 def test_info_counts_what_was_computed_and_served():
     """And `clear` sets the counts to zero."""
-    cache = MemoryCache()
+    cache = MemoryCache(max_bytes=3 * ROW)
+    cache.describe("f", "a model")
     write(cache, b"a", b"b")
     cache.read("f", [b"a", b"a", b"x"])
-    assert cache.info() == {"rows": 2, "bytes": 2 * ROW, "computed": 2, "from_cache": 2}
+    write(cache, b"a", b"c", fingerprint="g")
+    f = {"fingerprint": "f", "model": "a model", "rows": 1, "bytes": ROW, "hits": 2, "misses": 2}
+    g = {"fingerprint": "g", "model": "", "rows": 2, "bytes": 2 * ROW, "hits": 0, "misses": 2}
+    info = cache.info()
+    assert info == [f, g]
+    assert (info["rows"], info["bytes"], info["computed"], info["misses"]) == (3, 3 * ROW, 4, 4)
+    assert info["from_cache"] == info["hits"] == 2
+    with pytest.raises(KeyError, match="model"):
+        info["model"]
     cache.clear()
-    assert cache.info() == {"rows": 0, "bytes": 0, "computed": 0, "from_cache": 0}
+    assert cache.info() == []
+    assert cache.info()["computed"] == 0
     assert kept(cache, [b"a"]) == [False]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from skembed._digest import file_sha256
 from skembed.models._head import MAP_POOLING_NAMES, POOLING_NAMES, Dense, Head
-from skembed.models._modules import POOLINGS, HeadModule, Network
+from skembed.models._modules import POOLINGS, Network, PieceModule
 
 STATES = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
 
@@ -55,11 +55,16 @@ def test_poolings_are_what_their_definitions_say(name, n_tokens):
     torch.testing.assert_close(POOLINGS[name](states, 0), expected, atol=1e-6, rtol=0)
 
 
+def vectors_of(head, *states):
+    """Pieces by torch, joined."""
+    pieces = [PieceModule(piece)(states).detach().numpy() for piece in head.pieces()]
+    return torch.from_numpy(head.finished(pieces))
+
+
 def test_poolings_and_layers_are_laid_side_by_side():
     """Layers within a pooling, poolings in the order given."""
-    head = HeadModule(Head(layers=(0, -1), pooling=("max", "mean")))
     other = STATES.flip(1) * 2
-    vectors = head(STATES, other)
+    vectors = vectors_of(Head(layers=(0, -1), pooling=("max", "mean")), STATES, other)
     joined = torch.cat([STATES, other], dim=-1)
     torch.testing.assert_close(vectors, torch.cat([joined.amax(1), joined.mean(1)], dim=-1))
     assert vectors.shape == (3, Head((0, -1), ("max", "mean")).n_dims(4))
@@ -68,13 +73,13 @@ def test_poolings_and_layers_are_laid_side_by_side():
 @pytest.mark.parametrize("name", [name for name in POOLING_NAMES if name != "weighted_mean"])
 def test_a_skipped_prompt_is_not_pooled(name):
     """The same as if its tokens were not there."""
-    vectors = HeadModule(Head(pooling=(name,), skip=2))(STATES)
+    vectors = vectors_of(Head(pooling=(name,), skip=2), STATES)
     torch.testing.assert_close(vectors, POOLINGS[name](STATES[:, 2:], 0))
 
 
 def test_a_skipped_prompt_counts_in_the_weights_of_tokens():
     """As in Sentence Transformers: the tokens keep the weights of their places in the row."""
-    vectors = HeadModule(Head(pooling=("weighted_mean",), skip=2))(STATES)
+    vectors = vectors_of(Head(pooling=("weighted_mean",), skip=2), STATES)
     expected = (3 * STATES[:, 2] + 4 * STATES[:, 3] + 5 * STATES[:, 4]) / 12
     torch.testing.assert_close(vectors, expected)
 
@@ -82,14 +87,16 @@ def test_a_skipped_prompt_counts_in_the_weights_of_tokens():
 def test_no_pooling_gives_one_vector_a_token():
     """The layers' states, side by side."""
     head = Head(layers=(0, 1), pooling=("mean",), skip=1, normalize=True).for_tokens()
-    torch.testing.assert_close(HeadModule(head)(STATES, STATES), torch.cat([STATES, STATES], -1))
+    for piece in head.pieces():
+        torch.testing.assert_close(PieceModule(piece)((STATES, STATES)), STATES)
+    assert [piece.layers for piece in head.pieces()] == [(0,), (1,)]
 
 
 def test_vectors_are_cut_before_they_are_normalised():
     """As models trained for it expect; a vector of zeros stays one."""
     states = STATES.clone()
     states[1] = 0
-    vectors = HeadModule(Head(truncate_dim=2, normalize=True))(states)
+    vectors = vectors_of(Head(truncate_dim=2, normalize=True), states)
     mean = states.mean(1)[:, :2]
     torch.testing.assert_close(vectors[[0, 2]], (mean / mean.norm(dim=-1, keepdim=True))[[0, 2]])
     assert vectors[1].tolist() == [0, 0]
@@ -112,17 +119,18 @@ def test_dense_layers_are_what_their_weights_say(
     if residual:
         around = weights.get("residual.weight", torch.eye(4))
         expected = expected + mean @ around.T
-    vectors = HeadModule(head)(STATES)
+    vectors = vectors_of(head, STATES)
     torch.testing.assert_close(vectors, expected)
     assert vectors.shape == (3, head.n_dims(4))
 
 
 def test_vectors_are_float32_whatever_the_backbone_computes_in():
     """States in reduced precision are pooled in float32."""
-    head = HeadModule(Head(pooling=POOLING_NAMES))
-    vectors = head(STATES.bfloat16())
-    assert vectors.dtype == torch.float32
-    torch.testing.assert_close(vectors, head(STATES.bfloat16().float()))
+    for piece in Head(pooling=POOLING_NAMES).pieces():
+        module = PieceModule(piece)
+        vectors = module((STATES.bfloat16(),))
+        assert vectors.dtype == torch.float32
+        torch.testing.assert_close(vectors, module((STATES.bfloat16().float(),)))
 
 
 class Layers(nn.Module):
@@ -135,8 +143,8 @@ class Layers(nn.Module):
 @pytest.mark.parametrize(("layers", "expected"), [((0,), [1]), ((-1,), [3]), ((1, -3), [2, 1])])
 def test_layers_are_counted_as_the_documentation_says(layers, expected):
     """0 is the embedding layer, -1 the last."""
-    network = Network(Layers(), Head(layers=layers))
-    assert network(torch.ones(1, 4)).tolist() == [expected]
+    network = Network(Layers(), Head(layers=layers).pieces())
+    assert [piece.item() for piece in network(torch.ones(1, 4))] == expected
     assert not network.training
 
 
@@ -174,5 +182,5 @@ def test_poolings_of_maps():
     expected = np.cbrt((np.maximum(tokens, 1e-6) ** 3).mean(axis=1))
     np.testing.assert_allclose(POOLINGS["gem"](STATES, 0).numpy(), expected, atol=1e-6)
     maps = torch.randn(2, 3, 4, 5)
-    flat = HeadModule(Head(pooling=("flat",)))(maps)
+    flat = vectors_of(Head(pooling=("flat",)), maps)
     np.testing.assert_array_equal(flat.numpy(), maps.flatten(1).numpy())

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -12,6 +11,7 @@ import sys
 import textwrap
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +27,15 @@ from skembed.models._backbone import load_backbone
 from skembed.models._head import POOLING_NAMES, Dense, Head
 from skembed.models._modules import Network
 from skembed.runtime import _export
-from skembed.runtime._export import ensure_exported, write_standalone
+from skembed.runtime._export import ensure_exported, ensure_joined, write_standalone
 from skembed.runtime._onnx import OnnxRunner
 
 random = np.random.default_rng(0)
 PROBES = [random.integers(5, 60, shape) for shape in [(2, 11), (1, 4), (3, 40)]]
 OTHERS = [random.integers(5, 60, shape) for shape in [(1, 3), (5, 23)]]
+
+
+MEAN = Head()
 
 
 class ToyBackbone(nn.Module):
@@ -64,21 +67,30 @@ class Toy:
         self.n_built = 0
         self.backbone = ToyBackbone()
 
-    def export(self, name="mean", head=None):
-        def make_network():
+    def export(self, head=MEAN, **given):
+        """Return the verdict on a piece."""
+
+        def make_network(pieces):
             self.n_built += 1
-            return Network(self.backbone, Head() if head is None else head)
+            return Network(self.backbone, pieces)
 
-        return ensure_exported(self.folder, name, make_network, lambda: PROBES, "input_ids")
+        export = ensure_exported(
+            self.folder, [head], make_network, lambda: PROBES, "input_ids", **given
+        )
+        (verdict,) = export["verdicts"]
+        return verdict
 
-    def vectors(self, name="mean", inputs=PROBES):
-        return list(OnnxRunner(self.folder / f"{name}.onnx", "input_ids").run(inputs, 1))
+    def graph(self):
+        return ensure_joined(self.folder, MEAN.pieces(3))
 
-    def is_right(self, name="mean"):
-        network = Network(self.backbone, Head())
+    def vectors(self, inputs=PROBES):
+        return list(OnnxRunner(self.graph(), "input_ids").run(inputs, 1))
+
+    def is_right(self):
+        network = Network(self.backbone, [MEAN])
         with torch.inference_mode():
-            expected = [network(torch.from_numpy(item)).numpy() for item in OTHERS]
-        pairs = zip(self.vectors(name, OTHERS), expected, strict=True)
+            expected = [network(torch.from_numpy(item))[0].numpy() for item in OTHERS]
+        pairs = zip(self.vectors(OTHERS), expected, strict=True)
         return all(np.allclose(ours, theirs, atol=1e-6, rtol=0) for ours, theirs in pairs)
 
 
@@ -105,6 +117,7 @@ def whole_toy(tmp_path_factory):
     """An export that is there; tests copy it."""
     toy = Toy(tmp_path_factory.mktemp("toy") / "export")
     toy.export()
+    toy.graph()
     return toy
 
 
@@ -154,13 +167,16 @@ def bert(tiny_bert, tmp_path_factory):
             backbone(torch.from_numpy(PROBES[2]))[-1],
         )
     export = BertExport(backbone, tmp_path_factory.mktemp("bert") / "export", before)
-    export_head(export, "each pooling", HEADS["each pooling"])
+    export_pieces(export, HEADS["each pooling"].pieces())
     return export
 
 
-def export_head(bert, name, head):
-    network = Network(bert.backbone, head)
-    return ensure_exported(bert.folder, name, lambda: network, lambda: PROBES, "input_ids")
+def export_pieces(bert, pieces, **given):
+    export = ensure_exported(
+        *(bert.folder, pieces, partial(Network, bert.backbone), lambda: PROBES, "input_ids"),
+        **given,
+    )
+    return export["verdicts"]
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -169,24 +185,60 @@ def test_a_joined_head_gives_the_vectors_of_torch(bert, dense, name):
     head = HEADS[name]
     if name == "dense":
         head = replace(head, dense=(dense,))
-    report = export_head(bert, name, head)
-    assert report["agrees"], report["reason"]
-    assert report["n_dims"] == head.n_dims(16)
-    assert report["max_difference"] < 1e-5
-    assert report["min_cosine"] > 0.999999
-    network = Network(bert.backbone, head)
-    runner = OnnxRunner(bert.folder / f"{name}.onnx", "input_ids")
-    for item, ours in zip(OTHERS, runner.run(OTHERS, 2), strict=True):
+    pieces = head.pieces(3)
+    for verdict, piece in zip(export_pieces(bert, pieces), pieces, strict=True):
+        assert verdict["agrees"], verdict["reason"]
+        assert verdict["n_dims"] == piece.n_dims(16)
+        assert verdict["max_difference"] < 1e-5
+        assert verdict["min_cosine"] > 0.999999
+    network = Network(bert.backbone, pieces)
+    names = tuple(f"piece_{i}" for i in range(len(pieces)))
+    parts = OnnxRunner(ensure_joined(bert.folder, pieces), "input_ids", names).run(OTHERS, 2)
+    whole = [None] * len(OTHERS)
+    if head.pooling:
+        graph = ensure_joined(bert.folder, pieces, head)
+        whole = OnnxRunner(graph, "input_ids").run(OTHERS, 2)
+    for item, ours, vectors in zip(OTHERS, parts, whole, strict=True):
         with torch.inference_mode():
-            expected = network(torch.from_numpy(item)).numpy()
-        assert ours.dtype == np.float32
-        np.testing.assert_allclose(ours, expected, atol=1e-5, rtol=0)
+            expected = [part.numpy() for part in network(torch.from_numpy(item))]
+        for part, reference in zip(ours, expected, strict=True):
+            assert part.dtype == np.float32
+            np.testing.assert_allclose(part, reference, atol=1e-5, rtol=0)
+        if head.pooling:  # the graph of an exported folder ends in the vector
+            np.testing.assert_allclose(vectors, head.finished(expected), atol=1e-5, rtol=0)
+            assert vectors.shape[1] == head.n_dims(16)
 
 
 def test_heads_are_joined_to_one_export_of_the_backbone(bert, monkeypatch):
     """Which takes the time, and holds the weights."""
     monkeypatch.setattr(_export, "_export_backbone", None)
-    assert export_head(bert, "last", Head(pooling=("last",)))["agrees"]
+    (verdict,) = export_pieces(bert, [Head(layers=(0,), pooling=("last",))])
+    assert verdict["agrees"]
+
+
+def test_poolings_that_were_checked_with_the_backbone_need_no_torch(bert, tmp_path):
+    """Of any layer, counted from either end."""
+    bert = bert._replace(folder=tmp_path / "export")
+    export_pieces(bert, Head().pieces(), poolings=("mean", "max"))
+
+    def make_network(pieces):
+        raise AssertionError("torch was asked")
+
+    pieces = Head(layers=(0, -2, 2), pooling=("max", "mean")).pieces()
+    export = ensure_exported(bert.folder, pieces, make_network, lambda: PROBES, "input_ids")
+    assert all(verdict["agrees"] for verdict in export["verdicts"])
+
+
+def test_pieces_are_the_same_to_the_bit_whatever_is_computed_beside_them(bert):
+    pieces = Head(layers=(0, 1, 2), pooling=POOLING_NAMES).pieces(3)
+    export_pieces(bert, pieces)
+    names = tuple(f"piece_{i}" for i in range(len(pieces)))
+    together = OnnxRunner(ensure_joined(bert.folder, pieces), "input_ids", names).run(OTHERS, 1)
+    together = list(together)
+    for i, piece in enumerate(pieces):
+        alone = OnnxRunner(ensure_joined(bert.folder, [piece]), "input_ids").run(OTHERS, 1)
+        for ours, vectors in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(ours[i], vectors)
 
 
 def test_the_backbone_computes_as_before_after_its_export(bert):
@@ -202,7 +254,7 @@ def test_the_backbone_computes_as_before_after_its_export(bert):
 
 def test_an_export_is_made_once(there, whole_toy):
     """The second time nothing is built, and the report is the same."""
-    assert there.export() == json.loads((whole_toy.folder / "mean.json").read_text())
+    assert there.export() == whole_toy.export()
     assert there.n_built == 0
     assert there.is_right()
 
@@ -210,19 +262,21 @@ def test_an_export_is_made_once(there, whole_toy):
 def test_an_export_leaves_its_files_and_no_others(whole_toy):
     """The graph's digest is in the report."""
     names = {path.name for path in whole_toy.folder.iterdir()} - {"export.lock"}
-    assert names == {"backbone.onnx", "backbone.onnx.data", "mean.onnx", "mean.json"}
-    content = (whole_toy.folder / "mean.onnx").read_bytes()
-    report = json.loads((whole_toy.folder / "mean.json").read_text())
-    assert report["sha256"] == hashlib.sha256(content).hexdigest()
-    assert report["reason"] == ""
+    graph = whole_toy.graph()
+    digest = graph.with_suffix(".sha256")
+    assert names == {"backbone.onnx", "backbone.onnx.data", "export.json", graph.name, digest.name}
+    assert digest.read_text() == hashlib.sha256(graph.read_bytes()).hexdigest()
+    assert whole_toy.export()["reason"] == ""
 
 
 def test_an_export_is_the_same_each_time_and_changes_nothing_else(whole_toy, tmp_path, capfd):
     """Two machines have one fingerprint; logs and warnings are as before."""
     logger = logging.getLogger("torch.onnx")
     state = logger.level, list(warnings.filters)
-    report = Toy(tmp_path / "export").export()
-    assert report == json.loads((whole_toy.folder / "mean.json").read_text())
+    other = Toy(tmp_path / "export")
+    assert other.export() == whole_toy.export()
+    for file in ("export.json", other.graph().name):
+        assert (other.folder / file).read_bytes() == (whole_toy.folder / file).read_bytes()
     assert capfd.readouterr() == ("", "")
     assert (logger.level, list(warnings.filters)) == state
 
@@ -232,10 +286,13 @@ RACE = """
     from pathlib import Path
     import numpy as np
     from skembed.models._head import Head
-    from skembed.runtime._export import ensure_exported
+    from skembed.runtime import _export
+    from skembed.runtime._export import ensure_exported, ensure_joined
     from skembed.runtime._onnx import OnnxRunner
 
-    def make_network():
+    _export.in_child = False
+
+    def make_network(pieces):
         with open("marker", "a") as marker:
             marker.write("x")
         import torch
@@ -247,14 +304,15 @@ RACE = """
                 return (super().forward(inputs),)
 
         torch.manual_seed(int(sys.argv[1]))
-        return Network(Backbone(64, 4), Head())
+        return Network(Backbone(64, 4), pieces)
 
     print("ready", flush=True)
     sys.stdin.readline()
     probes = [np.arange(6).reshape(2, 3), np.arange(5).reshape(1, 5)]
-    report = ensure_exported(Path("export"), "mean", make_network, lambda: probes, "input_ids")
-    assert report["agrees"], report
-    vectors = next(iter(OnnxRunner("export/mean.onnx", "input_ids").run(probes, 1)))
+    folder, pieces = Path("export"), Head().pieces(1)
+    export = ensure_exported(folder, pieces, make_network, lambda: probes, "input_ids")
+    assert export["verdicts"][0]["agrees"], export
+    vectors = next(iter(OnnxRunner(ensure_joined(folder, pieces), "input_ids").run(probes, 1)))
     print(vectors.tobytes().hex())
 """
 
@@ -309,7 +367,7 @@ class Crash(BaseException):
     """The end of the process, as far as the code is concerned."""
 
 
-@pytest.mark.parametrize("file", ["backbone.onnx.data", "backbone.onnx", "mean.onnx", "mean.json"])
+@pytest.mark.parametrize("file", ["backbone.onnx.data", "backbone.onnx", "export.json"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_after_a_crash_the_export_is_made_again(toy, monkeypatch, file, moment):
     """Whichever file was the last to be there: none that is there is half written."""
@@ -330,10 +388,11 @@ def test_after_a_crash_the_export_is_made_again(toy, monkeypatch, file, moment):
     (toy.folder / "tmpleft").write_bytes(b"half a gr")
     (toy.folder / "tmpfolder").mkdir()
     (toy.folder / "tmpfolder" / "backbone.onnx").write_bytes(b"half a gr")
-    assert (toy.folder / "mean.json").exists() == ((file, moment) == ("mean.json", "after"))
+    whole = (file, moment) == ("export.json", "after")
+    assert (toy.folder / "export.json").exists() == whole
 
     assert toy.export()["agrees"]
-    assert toy.n_built == (1 if (file, moment) == ("mean.json", "after") else 2)
+    assert toy.n_built == (1 if whole else 2)
     assert toy.is_right()
 
 
@@ -348,7 +407,9 @@ def test_a_full_disk_is_an_error_and_no_verdict(toy, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         toy.export()
     monkeypatch.setattr(os, "fsync", fsync)
-    assert not [path for path in toy.folder.iterdir() if path.name.startswith(("tmp", "mean"))]
+    assert not [
+        path for path in toy.folder.iterdir() if path.name.startswith(("tmp", "export.json"))
+    ]
     assert toy.export()["agrees"]
     assert toy.is_right()
 
@@ -359,18 +420,18 @@ def test_too_little_memory_is_an_error_and_no_verdict(toy, monkeypatch):
     def too_large(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(_export, "_join_head", too_large)
+    monkeypatch.setattr(_export, "_compare", too_large)
     with pytest.raises(MemoryError):
         toy.export()
-    assert not (toy.folder / "mean.json").exists()
+    assert not (toy.folder / "export.json").exists()
 
 
-@pytest.mark.parametrize("file", ["mean.onnx", "backbone.onnx.data"])
+@pytest.mark.parametrize("file", ["graph", "backbone.onnx", "backbone.onnx.data"])
 def test_a_file_that_was_lost_is_made_again(there, file):
     """As a cleaner of old files leaves a cache folder."""
-    (there.folder / file).unlink()
+    (there.graph() if file == "graph" else there.folder / file).unlink()
     assert there.export()["agrees"]
-    assert there.n_built == 1
+    assert there.n_built == (0 if file == "graph" else 1)
     assert there.is_right()
 
 
@@ -405,7 +466,7 @@ def test_the_gate_lets_nothing_else_through(toy, monkeypatch, change, shown):
     class WrongRunner(OnnxRunner):
         def _run(self, batch):
             answer = super()._run(batch)
-            return change(answer) if len(batch) == 1 else answer
+            return tuple(map(change, answer)) if len(batch) == 1 else answer
 
     monkeypatch.setattr(_export, "OnnxRunner", WrongRunner)
     report = toy.export()
@@ -419,7 +480,7 @@ def test_the_gate_is_relative_for_large_vectors(tmp_path):
     with torch.no_grad():
         toy.backbone.embedding.weight *= 1e5
         toy.backbone.linear.weight *= 1e3
-    report = toy.export(head=Head(layers=(1,), pooling=("mean",)))
+    report = toy.export(Head(layers=(1,)))
     assert report["agrees"], report["reason"]
 
 
@@ -428,7 +489,7 @@ def test_vectors_of_zeros_have_no_direction_to_differ_in(tmp_path):
     with torch.no_grad():
         for parameter in toy.backbone.parameters():
             parameter.zero_()
-    report = toy.export(head=Head(layers=(1,), pooling=("mean",)))
+    report = toy.export(Head(layers=(1,)))
     assert report["agrees"], report["reason"]
 
 
@@ -442,7 +503,7 @@ def test_a_graph_that_does_not_load_is_a_verdict(toy, monkeypatch):
     monkeypatch.setattr(_export, "OnnxRunner", NoRunner)
     assert toy.export() == {
         "agrees": False,
-        "reason": "the export failed: no kernel for this operator",
+        "reason": "the export failed: ModelFormatError: no kernel for this operator",
     }
 
 
@@ -473,7 +534,7 @@ def test_without_the_exporter_the_remedy_is_named(toy, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'skembed\[torch\]'"):
         toy.export()
-    assert not (toy.folder / "mean.json").exists()
+    assert not (toy.folder / "export.json").exists()
 
 
 # -- copies that stand alone ---------------------------------------------------------------------
@@ -481,7 +542,7 @@ def test_without_the_exporter_the_remedy_is_named(toy, monkeypatch):
 
 def test_a_standalone_copy_needs_no_other_file(whole_toy, tmp_path):
     """It carries its weights, and gives the same vectors to the bit."""
-    write_standalone(whole_toy.folder / "mean.onnx", tmp_path / "model.onnx")
+    write_standalone(whole_toy.graph(), tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     vectors = OnnxRunner(tmp_path / "model.onnx", "input_ids").run(PROBES, 1)
     for ours, theirs in zip(vectors, whole_toy.vectors(), strict=True):
@@ -490,8 +551,8 @@ def test_a_standalone_copy_needs_no_other_file(whole_toy, tmp_path):
 
 def test_what_cannot_be_read_is_named(there, tmp_path):
     """The graph without its weights."""
+    graph = there.graph()
     (there.folder / "backbone.onnx.data").unlink()
-    graph = there.folder / "mean.onnx"
     with pytest.raises(ExportError, match=f"{graph} cannot be read: "):
         write_standalone(graph, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()

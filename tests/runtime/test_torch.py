@@ -15,17 +15,30 @@ def batches_of(n):
     return [random.random((i % 4 + 1, 3), dtype=np.float32) for i in range(n)]
 
 
+class Pair(torch.nn.Module):
+    """Gives two pieces."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 2)
+
+    def forward(self, inputs):
+        vectors = self.linear(inputs)
+        return vectors, -vectors
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=gpu)])
 @pytest.mark.parametrize("n", [0, 1, 9])
 def test_each_batch_is_answered_in_order(device, n):
     """More batches than are in flight at a time, fewer, and none."""
-    runner = TorchRunner(torch.nn.Linear(3, 2), device)
-    weight, bias = (p.detach().cpu().numpy() for p in runner._network.parameters())
+    runner = TorchRunner(Pair(), device)
+    weight, bias = (p.detach().cpu().numpy() for p in runner._network.linear.parameters())
     batches = batches_of(n)
     answers = list(runner.run(batches, 2))
     assert len(answers) == n
     for batch, answer in zip(batches, answers, strict=True):
-        np.testing.assert_allclose(answer, batch @ weight.T + bias, atol=1e-6)
+        np.testing.assert_allclose(answer[0], batch @ weight.T + bias, atol=1e-6)
+        np.testing.assert_array_equal(answer[1], -answer[0])
 
 
 @gpu

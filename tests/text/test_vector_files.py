@@ -403,8 +403,17 @@ def test_quantized_fasttext_files(fasttext_file, tmp_path):
 def test_packed_files_that_unpack_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(_vector_kinds, "_FREE", 1000)
     (tmp_path / "v.gz").write_bytes(gzip.compress(b"word" + b" 1" * 100_000))
-    with pytest.raises(VectorFileError, match="unpacks to more than 32 times its size"):
+    with pytest.raises(VectorFileError, match="unpacks to more than 10 times its size"):
         read_vectors(tmp_path / "v.gz")
+
+
+def test_a_sparse_file_is_refused_before_all_of_it_is_read(tmp_path):
+    for name, start in (("zeros", b""), ("header", b"%d 300\n" % 2**30)):
+        with open(tmp_path / name, "wb") as file:
+            file.write(start)
+            file.truncate(2**40)
+        with pytest.raises(VectorFileError, match=r"is no file of word vectors|is damaged"):
+            open_vectors(tmp_path / name, None)
 
 
 def test_paths_that_are_no_files(tmp_path):

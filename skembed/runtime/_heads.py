@@ -1,0 +1,182 @@
+"""The pieces of a head as operators of ONNX, joined to a backbone's graph without torch.
+
+`models._modules.POOLINGS` defines the poolings; a graph is compared with them when the backbone is
+exported. Imports onnx inside functions: a graph that is already there runs without it.
+"""
+
+import numpy as np
+
+
+class _Writer:
+    """Appends operators to a graph; each gives a name to what it computes."""
+
+    def __init__(self, graph, prefix):
+        self._graph, self._prefix, self._n = graph, prefix, 0
+
+    def _name(self):
+        self._n += 1
+        return f"{self._prefix}/{self._n}"
+
+    def constant(self, value):
+        """Add a constant; return its name."""
+        from onnx import numpy_helper
+
+        name = self._name()
+        self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def __call__(self, operator, *inputs, output=None, **attributes):
+        """Add an operator, arrays among its inputs as constants; return its output's name."""
+        from onnx.helper import make_node
+
+        inputs = [item if isinstance(item, str) else self.constant(item) for item in inputs]
+        output = output or self._name()
+        self._graph.node.append(make_node(operator, inputs, [output], **attributes))
+        return output
+
+
+def _ints(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def _floats(*values):
+    return np.array(values, dtype=np.float32)
+
+
+def _n_tokens(add, states):
+    return add("Shape", states, start=1, end=2)
+
+
+def _weighted(add, weights, states):
+    """Sum tokens by weights, (n_tokens,): a matrix product, so that batches do not matter."""
+    row = add("Unsqueeze", weights, _ints(0, 1))
+    return add("Squeeze", add("MatMul", row, states), _ints(1))
+
+
+def _equally(add, states, weight):
+    """Sum tokens by one weight."""
+    return _weighted(add, add("Expand", weight, _n_tokens(add, states)), states)
+
+
+def _mean(add, states, skip):
+    n_tokens = add("Cast", _n_tokens(add, states), to=1)
+    return _equally(add, states, add("Div", _floats(1), n_tokens))
+
+
+def _mean_sqrt_len(add, states, skip):
+    n_tokens = add("Cast", _n_tokens(add, states), to=1)
+    return _equally(add, states, add("Div", _floats(1), add("Sqrt", n_tokens)))
+
+
+def _weighted_mean(add, states, skip):
+    n_tokens = add("Squeeze", _n_tokens(add, states), _ints(0))
+    first = np.array(1 + skip, dtype=np.int64)
+    places = add("Range", first, add("Add", n_tokens, first), np.array(1, dtype=np.int64))
+    places = add("Cast", places, to=1)
+    return _weighted(add, add("Div", places, add("ReduceSum", places)), states)
+
+
+def _gem(add, states, skip):
+    powers = add("Pow", add("Max", states, _floats(1e-6)), _floats(3))
+    return add("Pow", _mean(add, powers, skip), _floats(1 / 3))
+
+
+# States (n_rows, n_tokens, n_dims), which `skip` tokens came before -> (n_rows, n_dims).
+_POOLINGS = {
+    "mean": _mean,
+    "cls": lambda add, states, skip: add("Gather", states, np.int64(0), axis=1),
+    "max": lambda add, states, skip: add("ReduceMax", states, _ints(1), keepdims=0),
+    "mean_sqrt_len": _mean_sqrt_len,
+    "weighted_mean": _weighted_mean,
+    "last": lambda add, states, skip: add("Gather", states, np.int64(-1), axis=1),
+    "gem": _gem,
+    "flat": lambda add, states, skip: add(
+        "Flatten", add("Transpose", states, perm=[0, 2, 1]), axis=1
+    ),
+}
+
+
+def join(backbone, pieces, dense, head=None):
+    """Append pieces to a backbone's graph, in place.
+
+    Parameters
+    ----------
+    backbone : onnx.ModelProto
+        Its outputs are ``state_0``, ``state_1``, ...; its weights need not be loaded.
+    pieces : list of Head
+        Their layers are counted from 0.
+    dense : callable
+        Returns the ``onnx.ModelProto`` of a piece's dense layers.
+    head : Head, default=None
+        Joins the pieces to one output, ``vectors``. None: an output for each piece, ``piece_0``,
+        ``piece_1``, ...
+    """
+    graph = backbone.graph
+    n_axes = {item.name: len(item.type.tensor_type.shape.dim) for item in graph.output}
+    tokens = {}  # of each state
+    names = []
+    for number, piece in enumerate(pieces):
+        add = _Writer(graph, f"head_{number}")
+        state = f"state_{piece.layers[0]}"
+        if state not in tokens:
+            tokens[state] = _tokens(_Writer(graph, f"tokens/{state}"), state, n_axes[state])
+        pooled = _pooled(add, tokens[state], piece)
+        if piece.dense:
+            pooled = _append(graph, dense(piece), pooled, f"dense_{number}/")
+        names.append(add("Identity", pooled, output=f"piece_{number}"))
+    if head is not None:
+        names = [_finished(_Writer(graph, "head"), names, head)]
+    _set_outputs(graph, names)
+    for node in graph.node:  # where in which file each operator came from
+        del node.metadata_props[:]
+        node.doc_string = ""
+    graph.doc_string = ""
+
+
+def _tokens(add, state, n_axes):
+    """Turn a map, (n_rows, n_channels, height, width), into tokens; leave tokens alone."""
+    if n_axes != 4:
+        return state
+    return add("Transpose", add("Reshape", state, _ints(0, 0, -1)), perm=[0, 2, 1])
+
+
+def _pooled(add, states, piece):
+    if not piece.pooling:
+        return states
+    if piece.skip:
+        states = add("Slice", states, _ints(piece.skip), _ints(2**62), _ints(1))
+    pooled = [_POOLINGS[name](add, states, piece.skip) for name in piece.pooling]
+    return pooled[0] if len(pooled) == 1 else add("Concat", *pooled, axis=-1)
+
+
+def _append(graph, model, given, prefix):
+    """Append a model of one input and one output to a graph; return the output's name."""
+    import onnx
+
+    part = onnx.compose.add_prefix(model, prefix).graph
+    graph.node.append(onnx.helper.make_node("Identity", [given], [part.input[0].name]))
+    graph.node.extend(part.node)
+    graph.initializer.extend(part.initializer)
+    return part.output[0].name
+
+
+def _finished(add, names, head):
+    """Do what `Head.finished` does."""
+    vectors = names[0] if len(names) == 1 else add("Concat", *names, axis=1)
+    cut = head.truncate_dim is not None
+    if cut and not head.truncate_last:
+        vectors = add("Slice", vectors, _ints(0), _ints(head.truncate_dim), _ints(1))
+    if head.normalize:
+        lengths = add("ReduceL2", vectors, _ints(1), keepdims=1)
+        vectors = add("Div", vectors, add("Max", lengths, _floats(1e-12)))
+    if cut and head.truncate_last:
+        vectors = add("Slice", vectors, _ints(0), _ints(head.truncate_dim), _ints(1))
+    return add("Identity", vectors, output="vectors")
+
+
+def _set_outputs(graph, names):
+    from onnx import TensorProto
+    from onnx.helper import make_tensor_value_info
+
+    del graph.output[:]
+    graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
