@@ -287,9 +287,11 @@ class NeuralEmbedder(Embedder):
     def _run(self, network, prepared):
         """Turn prepared rows into (n_rows, n_row_dims) float32; windows of a row are joined."""
         windows = [window for row in prepared for window in row.inputs]
-        vectors = np.empty((len(windows), network.n_dims), dtype=np.float32)
-        for positions, answer in self._answers(network, windows):
-            vectors[positions] = answer
+        # A window without anything to pool is not run: its vector is zeros, whatever the pooling.
+        filled = [i for i, window in enumerate(windows) if window.size > network.head.skip]
+        vectors = np.zeros((len(windows), network.n_dims), dtype=np.float32)
+        for positions, answer in self._answers(network, [windows[i] for i in filled]):
+            vectors[[filled[i] for i in positions]] = answer
         n_dims = network.front.n_row_dims(network.n_dims)
         alike = n_dims == network.n_dims
         if alike and len(windows) == len(prepared):
