@@ -4,14 +4,18 @@ Each file of the folders whose name ends like a sound's is read three ways: by s
 and from its bytes, and by ``soundfile.read(path)``. A file is accepted if skembed makes a waveform
 of it (and so a vector), else it is a bad row. Every disagreement with soundfile is put into a
 category; those without one are printed as "unexplained". Samples are compared bit by bit, at the
-file's own rate. A file that announces more than an hour is not given to soundfile, which would ask
-for memory for all of it. Nothing may be raised but the reason of a bad row.
+file's own rate. A file that announces 200 million samples is not given to soundfile, which would
+ask for memory for all of them. Nothing may be raised but the reason of a bad row. Lines that the
+decoders write to the standard error stream are counted.
 
     python benchmarks/corpus_sounds.py FOLDER [FOLDER ...]
 """
 
 import argparse
+import contextlib
+import os
 import re
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -30,15 +34,30 @@ _ENDINGS = frozenset(
     "aac aif aifc aiff alac amr ape asf au caf dff dsf flac m4a m4b mka mp1 mp2 mp3 mp4 mpc oga "
     "ogg opus rf64 snd spx tak tta w64 wav wave webm wma wv".split()
 )
-_HOUR = 3_600  # s
-_LIMITS = {"sampling_rate": None, "max_seconds": _HOUR}
+_MOST_SAMPLES = 200_000_000
+_LIMITS = {"sampling_rate": None, "max_seconds": 36_000}
+
+
+@contextlib.contextmanager
+def counted_lines(counts, name):
+    """Count the lines that C code writes to the standard error stream in a block."""
+    with tempfile.TemporaryFile() as file:
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            counts[name] += len(file.readlines())
 
 
 def by_soundfile(path):
-    """Return (samples, rate), the refusal, or None for a file that promises more than an hour."""
+    """Return (samples, rate), the refusal, or None for a file that promises too much."""
     try:
         info = soundfile.info(str(path))
-        if info.frames > _HOUR * info.samplerate:
+        if info.frames * info.channels > _MOST_SAMPLES:
             return None
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, ValueError) as error:
@@ -62,7 +81,7 @@ def kind_of(reason):
 
 # What soundfile does -> categories of files that skembed refuses all the same.
 _NO_SAMPLES = "no samples: soundfile returns an empty array, skembed refuses"
-_UNKNOWN_LENGTH = "length unknown or more than an hour: soundfile asks for memory for it"
+_UNKNOWN_LENGTH = "no length announced: soundfile asks for memory for 2**63 samples"
 _SEEK = "soundfile cannot seek in it or finds no frames; skembed reads its frames"
 
 
@@ -86,9 +105,13 @@ def measure(folder):
     outcomes, reasons, disagreements = Counter(), Counter(), {}
     paths = (p for p in sorted(folder.rglob("*")) if p.suffix.lower()[1:] in _ENDINGS)
     for path in filter(Path.is_file, paths):
-        theirs = by_soundfile(path)
+        with counted_lines(outcomes, "lines, soundfile"):
+            theirs = by_soundfile(path)
         rate = theirs[1] if isinstance(theirs, tuple) else 16_000
-        from_path, from_bytes = by_skembed(str(path), rate), by_skembed(path.read_bytes(), rate)
+        with counted_lines(outcomes, "lines, skembed"):
+            from_path = by_skembed(str(path), rate)
+        with counted_lines(outcomes, "lines, skembed from bytes"):
+            from_bytes = by_skembed(path.read_bytes(), rate)
         bad = isinstance(from_path, str)
         outcomes["bad rows" if bad else "vectors"] += 1
         if bad:
@@ -114,6 +137,7 @@ def main():
     print(machine("soundfile", "numpy"), f"libsndfile {soundfile.__libsndfile_version__}")
     start, rows, reasons, disagreements = time.perf_counter(), [], Counter(), {}
     heads = ["vectors", "equal to the bit", "bad rows", "disagreements", "path and bytes differ"]
+    heads += ["lines, soundfile", "lines, skembed"]
     for folder in arguments.folders:
         outcomes, why, found = measure(folder)
         rows.append([folder.name, *(outcomes[head] for head in heads)])

@@ -11,6 +11,7 @@ from skembed._version import __version__
 
 _LAZY = {
     "AudioEmbedder": "skembed.audio",
+    "BadRow": "skembed._bad_rows",
     "BertEmbedder": "skembed.text",
     "CNNImageEmbedder": "skembed.image",
     "EmbeddingCache": "skembed.cache",
@@ -23,8 +24,12 @@ _LAZY = {
     "memory_cache": "skembed.cache",
 }
 
+# Public submodules, which `skembed.<name>` loads as well.
+_SUBMODULES = ("audio", "cache", "evaluation", "exceptions", "image", "text")
+
 __all__ = [
     "AudioEmbedder",
+    "BadRow",
     "BertEmbedder",
     "CNNImageEmbedder",
     "EmbeddingCache",
@@ -45,8 +50,10 @@ __all__ = [
 def __getattr__(name):
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"skembed.{name}")
     raise AttributeError(f"module 'skembed' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_SUBMODULES})

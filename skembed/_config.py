@@ -1,10 +1,11 @@
 """Settings of the process: cache folder, offline, threads, progress.
 
-Imports nothing of skembed. A worker process is handed the settings of the process that
-sent it work: they travel with pickled estimators (see `_embedder`).
+Imports nothing of skembed. Settings travel with pickled estimators (see `_embedder`). A worker
+process applies them, a main process never does.
 """
 
 import contextlib
+import multiprocessing
 import os
 import sys
 import threading
@@ -27,6 +28,11 @@ _switch_telemetry_off()
 
 _DEFAULTS = {"cache_folder": None, "offline": None, "n_threads": None, "progress": False}
 _shared = dict(_DEFAULTS)
+# What is run as a worker of Spark, of Dask without a nanny (nannies use multiprocessing), of Ray.
+_WORKER_MODULES = {"pyspark.daemon", "pyspark.worker"}
+_WORKER_MODULES |= {"distributed.cli.dask_worker", "distributed.cli.dask_spec"}
+_WORKER_PROGRAMS = {"dask-worker", "default_worker.py"}
+_set_here = set()  # names of the settings that this process set itself
 _local = threading.local()
 
 
@@ -86,6 +92,10 @@ _UNSET = object()
 def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progress=_UNSET):
     """Change settings of this process; those not given stay as they are.
 
+    The settings travel with pickled estimators. A worker process that unpickles one applies those
+    that it has not set itself. Workers are the processes that multiprocessing and joblib start, and
+    the workers of Dask, Ray and Spark. Unpickling changes no setting of any other process.
+
     Parameters
     ----------
     cache_folder : str, path or None
@@ -119,7 +129,10 @@ def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progres
     >>> skembed.set_config(n_threads=None)
     """
     given = locals()
-    _active().update(_checked({k: given[k] for k in _DEFAULTS if given[k] is not _UNSET}))
+    settings = _checked({k: given[k] for k in _DEFAULTS if given[k] is not _UNSET})
+    _active().update(settings)
+    if _active() is _shared:
+        _set_here.update(settings)
 
 
 @contextlib.contextmanager
@@ -171,5 +184,39 @@ def cache_folder_was_set():
 
 
 def own_settings():
-    """Return the settings as they were made here, for a worker process to take over."""
-    return dict(_active())
+    """Return the settings of this process, for a worker process to apply."""
+    return dict(_shared)
+
+
+def apply_settings(settings):
+    """Apply the settings of the process that sent an estimator, if this one is a worker.
+
+    Parameters
+    ----------
+    settings : dict
+        As returned by `own_settings`, perhaps of another version of skembed.
+    """
+    if _is_worker():
+        wanted = {k: v for k, v in settings.items() if k in _DEFAULTS and k not in _set_here}
+        _shared.update(_checked(wanted))
+
+
+def _is_worker():
+    """Tell whether this process does the work of another one."""
+    # Not `parent_process()`, which is None in joblib's workers, and while a spawned process
+    # unpickles its arguments.
+    if multiprocessing.current_process().name != "MainProcess":
+        return True
+    main = sys.modules.get("__main__")
+    module = getattr(getattr(main, "__spec__", None), "name", None)
+    program = os.path.basename(getattr(main, "__file__", None) or "")
+    by_subcommand = program == "dask" and sys.argv[1:2] == ["worker"]
+    return module in _WORKER_MODULES or program in _WORKER_PROGRAMS or by_subcommand
+
+
+def _after_fork_in_child():
+    _set_here.clear()  # the parent set them
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -5,7 +5,7 @@ X -> rows -> unique rows -> embed -> scatter back to the order of X.
 Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 """
 
-import multiprocessing
+import sys
 import warnings
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skembed._config import get_config, own_settings, set_config
+from skembed._bad_rows import Problem, bad_rows_error, bad_rows_of
+from skembed._config import apply_settings, get_config, own_settings
 from skembed._on_access import taken
-from skembed._rows import bad_rows_error, columns_of, unique_keys
+from skembed._rows import columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
 
 
@@ -28,6 +29,24 @@ class Block(NamedTuple):
     rows: np.ndarray  # (n,) positions among those rows
     vectors: np.ndarray  # (n, n_dims) float32
     cut: np.ndarray | None = None  # (n,) bool: something of the row could not be embedded
+
+
+# Libraries between a user's code and ours, which a warning does not point at.
+_BETWEEN = {"skembed", "sklearn", "skrub", "joblib"}
+
+
+def _callers_level():
+    """Return the `stacklevel` of a warning by the calling function that points at user code."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN and frame.f_back:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _spread(late, first, repeats):
+    """Turn positions among unique rows into positions among all rows."""
+    late = {int(first[position]): what for position, what in late.items()}
+    return late | {again: late[known] for again, known in repeats.tolist() if known in late}
 
 
 class _NoBar:
@@ -46,8 +65,11 @@ class Embedder(TransformerMixin, BaseEstimator):
         "verbose": ["verbose", Interval(Integral, 0, None, closed="left")],
     }
     _kind = "rows"  # what X holds, in the plural
-    _wanted = "rows"  # what a bad row is not
-    _late_problem = ("not fit to embed", "Mend them")  # of rows that prove bad when prepared
+    _problem = Problem("not a row", "not rows")  # of rows that are bad at first sight
+    _late_problem = Problem("not a row", "not rows")  # of rows that prove bad when prepared
+    _rows_are_files = False  # a row of text is a path, to be named in errors
+    # skrub embeds each column by itself, and leaves out those that raise its `RejectColumn`.
+    __single_column_transformer__ = True
     _cut_warning = TruncationWarning
 
     # -- what a subclass supplies ---------------------------------------------------------------
@@ -67,6 +89,13 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _embed(self, rows, keys, bad):
         """Yield a `Block` for each part of `rows`; enter in `bad` those that turn out bad."""
         raise NotImplementedError
+
+    def _late_faults(self, rows, keys, *, fitted):
+        """Return {position: what is wrong} of rows that only preparing them shows to be bad.
+
+        They are prepared as the fitted embedder does, or as its parameters say now.
+        """
+        return {}
 
     def _cut_message(self, n_cut, n_rows):
         """Return the warning's text about rows that were cut."""
@@ -118,7 +147,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         """
         with self._unchanged_by_failure():
             columns = self._columns(X, reset=True)
-            checked = self._checked(columns)
+            checked = self._checked(columns, prepare=True)
             self._fit_checked(columns, checked, y)
         return self._embed_columns(columns, *checked)
 
@@ -145,7 +174,42 @@ class Embedder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         columns = self._columns(X, reset=False)
-        return self._embed_columns(columns, *self._checked(columns))
+        return self._embed_columns(columns, *self._checked(columns, prepare=True, fitted=True))
+
+    def find_bad_rows(self, X):
+        """Find the rows that cannot be embedded, whatever the parameter `bad_rows` says.
+
+        All rows are read as :meth:`transform` would read them; the network is not run. The
+        embedder need not be fitted.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows.
+
+        Returns
+        -------
+        list of BadRow
+            For each bad row its ``position`` in `X`, its ``column``, its ``label`` in the index
+            of a pandas object, and the ``reason``. ``pandas.DataFrame(...)`` makes a frame of
+            them.
+
+        Examples
+        --------
+        >>> from skembed import Word2VecVectorizer
+        >>> Word2VecVectorizer().find_bad_rows(["a text", None])
+        [BadRow(position=1, column=0, label=None, reason='None')]
+        """
+        fitted = self.__sklearn_is_fitted__()
+        if not fitted:
+            self._validate_params()
+        columns = self._columns_of(X)
+        keys, bad = self._check_rows(columns.rows)
+        late = self._all_late_faults(columns.rows, keys, fitted)
+        return bad_rows_of(bad | late, columns)
+
+    def _columns_of(self, X):
+        return columns_of(self._unpacked(X), estimator=type(self).__name__, kind=self._kind)
 
     @contextmanager
     def _unchanged_by_failure(self):
@@ -159,38 +223,51 @@ class Embedder(TransformerMixin, BaseEstimator):
             raise
 
     def _columns(self, X, *, reset):
-        columns = columns_of(self._unpacked(X), estimator=type(self).__name__, kind=self._kind)
-        names = columns.names if None not in columns.names else None
+        columns = self._columns_of(X)
+        named = None not in columns.names
         if reset:
             self.n_features_in_ = len(columns.names)
-            if names is not None:
-                self.feature_names_in_ = np.array(names, dtype=object)
-            elif hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-            return columns
-        if len(columns.names) != self.n_features_in_:
+            vars(self).pop("feature_names_in_", None)
+            if named:
+                self.feature_names_in_ = np.array(columns.names, dtype=object)
+        comparable = reset or (named and hasattr(self, "feature_names_in_"))
+        if columns.header is not None and comparable:
+            # scikit-learn's own check, and so in its words.
+            validate_data(self, columns.header, reset=reset, skip_check_array=True)
+        elif len(columns.names) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(columns.names)} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        fitted_names = getattr(self, "feature_names_in_", None)
-        if columns.is_frame and names is not None and fitted_names is not None:
-            if list(fitted_names) != names:
-                raise ValueError(
-                    "The feature names should match those that were passed during fit: "
-                    f"got {names}, expected {list(fitted_names)}."
-                )
         return columns
 
-    def _checked(self, columns):
+    def _checked(self, columns, *, prepare=False, fitted=False):
+        """Return keys and bad rows; raise if there are bad ones and ``bad_rows="raise"``.
+
+        With `prepare` the error names the rows, too, that only preparing shows to be bad.
+        """
         keys, bad = self._check_rows(columns.rows)
         if bad and self.bad_rows == "raise":
-            raise self._bad_rows_error(bad, columns, f"not {self._wanted}")
+            late = self._all_late_faults(columns.rows, keys, fitted) if prepare else {}
+            raise self._bad_rows_error(columns, bad, late)
         return keys, bad
 
-    def _bad_rows_error(self, bad, columns, problem, remedy="Fill them in"):
+    def _all_late_faults(self, rows, keys, fitted):
+        """Return `_late_faults` of all rows that have a key; equal rows are prepared once."""
+        first, repeats = unique_keys(keys)
+        if not len(first):
+            return {}
+        late = self._late_faults(taken(rows, first), taken(keys, first), fitted=fitted)
+        return _spread(late, first, repeats)
+
+    def _bad_rows_error(self, columns, bad, late):
+        problems = [*[self._problem] * bool(bad), *[self._late_problem] * bool(late)]
         return bad_rows_error(
-            bad, columns, estimator=type(self).__name__, problem=problem, remedy=remedy
+            bad | late,
+            columns,
+            estimator=type(self).__name__,
+            problems=problems,
+            with_paths=self._rows_are_files,
         )
 
     def _fit_checked(self, columns, checked, y):
@@ -218,10 +295,9 @@ class Embedder(TransformerMixin, BaseEstimator):
         vectors[repeats[:, 0]] = vectors[repeats[:, 1]]
         cut[repeats[:, 0]] = cut[repeats[:, 1]]
         if late:
-            late = {first[position]: what for position, what in late.items()}
-            late |= {again: late[known] for again, known in repeats.tolist() if known in late}
+            late = _spread(late, first, repeats)
             if self.bad_rows == "raise":
-                raise self._bad_rows_error(late, columns, *self._late_problem)
+                raise self._bad_rows_error(columns, {}, late)
         if bad or late:
             vectors[[*bad, *late]] = 0 if self.bad_rows == "zero" else np.nan
         self._warn_of_cut(int(cut.sum()), n_all)
@@ -233,8 +309,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _warn_of_cut(self, n_cut, n_rows):
         if n_cut:
             message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
-            # The caller of `transform`, which scikit-learn wraps for `set_output`.
-            warnings.warn(message, self._cut_warning, stacklevel=5)
+            warnings.warn(message, self._cut_warning, stacklevel=_callers_level())
 
     def _progress(self, total, *, unit, shown=False):
         """Return a context whose value has ``update(n)``: a progress bar, if one is asked for."""
@@ -294,14 +369,13 @@ class Embedder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    # A worker of joblib's takes over the settings of the process that sent it the estimator.
+    # A worker process applies the settings of the process that sent it the estimator.
 
     def __getstate__(self):
         return {**super().__getstate__(), "_settings": own_settings()}
 
     def __setstate__(self, state):
         state = dict(state)
-        settings = state.pop("_settings", None)
+        settings = state.pop("_settings", {})
         super().__setstate__(state)
-        if settings and multiprocessing.current_process().name.startswith("LokyProcess"):
-            set_config(**settings)
+        apply_settings(settings)

@@ -5,6 +5,8 @@ Imports nothing of skembed.
 
 import os
 import stat
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 
 class UnreadableRowError(Exception):
@@ -46,7 +48,12 @@ def content_of(path, check, n_start=0):
     """
     path = os.fspath(path)
     name = os.fsdecode(path)
-    if "://" in name[:16] or name.startswith("data:"):
+    if name.lower().startswith("file:"):
+        own = url2pathname(urlsplit(name).path)
+        raise UnreadableRowError(f"a file URL; pass its path, {shortened(own)}")
+    if name.startswith("data:"):
+        raise UnreadableRowError("a data URL; decode it and pass the bytes")
+    if "://" in name[:16]:
         raise UnreadableRowError(f"a URL, {shortened(name)}; download it first")
     if not name.strip():
         raise UnreadableRowError("an empty path")

@@ -154,6 +154,20 @@ def find_network(embedder, rows):
     return replace(spec, n_dims=_n_dims_in_torch(spec, embedder._n_hidden(folder)))
 
 
+def front_of(embedder):
+    """Return how an embedder's parameters say that rows become network inputs.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelFormatError, ValueError
+        If there is no such network, or the parameters do not fit it.
+    """
+    seed = embedder._seed()
+    return embedder._front(
+        _folder_of(embedder.model, embedder.revision, seed, embedder._input_name)
+    )
+
+
 def _folder_of(model, revision, seed, input_name):
     if seed is None:
         organization = "sentence-transformers" if input_name == "input_ids" else None
@@ -464,7 +478,8 @@ def _moved_to(spec, folder):
 def _export_folder(spec):
     parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.input_name, spec.precision]
     parts += [spec.front.fixed_shape, spec.calibration]
-    return kept_folder(digest([*parts, exporter_versions()])[:32], f"{_export_name(spec)}.json")
+    name = digest([*parts, exporter_versions()])[:32]
+    return kept_folder(name, f"{_export_name(spec)}.json", weights=spec.path)
 
 
 def _stem(spec):

@@ -24,6 +24,7 @@ from skembed._network import (
     FORMAT,
     find_network,
     found_again,
+    front_of,
     graph_of,
     relocated,
     runner_of,
@@ -198,6 +199,14 @@ class NeuralEmbedder(Embedder):
         self._n_dims = self._network.front.n_row_dims(n_dims)
         self.fingerprint_ = self._network.fingerprint
 
+    def _late_faults(self, rows, keys, *, fitted):
+        front, faults = self._found().front if fitted else front_of(self), {}
+        for start in range(0, len(rows), self._chunk):
+            part = slice(start, start + self._chunk)
+            _, wrong = front.prepare(rows[part], keys[part], n_threads_for(self.n_threads))
+            faults.update((start + i, reason) for i, reason in wrong.items())
+        return faults
+
     # -- the path from unique rows to vectors -----------------------------------------------------
 
     def _found(self):
@@ -358,7 +367,7 @@ class NeuralEmbedder(Embedder):
             pass
         if bad and self.bad_rows == "raise":
             bad = {int(first[i]): what for i, what in bad.items()}
-            raise self._bad_rows_error(bad, columns, *self._late_problem)
+            raise self._bad_rows_error(columns, {}, bad)
         return self
 
     def show_runtime(self):

@@ -1,38 +1,50 @@
-"""X of any accepted container -> columns of rows; keys of rows; the errors that name rows.
+"""Columns of rows out of any accepted container; keys of rows.
 
-Imports only `exceptions` and `_on_access`. What a row may be is up to the modality; here it
+Imports only `_on_access`. What a row may be is up to the modality; here it
 is an object.
 """
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import KeysView, Mapping, Sequence, Set
+from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skembed._on_access import OnAccess
-from skembed.exceptions import BadRowsError
 
-_N_SHOWN = 5
 _CONTAINERS = (
     "a list, a tuple, a 1-D array, a pandas, polars or pyarrow column, or a frame or 2-D object "
     "array of such columns"
 )
+_ONE_ROW = (str, bytes, bytearray, memoryview, os.PathLike)
+# Interfaces by which an object hands out a column or a table.
+_ARROW = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
+# Module that defines a lazy frame -> how its owner collects it.
+_COLLECT = {
+    "polars": "X.collect()",
+    "dask": "X.compute()",
+    "duckdb": "X.df()",
+    "pyspark": "X.toPandas()",
+}
 
 
 class Columns(NamedTuple):
     """Columns of rows, taken out of their container.
 
     ``rows`` holds ``len(names)`` columns of ``n_rows`` rows one after the other; a name is None
-    where the container has none. ``is_frame`` tells a table of columns from a single column.
+    where the container has none. ``header`` is the frame without its rows, None where `X` is no
+    frame. ``labels`` is the index of a pandas object.
     """
 
     rows: list
     n_rows: int
     names: list
-    is_frame: bool
+    header: Any = None
+    labels: Any = None
 
 
 def columns_of(X, *, estimator, kind):
@@ -56,14 +68,15 @@ def columns_of(X, *, estimator, kind):
     TypeError
         If `X` is one row, or not a container of rows.
     ValueError
-        If `X` is empty, or a column holds numbers.
+        If `X` is empty, or a column holds numbers. Where skrub is loaded, a column of numbers
+        raises its ``RejectColumn``, which is a ValueError.
 
     Examples
     --------
     >>> columns_of(["a", "b"], estimator="BertEmbedder", kind="texts")
-    Columns(rows=['a', 'b'], n_rows=2, names=[None], is_frame=False)
+    Columns(rows=['a', 'b'], n_rows=2, names=[None], header=None, labels=None)
     """
-    if isinstance(X, (str, bytes, os.PathLike)):
+    if isinstance(X, _ONE_ROW):
         raise TypeError(
             f"{estimator} expects a collection of {kind}, got one {type(X).__name__}: "
             f"{_shortened(X)}. Wrap it in a list: [x]."
@@ -75,9 +88,9 @@ def columns_of(X, *, estimator, kind):
     if isinstance(X, np.ndarray):
         columns = _columns_of_array(X, estimator, kind)
     elif isinstance(X, OnAccess):
-        columns = Columns(X, len(X), [None], False)
+        columns = Columns(X, len(X), [None])
     elif isinstance(X, Sequence):
-        columns = Columns(list(X), len(X), [None], False)
+        columns = Columns(list(X), len(X), [None])
     else:
         columns = _columns_of_native(X, estimator, kind)
     if columns.n_rows == 0 or not columns.names:
@@ -90,59 +103,133 @@ def columns_of(X, *, estimator, kind):
 
 
 def _columns_of_array(X, estimator, kind):
+    X = np.asanyarray(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
     if X.ndim == 0:
         raise TypeError(
             f"{estimator} expects a collection of {kind}, got an array of no dimensions: {X!r}. "
             "Wrap it in a list: [x]."
         )
+    if X.dtype.names:
+        raise TypeError(
+            f"{estimator} got a structured array of the fields {', '.join(X.dtype.names)}. Pass "
+            f"one of them: X[{X.dtype.names[0]!r}]."
+        )
     if X.ndim <= 2 and X.dtype.kind not in "OUST":
         raise _numeric_column(estimator, kind, None, X.dtype)
     if X.ndim == 2:
-        return Columns(X.T.ravel().tolist(), X.shape[0], [None] * X.shape[1], True)
+        return Columns(X.T.ravel().tolist(), X.shape[0], [None] * X.shape[1])
     rows = X.tolist() if X.ndim == 1 else list(X)
-    return Columns(rows, len(rows), [None], False)
+    return Columns(rows, len(rows), [None])
 
 
 def _columns_of_native(X, estimator, kind):
-    """Read pandas, polars and pyarrow objects."""
+    """Read the columns and frames of data-frame libraries, and what can be turned into them."""
     import narwhals.stable.v1 as nw
 
-    if type(X).__module__.startswith("pyarrow"):
-        import pyarrow as pa
-
-        if isinstance(X, pa.RecordBatch):
-            X = pa.Table.from_batches([X])
-        elif isinstance(X, pa.Array):
-            X = pa.chunked_array([X])
+    X = _as_native(X, nw)
+    if isinstance(X, np.ndarray):
+        return _columns_of_array(X, estimator, kind)
     native = nw.from_native(X, allow_series=True, pass_through=True)
-    if isinstance(native, nw.LazyFrame):
-        raise TypeError(f"{estimator} got a lazy frame. Collect it first: X.collect().")
     if isinstance(native, nw.Series):
         frame = [native]
         name = native.name
-        names = [name if isinstance(name, str) and name else None]
+        names, header = [name if isinstance(name, str) and name else None], None
     elif isinstance(native, nw.DataFrame):
         frame = list(native.iter_columns())
         names = [name if isinstance(name, str) else None for name in native.columns]
+        header = native.head(0).to_native()
     else:
-        raise TypeError(
-            f"{estimator} expects {kind} in {_CONTAINERS}; got {type(X).__name__}."
-            + (" Make it a list: list(X)." if hasattr(X, "__iter__") else "")
-        )
+        message = f"{estimator} expects {kind} in {_CONTAINERS}; got {type(X).__name__}."
+        if isinstance(native, nw.LazyFrame):
+            message = f"{estimator} got a lazy frame."
+        raise TypeError(f"{message} {_remedy_for(X)}".rstrip())
     rows = []
     for column in frame:
-        numeric = column.dtype.is_numeric() or column.dtype in (nw.Boolean, nw.Datetime, nw.Date)
         # Where all is missing, a data-frame library cannot know what is missing, and says float.
-        if numeric and not (column.dtype.is_float() and column.is_null().all()):
+        if _is_numeric(column, nw) and not (column.dtype.is_float() and column.is_null().all()):
             raise _numeric_column(estimator, kind, column.name, column.dtype)
         rows += column.to_list()
-    n_rows = len(native)
-    return Columns(rows, n_rows, names, isinstance(native, nw.DataFrame))
+    return Columns(rows, len(native), names, header, nw.maybe_get_index(native))
+
+
+def _as_native(X, nw):
+    """Turn `X` into what narwhals reads or an array, where there is no doubt about its rows."""
+    if isinstance(X, (nw.DataFrame, nw.Series, np.generic, type)):
+        return X
+    if nw.dependencies.is_into_dataframe(X) or nw.dependencies.is_into_series(X):
+        return X
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(X, pandas.MultiIndex):
+        return X
+    if pandas is not None and isinstance(X, (pandas.Index, pandas.api.extensions.ExtensionArray)):
+        return pandas.Series(getattr(X, "array", X), name=getattr(X, "name", None))
+    if type(X).__module__.partition(".")[0] == "pyarrow" or any(map(partial(hasattr, X), _ARROW)):
+        return _as_arrow(X, nw)
+    return np.asarray(X) if hasattr(X, "__array__") else X
+
+
+def _as_arrow(X, nw):
+    """Read an object of one of Arrow's interfaces: a column, or a table where it has fields."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if isinstance(X, pa.Array):
+        return pa.chunked_array([X])
+    if hasattr(X, "read_all") or not any(map(partial(hasattr, X), _ARROW)):
+        return X
+    if hasattr(X, "__arrow_c_stream__"):
+        column = pa.chunked_array(X)
+    elif hasattr(X, "__arrow_c_array__"):
+        column = pa.chunked_array([pa.array(X)])
+    else:
+        return nw.from_native(X, eager_or_interchange_only=True).to_arrow()
+    return pa.Table.from_struct_array(column) if pa.types.is_struct(column.type) else column
+
+
+def _is_numeric(column, nw):
+    """Tell whether a column holds numbers, dates or times."""
+    dtype = column.dtype
+    if dtype.is_numeric() or dtype in (nw.Boolean, nw.Datetime, nw.Date, nw.Duration, nw.Time):
+        return True
+    own = getattr(column.to_native(), "dtype", None)  # of pandas: complex, periods, intervals
+    return dtype == nw.Unknown and getattr(own, "kind", "O") not in "OUST"
+
+
+def _remedy_for(X):
+    """Say how to make a container of rows from `X`."""
+    if isinstance(X, Mapping):
+        return "Pass one of its values, or make it a frame: pandas.DataFrame(X)."
+    if isinstance(X, Set) and not isinstance(X, KeysView):
+        return "It has no order. Make it a list: list(X)."
+    module = type(X).__module__.partition(".")[0].lstrip("_")
+    if module in _COLLECT:
+        return f"Collect it first: {_COLLECT[module]}."
+    if hasattr(X, "read_all"):  # a reader of Arrow's, which gives its rows once
+        return "Read it first: X.read_all()."
+    if hasattr(X, "column_names"):
+        return "Pass one of its columns, X[name]."
+    if hasattr(X, "get_level_values"):
+        return "Pass one of its levels: X.get_level_values(0)."
+    if any(map(partial(hasattr, X), _ARROW)):
+        return "Install pyarrow, which reads it."
+    return "Make it a list: list(X)." if hasattr(X, "__iter__") else ""
+
+
+def reject_column():
+    """Return skrub's ``RejectColumn`` where skrub is loaded, else ValueError."""
+    for name in ("skrub.core", "skrub._single_column_transformer", "skrub._on_each_column"):
+        found = getattr(sys.modules.get(name), "RejectColumn", None)
+        if found is not None:
+            return found
+    return ValueError
 
 
 def _numeric_column(estimator, kind, name, dtype):
     which = f"column {name!r}" if name else "X"
-    return ValueError(
+    return reject_column()(
         f"{estimator} expects {kind}, but {which} is numeric (dtype {dtype}). Choose the columns "
         "that hold them, for instance with a ColumnTransformer."
     )
@@ -166,54 +253,6 @@ def describe(row):
     if isinstance(row, (float, np.floating)) and row != row:
         return "float nan"
     return type(row).__name__
-
-
-def bad_rows_error(bad, columns, *, estimator, problem, remedy):
-    """Return the error that names bad rows.
-
-    Parameters
-    ----------
-    bad : dict of int to str
-        Position in ``columns.rows`` -> what is wrong with the row.
-    columns : Columns
-        Where the rows come from.
-    estimator : str
-        Name of the estimator.
-    problem : str
-        What is wrong with all of them: ``"not text"``.
-    remedy : str
-        What to do about it: ``"Fill them in"``.
-
-    Returns
-    -------
-    error : BadRowsError
-
-    Examples
-    --------
-    >>> columns = Columns(["a", None, 3], 3, [None], False)
-    >>> print(bad_rows_error({1: "None", 2: "int"}, columns, estimator="BertEmbedder",
-    ...                      problem="not text", remedy="Fill them in"))
-    BertEmbedder: 2 of 3 rows are not text (row 1: None, row 2: int). Fill them in,
-    or set bad_rows="zero" or "nan".
-    """
-    several = len(columns.names) > 1
-    found = {}
-    for position in sorted(bad):
-        column, row = divmod(position, columns.n_rows)
-        name = columns.names[column] if columns.names[column] is not None else column
-        found[row, name] = bad[position]
-    shown = [
-        f"row {row}" + (f" of column {name!r}" if several else "") + f": {what}"
-        for (row, name), what in list(found.items())[:_N_SHOWN]
-    ]
-    if len(found) > _N_SHOWN:
-        shown.append(f"and {len(found) - _N_SHOWN} more")
-    what = "rows are" if len(columns.rows) > 1 else "row is"
-    return BadRowsError(
-        f"{estimator}: {len(found)} of {len(columns.rows)} {what} {problem} "
-        f'({", ".join(shown)}). {remedy}, or set bad_rows="zero" or "nan".',
-        found,
-    )
 
 
 def row_key(tag, *parts):

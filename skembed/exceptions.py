@@ -38,7 +38,7 @@ class BadRowsError(ValueError):
         self.rows = rows or {}
 
     def __reduce__(self):
-        return type(self), (self.args[0], self.rows)
+        return BadRowsError, (self.args[0], self.rows)
 
 
 class ModelNotFoundError(OSError):

@@ -1,6 +1,8 @@
 """Settings of the process, of a thread, and of a worker."""
 
+import multiprocessing as mp
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -14,9 +16,11 @@ from skembed import _config
 
 @pytest.fixture(autouse=True)
 def _settings_put_back():
-    before = dict(_config._shared)
+    before, names = dict(_config._shared), set(_config._set_here)
     yield
     _config._shared.update(before)
+    _config._set_here.clear()
+    _config._set_here.update(names)
 
 
 def test_settings_not_given_stay_as_they_are():
@@ -183,3 +187,132 @@ import skembed
 print(len(calls))
 """
     assert run_with_home(tmp_path, code, **variables).strip() == str(n_calls)
+
+
+# -- worker processes -----------------------------------------------------------------------------
+
+WORK = """
+import multiprocessing as mp, sys
+from concurrent.futures import ProcessPoolExecutor
+import joblib, skembed
+from skembed import BertEmbedder, Word2VecVectorizer
+
+def ask(embedder):
+    config = skembed.get_config()
+    return config["n_threads"], config["cache_folder"], config["offline"], config["progress"]
+
+def ask_in_child(embedder):
+    with mp.get_context("spawn").Pool(1) as pool:
+        return pool.apply(ask, (BertEmbedder(),))
+
+def put(queue, embedder):
+    queue.put(ask(embedder))
+
+def set_then_ask(embedder):
+    skembed.set_config(n_threads=9)
+    return ask(pickled_again(embedder))
+
+def pickled_again(embedder):
+    skembed._config.apply_settings(dict(n_threads=5, offline=False, newer_setting=1))
+    return embedder
+
+if __name__ == "__main__":
+    how = sys.argv[1]
+    if how == "loky" or how == "multiprocessing":
+        with joblib.parallel_config(how):
+            run = lambda f, e: joblib.Parallel(n_jobs=2)([joblib.delayed(f)(e)] * 2)[0]
+            skembed.set_config(n_threads=3, cache_folder="/a", offline=True, progress=True)
+            print(run(ask, BertEmbedder()), run(ask, Word2VecVectorizer()))
+            skembed.set_config(n_threads=None, progress=False)
+            print(run(ask, BertEmbedder()), run(set_then_ask, BertEmbedder()))
+    else:
+        context = mp.get_context(how)
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            pool.submit(ask, 0).result()  # started before anything is set
+            skembed.set_config(n_threads=3, cache_folder="/a", offline=True, progress=True)
+            queue = context.Queue()
+            process = context.Process(target=put, args=(queue, BertEmbedder()), daemon=True)
+            process.start()
+            run = lambda f, e: pool.submit(f, e).result()
+            print(run(ask, BertEmbedder()), queue.get(timeout=60))
+            assert run(ask_in_child, BertEmbedder()) == (3, "/a", True, True)
+            skembed.set_config(n_threads=None, progress=False)
+            print(run(ask, BertEmbedder()), run(set_then_ask, BertEmbedder()))
+"""
+
+
+def run_program(folder, code, *arguments, name="program.py", before=()):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(code)
+    package = str(Path(skembed.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, *before, *([] if before else [str(path)]), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), package])},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("how", ["loky", "multiprocessing", "spawn", "forkserver", "fork"])
+def test_settings_reach_the_workers_that_estimators_are_sent_to(tmp_path, how):
+    """However they were started, before or after; what a worker sets itself holds there."""
+    if how not in ("loky", "multiprocessing") and how not in mp.get_all_start_methods():
+        pytest.skip(f"the system has no {how}")
+    lines = run_program(tmp_path, WORK, how)
+    assert lines[0] == "(3, '/a', True, True) (3, '/a', True, True)"
+    assert lines[1] == "(None, '/a', True, False) (9, '/a', False, False)"
+
+
+UNPICKLE = """
+import pickle, skembed
+with open("embedder.pkl", "rb") as file:
+    pickle.load(file)
+print(skembed.get_config()["n_threads"])
+"""
+
+
+def test_unpickling_changes_no_settings_of_a_main_process(tmp_path):
+    """As of a file that another session wrote, or of this one's own pickles."""
+    skembed.set_config(n_threads=3)
+    pickled = pickle.dumps(skembed.BertEmbedder())
+    (tmp_path / "embedder.pkl").write_bytes(pickled)
+    assert run_program(tmp_path, UNPICKLE) == ["None"]
+    skembed.set_config(n_threads=4)
+    pickle.loads(pickled)
+    assert skembed.get_config()["n_threads"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "arguments"),
+    [
+        ("pyspark/daemon.py", ["-m", "pyspark.daemon"], []),
+        ("pyspark/worker.py", ["-m", "pyspark.worker"], []),
+        ("distributed/cli/dask_worker.py", ["-m", "distributed.cli.dask_worker"], []),
+        ("dask-worker", [], []),
+        ("dask", [], ["worker"]),
+        ("default_worker.py", [], []),  # Ray's
+    ],
+)
+def test_workers_of_spark_dask_and_ray_apply_settings(tmp_path, name, before, arguments):
+    """They are told by the programs that they run, for which files of their names stand in."""
+    skembed.set_config(n_threads=3)
+    (tmp_path / "embedder.pkl").write_bytes(pickle.dumps(skembed.BertEmbedder()))
+    (tmp_path / name).parent.parent.mkdir(exist_ok=True)
+    assert run_program(tmp_path, UNPICKLE, *arguments, name=name, before=before) == ["3"]
+
+
+def test_dasks_client_is_no_worker(tmp_path):
+    skembed.set_config(n_threads=3)
+    (tmp_path / "embedder.pkl").write_bytes(pickle.dumps(skembed.BertEmbedder()))
+    assert run_program(tmp_path, UNPICKLE, "scheduler", name="dask") == ["None"]
+
+
+def test_settings_of_a_context_do_not_travel():
+    """They hold in one thread; which thread pickles an estimator is an accident."""
+    with skembed.config_context(n_threads=2):
+        assert _config.own_settings() == _config._DEFAULTS

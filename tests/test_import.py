@@ -37,3 +37,13 @@ def test_an_unknown_name_raises(module):
     message = f"module '{module.__name__}' has no attribute 'Word3Vec'"
     with pytest.raises(AttributeError, match=message):
         _ = module.Word3Vec
+
+
+@pytest.mark.parametrize("name", ["audio", "cache", "evaluation", "exceptions", "image", "text"])
+def test_public_submodules_are_there_and_listed(name):
+    code = (
+        f"import sys, skembed; assert '{name}' in dir(skembed); print(skembed.{name}.__name__, "
+        f"*({{'torch', 'transformers', 'gensim'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"skembed.{name}"]

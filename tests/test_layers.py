@@ -15,7 +15,7 @@ LAYERS = [
     ["_files"],
     ["_on_access"],
     ["_config", "_digest", "_failures", "_folders", "_manifest", "_optional", "_rows"],
-    ["cache", "models", "runtime"],
+    ["_bad_rows", "cache", "models", "runtime"],
     ["training"],
     ["_embedder", "_network", "_neural"],
     ["text", "image", "audio"],

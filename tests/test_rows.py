@@ -1,6 +1,7 @@
-"""Rows out of any container, their keys, and the errors that name them."""
+"""Rows out of any container, and their keys."""
 
-import pickle
+import re
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -13,17 +14,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from skembed._rows import (
-    Columns,
-    bad_rows_error,
-    columns_of,
-    describe,
-    row_key,
-    unique_keys,
-)
-from skembed.exceptions import BadRowsError
+from skembed._rows import columns_of, describe, row_key, unique_keys
 
 ROWS = ["a", "b", "a"]
+
+
+class _Holds:
+    """An object of no known library, which hands out what it holds by one interface."""
+
+    def __init__(self, held):
+        self.held = held
+
+
+class HasArray(_Holds):
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.held, dtype=dtype)
+
+
+class HasStream(_Holds):
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.held.__arrow_c_stream__(requested_schema)
+
+
+class HasArrowArray(_Holds):
+    def __arrow_c_array__(self, requested_schema=None):
+        return self.held.__arrow_c_array__(requested_schema)
+
+
+class HasInterchange(_Holds):
+    def __dataframe__(self, nan_as_null=False, allow_copy=True):
+        return self.held.__dataframe__(nan_as_null, allow_copy)
 
 
 def texts_of(X):
@@ -41,7 +61,24 @@ def texts_of(X):
         (pd.Series(ROWS, index=[2, 0, 1], name="city"), "city"),
         (pd.Series(ROWS, index=[7, 7, 7], dtype="category"), None),
         (pd.Series(ROWS, dtype="string[pyarrow]", name=0), None),
+        (pd.array(ROWS, dtype="string[python]"), None),
+        (pd.array(ROWS, dtype="string[pyarrow]"), None),
+        (pd.array(ROWS, dtype=pd.ArrowDtype(pa.string())), None),
+        (pd.Series(ROWS).values, None),
+        (pd.Series(ROWS).array, None),
+        (pd.Categorical(ROWS), None),
+        (pd.Index(ROWS), None),
+        (pd.Index(ROWS, name="city"), "city"),
+        (pd.CategoricalIndex(ROWS), None),
         (pl.Series("city", ROWS), "city"),
+        (pl.Series(ROWS, dtype=pl.Categorical), None),
+        (pa.array(ROWS, pa.large_string()), None),
+        (pa.array(ROWS, pa.string_view()), None),
+        (pa.array(ROWS).dictionary_encode(), None),
+        (np.array(ROWS, dtype=np.dtypes.StringDType()), None),
+        (HasArray(np.array(ROWS)), None),
+        (HasStream(pa.chunked_array([ROWS])), None),
+        (HasArrowArray(pa.array(ROWS)), None),
         (pl.Series(ROWS), None),
         (pa.chunked_array([ROWS[:1], ROWS[1:]]), None),
     ],
@@ -49,7 +86,9 @@ def texts_of(X):
 )
 def test_a_column_of_any_container_gives_its_rows_by_position(X, name):
     """One column, in order, whatever the labels; its name where it has one."""
-    assert texts_of(X) == Columns(ROWS, 3, [name], False)
+    columns = texts_of(X)
+    assert columns[:3] == (ROWS, 3, [name])
+    assert columns.header is None
 
 
 @pytest.mark.parametrize(
@@ -59,6 +98,10 @@ def test_a_column_of_any_container_gives_its_rows_by_position(X, name):
         (pd.DataFrame({0: ["a", "b"], 1: ["c", "d"]}), [None, None]),
         (pl.DataFrame({"x": ["a", "b"], "y": ["c", "d"]}), ["x", "y"]),
         (pa.table({"x": ["a", "b"], "y": ["c", "d"]}), ["x", "y"]),
+        (HasStream(pa.table({"x": ["a", "b"], "y": ["c", "d"]})), ["x", "y"]),
+        (HasArrowArray(pa.record_batch({"x": ["a", "b"], "y": ["c", "d"]})), ["x", "y"]),
+        (HasInterchange(pa.table({"x": ["a", "b"], "y": ["c", "d"]})), ["x", "y"]),
+        (np.asmatrix([["a", "c"], ["b", "d"]]), [None, None]),
         (np.array([["a", "c"], ["b", "d"]], dtype=object), [None, None]),
         (np.array([["a", "c"], ["b", "d"]]), [None, None]),
     ],
@@ -66,7 +109,9 @@ def test_a_column_of_any_container_gives_its_rows_by_position(X, name):
 )
 def test_a_frame_gives_its_columns_one_after_the_other(X, names):
     """Column by column, two rows each, with the names that are text."""
-    assert texts_of(X) == Columns(["a", "b", "c", "d"], 2, names, True)
+    columns = texts_of(X)
+    assert columns[:3] == (["a", "b", "c", "d"], 2, names)
+    assert (columns.header is None) == isinstance(X, np.ndarray)
 
 
 def test_rows_of_an_array_are_python_objects():
@@ -131,7 +176,7 @@ def test_missing_rows_stay_recognisable():
             {"a", "b"},
             "BertEmbedder expects texts in a list, a tuple, a 1-D array, a pandas, polars or "
             "pyarrow column, or a frame or 2-D object array of such columns; got set. "
-            "Make it a list: list(X).",
+            "It has no order. Make it a list: list(X).",
         ),
         (
             {"a": 1}.keys(),
@@ -150,6 +195,16 @@ def test_missing_rows_stay_recognisable():
             "pyarrow column, or a frame or 2-D object array of such columns; got NoneType.",
         ),
         (
+            bytearray(b"ab"),
+            "BertEmbedder expects a collection of texts, got one bytearray: bytearray(b'ab'). "
+            "Wrap it in a list: [x].",
+        ),
+        (
+            np.array([("a", 1)], dtype=[("text", "U1"), ("n", int)]),
+            "BertEmbedder got a structured array of the fields text, n. Pass one of them: "
+            "X['text'].",
+        ),
+        (
             pl.LazyFrame({"x": ["a"]}),
             "BertEmbedder got a lazy frame. Collect it first: X.collect().",
         ),
@@ -163,10 +218,45 @@ def test_what_is_no_container_of_rows_is_named(X, message):
     assert str(raised.value) == message
 
 
-def test_a_dict_is_no_container_of_rows():
-    """Its order is that of its keys, which is nobody's order of rows."""
-    with pytest.raises(TypeError, match=r"got dict\."):
-        texts_of({"a": ["b"]})
+@pytest.mark.parametrize(
+    ("X", "remedy"),
+    [
+        ({"a": ["b"]}, "got dict. Pass one of its values, or make it a frame"),
+        (iter(ROWS), "got list_iterator. Make it a list: list(X)."),
+        (map(str, ROWS), "got map. Make it a list: list(X)."),
+        (pd.MultiIndex.from_arrays([ROWS, ROWS]), "one of its levels: X.get_level_values(0)."),
+        (pa.table({"x": ROWS}).to_reader(), "Read it first: X.read_all()."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_may_be_meant_is_said(X, remedy):
+    """The error of what is almost a container ends in the way to make it one."""
+    with pytest.raises(TypeError, match=re.escape(remedy)):
+        texts_of(X)
+
+
+def test_an_arrow_stream_needs_pyarrow(monkeypatch):
+    """Without it, the error names it."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(TypeError, match=r"got HasStream\. Install pyarrow, which reads it\."):
+        texts_of(HasStream(None))
+
+
+@pytest.mark.parametrize(
+    ("X", "labels"),
+    [
+        (pd.Series(ROWS, index=list("xyz")), ["x", "y", "z"]),
+        (pd.DataFrame({"a": ROWS}, index=[3, 1, 2]), [3, 1, 2]),
+        (pd.Index(ROWS), [0, 1, 2]),
+        (pl.Series(ROWS), None),
+        (ROWS, None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_labels_are_the_index(X, labels):
+    """The index of a pandas object is kept, for messages."""
+    found = texts_of(X).labels
+    assert (found if found is None else found.tolist()) == labels
 
 
 @pytest.mark.parametrize(
@@ -181,6 +271,11 @@ def test_a_dict_is_no_container_of_rows():
         (pd.DataFrame({"city": ["a"], "age": [3]}), "column 'age'", "Int64"),
         (pl.DataFrame({"city": ["a"], "new": [True]}), "column 'new'", "Boolean"),
         (pa.table({"age": [3]}), "column 'age'", "Int64"),
+        (pd.array([1, 2]), "X", "Int64"),
+        (pd.RangeIndex(3, name="age"), "column 'age'", "Int64"),
+        (pd.Series(pd.to_timedelta([1])), "X", "Duration(time_unit='ns')"),
+        (pd.Series([1j]), "X", "Unknown"),
+        (HasArray(np.eye(2)), "X", "float64"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -229,43 +324,6 @@ def test_a_frame_without_columns_is_refused(X):
     )
 
 
-def error_of(bad, columns, **words):
-    words = {"estimator": "BertEmbedder", "problem": "not text", "remedy": "Fill them in", **words}
-    return bad_rows_error(bad, columns, **words)
-
-
-def test_the_error_names_bad_rows_and_the_remedy():
-    """How many of how many, where, of what kind, and what to do."""
-    columns = Columns(["x"] * 1000, 1000, [None], False)
-    error = error_of({902: "bytes", 4: "None", 17: "float nan"}, columns)
-    assert str(error) == (
-        "BertEmbedder: 3 of 1000 rows are not text (row 4: None, row 17: float nan, row 902: "
-        'bytes). Fill them in, or set bad_rows="zero" or "nan".'
-    )
-    assert isinstance(error, ValueError)
-    assert error.rows == {(4, 0): "None", (17, 0): "float nan", (902, 0): "bytes"}
-
-
-def test_the_error_names_columns_where_there_are_several():
-    """Each bad row with its column's name, or number where it has none."""
-    columns = Columns(["x"] * 6, 3, ["city", "title"], True)
-    assert str(error_of({1: "None", 5: "int"}, columns)) == (
-        "BertEmbedder: 2 of 6 rows are not text (row 1 of column 'city': None, row 2 of column "
-        '\'title\': int). Fill them in, or set bad_rows="zero" or "nan".'
-    )
-    unnamed = columns._replace(names=[None, None])
-    assert "row 1 of column 0: None, row 2 of column 1: int" in str(
-        error_of({1: "None", 5: "int"}, unnamed)
-    )
-
-
-def test_a_named_single_column_is_not_repeated_in_the_error():
-    """With one column, rows are named by number alone; `rows` keeps the name."""
-    error = error_of({1: "None"}, Columns(["x", None], 2, ["city"], True))
-    assert "(row 1: None)" in str(error)
-    assert error.rows == {(1, "city"): "None"}
-
-
 @pytest.mark.parametrize(
     "X",
     [
@@ -278,36 +336,6 @@ def test_columns_of_one_name_are_refused(X):
     """Two columns of one name could not be told apart in errors and in the answer's names."""
     with pytest.raises(Exception, match="unique column names"):
         texts_of(X)
-
-
-@pytest.mark.parametrize(
-    ("n_bad", "ending"),
-    [(5, "row 4: None)"), (6, "row 4: None, and 1 more)"), (900, "and 895 more)")],
-)
-def test_more_than_five_bad_rows_are_shortened(n_bad, ending):
-    """Five are shown, the rest is counted; `rows` has all of them."""
-    error = error_of(
-        dict.fromkeys(range(n_bad), "None"), Columns([None] * 1000, 1000, [None], False)
-    )
-    message = str(error)
-    assert message.startswith(f"BertEmbedder: {n_bad} of 1000 rows are not text (row 0: None, ")
-    assert message.partition(". Fill")[0].endswith(ending)
-    assert message.count("row ") == 5
-    assert len(error.rows) == n_bad
-
-
-def test_a_single_row_is_spoken_of_in_the_singular():
-    """One of one row "is"."""
-    error = error_of({0: "int"}, Columns([3], 1, [None], False))
-    assert str(error).startswith("BertEmbedder: 1 of 1 row is not text (row 0: int). ")
-
-
-def test_the_error_survives_a_pickle():
-    """As it must, to come back from a worker process."""
-    error = pickle.loads(pickle.dumps(error_of({0: "int"}, Columns([3], 1, [None], False))))
-    assert type(error) is BadRowsError
-    assert error.rows == {(0, 0): "int"}
-    assert "row 0: int" in str(error)
 
 
 @pytest.mark.parametrize(

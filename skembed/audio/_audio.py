@@ -5,6 +5,7 @@ from numbers import Integral, Number, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skembed._bad_rows import Problem
 from skembed._neural import NeuralEmbedder, or_reason
 from skembed._rows import describe
 from skembed.audio._front import audio_front
@@ -176,8 +177,9 @@ class AudioEmbedder(NeuralEmbedder):
         "front_end": [str, dict],
     }
     _kind = "sounds"
-    _wanted = "sounds"
-    _late_problem = ("not readable as sounds", "Replace them")
+    _problem = Problem("not a sound", "not sounds")
+    _late_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
+    _rows_are_files = True
     _input_name = "waveforms"
     _untrained_remedy = (
         "for a baseline without pretrained weights: "

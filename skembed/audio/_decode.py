@@ -194,6 +194,8 @@ _UNKNOWN = "format not recognised"
 _UNSUPPORTED = ("unimplemented format", "unsupported encoding", "unknown format")
 
 
+# What streams in an Ogg file begin with that libsndfile may lack -> their codecs.
+_OGG_CODECS = {b"Speex   ": "Speex", b"\x7fFLAC": "FLAC in Ogg", b"\x80theora": "Theora"}
 # Codecs of WAV files that libsndfile knows, by the tag in their header.
 _WAV_CODECS = {1, 2, 3, 6, 7, 0x11, 0x14, 0x31, 0x40, 0x55, 0x64, 0x65, 0xFFFE}
 
@@ -206,6 +208,9 @@ def _reason(error, content):
     if content.startswith(b"RIFF") and content[12:16] == b"fmt ":
         codec = int.from_bytes(content[20:22], "little")
         text = text if codec in _WAV_CODECS else f"unsupported encoding 0x{codec:04x}"
+    for magic, codec in _OGG_CODECS.items():
+        if content.startswith(b"OggS") and magic in content[:512]:
+            text = f"unsupported encoding {codec}"
     if any(part in text.lower() for part in _UNSUPPORTED):
         remedy = _REMEDY.format("*")
         return f"a sound in an encoding that is not read ({text}); {remedy}"

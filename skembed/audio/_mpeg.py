@@ -19,6 +19,7 @@ _DIVISORS = {3: 1, 2: 2, 0: 4}  # of these rates, by the header's version: MPEG 
 _SHARED = 0xFFFE0C00
 _FURTHEST = 1 << 16  # bytes of junk that libmpg123 skips at most
 _ID3_HEADER = 10  # bytes
+_SHORTEST_TAG = 12  # bytes; libsndfile does not find what follows a shorter one
 
 
 def skip_id3(content):
@@ -135,9 +136,12 @@ def clean_mpeg(content):
     start = find_frame(content, skip_id3(content))
     if start is None:
         return None
-    frames = content[start : end_of_frames(content, start)]
-    n_bytes = len(content) - len(frames)
-    return (_empty_tag(max(n_bytes, _ID3_HEADER)) if n_bytes else b"") + _with_length(frames)
+    stop = end_of_frames(content, start)
+    if start == 0 and len(content) - stop < _SHORTEST_TAG:
+        return _with_length(content)
+    frames = content[start:stop]
+    tag = _empty_tag(max(len(content) - len(frames), _SHORTEST_TAG))
+    return tag + _with_length(frames)
 
 
 def _empty_tag(n_bytes):

@@ -16,7 +16,7 @@ class EmbeddingCache:
     """Vectors kept on disk, found again by other processes and later runs.
 
     Whatever goes wrong with the files (a full disk, no rights, damage) costs one warning and time:
-    the work goes on without them.
+    the work goes on without them. Files that cannot be written are read.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class EmbeddingCache:
         Created with mode 0700 if it does not exist. None: the folder of ``skembed.set_config``.
         It should be on a local disk: the locks of network file systems are not to be relied on.
     max_bytes : int or None, default=20 GiB
-        Above it, files of networks that were used longest ago are deleted, then the rows that were
-        used longest ago. None: no limit.
+        The files of the folder take no more. To make room, what was used longest ago is dropped:
+        networks that nobody has used for a minute, then rows. None: no limit.
 
     See Also
     --------

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from skembed._bad_rows import Problem
 from skembed._neural import NeuralEmbedder, or_reason
 from skembed._on_access import OnAccess
 from skembed.image._containers import rows_of
@@ -152,8 +153,9 @@ class CNNImageEmbedder(NeuralEmbedder):
         "max_value": [Interval(Real, 0, None, closed="neither"), None],
     }
     _kind = "images"
-    _wanted = "images"
-    _late_problem = ("not readable as images", "Replace them")
+    _problem = Problem("not an image", "not images")
+    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _rows_are_files = True
     _input_name = "pixel_values"
     _untrained_remedy = (
         "for a baseline without pretrained weights: "

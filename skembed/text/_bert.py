@@ -8,10 +8,12 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skembed._bad_rows import Problem
 from skembed._network import with_export
 from skembed._neural import NeuralEmbedder
-from skembed._rows import describe, row_key
+from skembed._rows import row_key
 from skembed.models._head import POOLING_NAMES
+from skembed.text._rows import text_problem
 from skembed.text._tokens import text_front
 
 
@@ -153,8 +155,9 @@ class BertEmbedder(NeuralEmbedder):
         "prompt": [str, None],
     }
     _kind = "texts"
-    _wanted = "text"
-    _late_problem = (
+    _problem = Problem("not text", "not text")
+    _late_problem = Problem(
+        "longer than the network takes",
         "longer than the network takes",
         'Shorten them, set long_texts="truncate" or "chunk"',
     )
@@ -207,16 +210,16 @@ class BertEmbedder(NeuralEmbedder):
     def _check_rows(self, rows):
         keys, bad = [], {}
         for position, row in enumerate(rows):
-            key = None
-            if isinstance(row, str):
-                try:
-                    key = row_key(b"text", row.encode())
-                except UnicodeEncodeError:
-                    bad[position] = "str with half a surrogate pair"
-            else:
-                bad[position] = describe(row)
-            keys.append(key)
+            problem = text_problem(row)
+            if problem is not None:
+                bad[position] = problem
+            keys.append(None if problem else row_key(b"text", row.encode()))
         return keys, bad
+
+    def _late_faults(self, rows, keys, *, fitted):
+        if self.long_texts != "error":
+            return {}  # no text is too long, and tokenizing all of them is spared
+        return super()._late_faults(rows, keys, fitted=fitted)
 
     def _cut_message(self, n_cut, n_rows):
         return (
@@ -293,7 +296,7 @@ class BertEmbedder(NeuralEmbedder):
         }
         too_long = {i: item.problem for i, item in tokens.items() if item.problem}
         if too_long and self.bad_rows == "raise":
-            raise self._bad_rows_error(too_long, columns, *self._late_problem)
+            raise self._bad_rows_error(columns, {}, too_long)
         bad |= too_long
         self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
         windows = [

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skembed._bad_rows import Problem
 from skembed._embedder import Block, Embedder
 from skembed.exceptions import UnknownWordError, UnknownWordsWarning
 from skembed.text._keyed_vectors import to_keyed_vectors
@@ -47,7 +48,7 @@ class _WordVectorizer(Embedder):
         "random_state": ["random_state"],
     }
     _kind = "texts"
-    _wanted = "text or lists of words"
+    _problem = Problem("not text or a list of words", "not text or lists of words")
     _cut_warning = UnknownWordsWarning
     _writes_ngrams = False  # whether a file named .bin is fastText's
 

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from skembed._rows import describe
+from skembed.text._rows import HALF_A_PAIR, text_problem
 
 TOKEN_PATTERN = "auto"
 COUNT_PATTERN = r"(?u)\b\w\w+\b"  # CountVectorizer's own
@@ -174,9 +175,10 @@ def check_rows(rows):
                 key = tuple(row)
                 "".join(key).encode()
             else:
-                key, bad[position] = None, describe(row)
+                key, bad[position] = None, text_problem(row)
         except UnicodeEncodeError:
-            key, bad[position] = None, "str with half a surrogate pair"
+            what = f"{type(row).__name__} with half a surrogate pair"
+            key, bad[position] = None, HALF_A_PAIR if isinstance(row, str) else what
         except TypeError:
             wrong = next(word for word in row if not isinstance(word, str))
             key, bad[position] = None, f"{type(row).__name__} with {describe(wrong)}"

@@ -103,8 +103,16 @@ def test_bad_rows_are_named_with_the_reason(tmp_path):
     """And marked, while the others get their vectors."""
     (tmp_path / "text.wav").write_text("no sound")
     rows = [sound(0.5), None, str(tmp_path / "text.wav"), (sound(0.5) * np.nan, 8000), sound(0.4)]
-    message = r"2 of 5 rows are not readable as sounds \(row 2: not a sound .*, row 3: samples that"
-    with pytest.raises(BadRowsError, match=r"1 of 5 rows are not sounds \(row 1: None"):
+    message = (
+        r"2 of 5 rows are not readable as sounds "
+        r"\(row 2 \(.*text\.wav\): not a sound .*, row 3: samples that"
+    )
+    with pytest.raises(BadRowsError, match=r"1 of 5 rows is not a sound \(row 1: None"):
+        small().fit(rows)
+    both = (
+        r"3 of 5 rows are not sounds, or are not readable as sounds \(row 1: None, row 2 \(.*row 3"
+    )
+    with pytest.raises(BadRowsError, match=both):
         small().fit_transform(rows)
     rows[1] = sound(0.1)
     with pytest.raises(BadRowsError, match=message):

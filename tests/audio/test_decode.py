@@ -170,6 +170,8 @@ def test_an_encoding_that_is_not_read_is_no_damage():
     content = bytearray(of_container("wav"))
     content[20:22] = struct.pack("<H", 0x0161)
     assert "an encoding that is not read (unsupported encoding 0x0161)" in refusal(bytes(content))
+    theora = of_container("ogg").replace(b"\x01vorbis", b"\x80theora", 1)
+    assert "an encoding that is not read (unsupported encoding Theora)" in refusal(theora)
     assert "a damaged sound file" in refusal(of_container("flac")[:3000])
 
 

@@ -20,6 +20,7 @@ from numpydoc.validate import validate
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import check_estimator
@@ -293,6 +294,9 @@ def test_containers_give_the_same(embedder, rows):
     [
         pytest.param(lambda rows: pd.Series(rows, name="a"), id="pandas"),
         pytest.param(lambda rows: pd.Series(rows, name="a", dtype=object), id="pandas-object"),
+        pytest.param(lambda rows: pd.Series(rows).array, id="pandas-array"),
+        pytest.param(lambda rows: pd.Index(rows), id="pandas-index"),
+        pytest.param(lambda rows: pd.Categorical(rows), id="pandas-categorical"),
         pytest.param(lambda rows: pl.Series("a", rows), id="polars"),
         pytest.param(lambda rows: pa.chunked_array([rows[:2], rows[2:]]), id="pyarrow"),
         pytest.param(lambda rows: pa.array(rows), id="pyarrow-array"),
@@ -331,12 +335,24 @@ def test_n_features_in_is_checked(embedder, rows):
         embedder.transform(two)
 
 
-def test_feature_names_in_are_checked(embedder, rows):
-    frame = pd.DataFrame({"a": column(rows), "b": column(rows)})
-    embedder.fit(frame)
+@pytest.mark.parametrize("names", [["b", "a"], ["a", "c"], ["a"], ["a", "b", "c"]], ids="-".join)
+def test_feature_names_in_are_checked(embedder, rows, names):
+    """In scikit-learn's own words: names that are unseen, missing, or in another order."""
+    embedder.fit(pd.DataFrame({"a": column(rows), "b": column(rows)}))
     assert embedder.feature_names_in_.tolist() == ["a", "b"]
-    with pytest.raises(ValueError, match="feature names should match"):
-        embedder.transform(frame[["b", "a"]])
+    own = FunctionTransformer(validate=True).fit(pd.DataFrame({"a": [1.0], "b": [1.0]}))
+    with pytest.raises(ValueError, match="feature names should match") as expected:
+        own.transform(pd.DataFrame([[1.0] * len(names)], columns=names))
+    for frame in (pd.DataFrame, pl.DataFrame):
+        other = frame({name: [rows[0], rows[1]] for name in names})
+        with pytest.raises(ValueError, match="feature names should match") as raised:
+            embedder.transform(other)
+        assert str(raised.value) == str(expected.value)
+
+
+def test_names_that_are_not_all_text_are_refused(embedder, rows):
+    with pytest.raises(TypeError, match="Feature names are only supported if all input features"):
+        embedder.fit(pd.DataFrame({"a": column(rows), 0: column(rows)}))
 
 
 def test_read_only_memory_mapped_rows(embedder, rows, tmp_path):
@@ -381,10 +397,50 @@ def test_what_is_no_collection_of_rows_is_refused(embedder, rows, method):
 def test_bad_rows_raise_with_their_positions(embedder, rows):
     X = [*rows[:4], None, *rows[4:]]
     for method in ("fit", "fit_transform"):
-        with pytest.raises(BadRowsError, match=rf"1 of {len(X)} rows are not .*row 4: None"):
+        with pytest.raises(BadRowsError, match=rf"1 of {len(X)} rows is not .*row 4: None"):
             getattr(embedder, method)(X)
     with pytest.raises(BadRowsError, match="row 4: None"):
         embedder.fit(rows).transform(X)
+
+
+def test_bad_rows_are_named_by_label_and_column(embedder, rows):
+    labels = ["r10", "r20", "r30"]
+    three = column([rows[0], None, rows[1]])
+    series = pd.Series(three, index=labels, name="city", dtype=object)
+    message = r"1 of 3 rows of column 'city' is not .*\(row 1 \(label 'r20'\): None\)"
+    for X in (series, series.to_frame()):
+        with pytest.raises(BadRowsError, match=message) as raised:
+            embedder.fit(X)
+        assert raised.value.rows == {(1, "city"): "None"}
+    two = pd.DataFrame({"city": series, "town": series})
+    with pytest.raises(BadRowsError, match=r"row 1 \(label 'r20'\) of column 'town': None"):
+        embedder.fit(two)
+
+
+@pytest.mark.parametrize("bad_rows", ["raise", "nan"])
+def test_find_bad_rows(embedder, rows, bad_rows):
+    """Before fit and after it, as records that make a frame."""
+    embedder.set_params(bad_rows=bad_rows)
+    labels = range(1, len(rows) + 3)
+    X = pd.Series(column([None, *rows, 3.5]), index=labels, name="city", dtype=object)
+    last = len(rows) + 1
+    expected = [(0, "city", 1, "None"), (last, "city", last + 1, "float")]
+    assert embedder.find_bad_rows(X) == expected
+    assert embedder.fit(rows).find_bad_rows(X) == expected
+    frame = pd.DataFrame(embedder.find_bad_rows(X))
+    assert frame.columns.tolist() == ["position", "column", "label", "reason"]
+    assert embedder.find_bad_rows(rows) == []
+
+
+def test_skrub_leaves_out_columns_that_are_not_embedded(embedder, rows):
+    """By its `RejectColumn`: columns of numbers, and columns of which no row can be embedded."""
+    skrub = pytest.importorskip("skrub")
+    frame = pd.DataFrame({"city": column(rows), "age": 3, "new": True})
+    frame["other"] = column([3] * len(rows))
+    embedded = skrub.ApplyToCols(embedder, allow_reject=True).fit_transform(frame)
+    assert {"age", "new", "other"} <= set(embedded.columns)
+    assert "city" not in embedded.columns
+    assert embedded.shape[1] == 3 + clone(embedder).fit(rows).n_features_out_
 
 
 @pytest.mark.parametrize(("bad_rows", "value"), [("zero", 0.0), ("nan", np.nan)])

@@ -153,7 +153,7 @@ def test_long_texts_error_names_the_rows(tiny_bert):
     embedder = BertEmbedder(tiny_bert, max_length=10, long_texts="error").fit(["a"])
     n_tokens = len(LONG.split()) + 2
     message = (
-        "BertEmbedder: 1 of 3 rows are longer than the network takes (row 1: "
+        "BertEmbedder: 1 of 3 rows is longer than the network takes (row 1: "
         f"{n_tokens} tokens, more than max_length=10). Shorten them, set "
         'long_texts="truncate" or "chunk", or set bad_rows="zero" or "nan".'
     )
@@ -268,7 +268,8 @@ def test_bad_rows_message_is_exact(tiny_bert):
     rows[4], rows[17], rows[902] = None, float("nan"), b"abc"
     message = (
         "BertEmbedder: 3 of 1000 rows are not text (row 4: None, row 17: float nan, row 902: "
-        'bytes). Fill them in, or set bad_rows="zero" or "nan".'
+        "bytes; decode it with row.decode()). Fill in missing rows, correct the others, or set "
+        'bad_rows="zero" or "nan".'
     )
     with pytest.raises(BadRowsError) as caught:
         BertEmbedder(tiny_bert).fit(rows)

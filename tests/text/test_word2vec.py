@@ -172,7 +172,7 @@ def test_rows_are_taken_part_by_part(name, news, monkeypatch):
 def test_bad_rows_are_named(fitted):
     message = (
         "Word2VecVectorizer: 3 of 4 rows are not text or lists of words (row 1: list with int, "
-        "row 2: bytes, row 3: dict)"
+        "row 2: bytes; decode it with row.decode(), row 3: dict)"
     )
     with pytest.raises(BadRowsError, match=re.escape(message)):
         fitted.transform(["a", ["a", 1], b"a", {}])
