@@ -46,10 +46,10 @@ def naming(path):
     """
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         ours = type(error).__module__.startswith("skembed.")
-        if ours or isinstance(error, _CLEAR):
-            raise
-        if "alloc" in str(error) or "memory" in str(error):
+        # A panic of a library in Rust is no Exception.
+        ends = not isinstance(error, Exception) and type(error).__name__ != "PanicException"
+        if ours or ends or isinstance(error, _CLEAR) or "out of memory" in str(error):
             raise
         raise ModelFormatError(f"{path} cannot be used as a model: {reason_of(error)}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skembed._digest import digest, file_sha256
+from skembed._manifest import check_manifest
 from skembed._optional import exporter_versions, import_optional
 from skembed.exceptions import (
     ExportError,
@@ -116,6 +117,7 @@ def find_network(embedder, rows):
         if "pretrained" not in embedder.get_params(deep=False) or "pretrained=" in str(error):
             raise
         raise ModelNotFoundError(f"{error}\n  - {embedder._untrained_remedy}") from None
+    check_manifest(folder, type(embedder), FORMAT)
     front = embedder._front(folder)
     backend, device, precision = _runtime(embedder, folder)
     spec = NetworkSpec(
@@ -335,15 +337,17 @@ def _head_of_graph(embedder, folder):
 
 
 def _n_dims_of_graph(spec):
-    probe = spec.front.probes()[0]
-    answer = next(iter(runner_of(spec).run([probe], 1)))
-    if answer.ndim != 2:
-        raise ModelFormatError(
-            f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, not "
-            "with one vector a row: its graph must end in a pooling. Give the folder of the model "
-            "that it was made from, or a graph that skembed exported."
-        )
-    return int(answer.shape[1])
+    probes = spec.front.probes()
+    n_dims = None
+    for probe, answer in zip(probes, runner_of(spec).run(probes, 1), strict=True):
+        n_dims = n_dims or answer.shape[-1]
+        if answer.ndim != 2 or answer.shape[1] != n_dims:
+            raise ModelFormatError(
+                f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, "
+                "not with one vector a row: its graph must end in a pooling. Give the folder of "
+                "the model that it was made from, or a graph that skembed exported."
+            )
+    return int(n_dims)
 
 
 def _n_dims_in_torch(spec, n_hidden):

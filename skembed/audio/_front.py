@@ -172,7 +172,8 @@ def audio_front(
                 f"{folder.path} was exported with its front end; front_end={front_end!r} "
                 "cannot be set."
             )
-        listening, in_graph = restored(saved["listening"]), bool(saved["in_graph"])
+        listening = restored(saved["listening"], folder.path / "manifest.json")
+        in_graph = bool(saved.get("in_graph"))
     else:
         listening, in_graph = listening_of(folder, front_end), folder.onnx is None
     window = _window(listening, window_seconds)

@@ -6,6 +6,14 @@ from skembed.audio._log_mel import PRESETS, LogMel
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import read_json
 
+_MAX_SECONDS = 3600  # of a window
+LAYOUTS = (
+    "frames, bands",
+    "bands, frames",
+    "channel, frames, bands",
+    "channel, bands, frames",
+)
+
 
 @dataclass(frozen=True)
 class Listening:
@@ -41,24 +49,38 @@ class Listening:
     filling: str = "zeros"
     standardize: bool = False
 
+    def __post_init__(self):
+        if type(self.sampling_rate) is not int or not 1000 <= self.sampling_rate <= 768_000:
+            raise ValueError(f"sampling_rate={self.sampling_rate!r} is not 1,000 to 768,000 Hz")
+        most = _MAX_SECONDS * self.sampling_rate
+        for name in ("shortest", "longest", "fixed"):
+            n = getattr(self, name)
+            if (n is not None or name == "shortest") and (type(n) is not int or not 1 <= n <= most):
+                raise ValueError(f"a window of {n!r} samples is not 1 to {most:,} ({name})")
+        if self.layout not in LAYOUTS or self.filling not in ("zeros", "repeat"):
+            raise ValueError(f"layout={self.layout!r} or filling={self.filling!r} is not known")
 
-def restored(settings):
-    """Return the `Listening` of an exported folder's settings."""
-    log_mel = settings["log_mel"] and LogMel(**settings["log_mel"])
-    return Listening(**{**settings, "log_mel": log_mel})
+
+def restored(settings, path):
+    """Return the `Listening` of the settings in an exported folder's manifest."""
+    try:
+        log_mel = settings["log_mel"] and LogMel(**settings["log_mel"])
+        return Listening(**{**settings, "log_mel": log_mel})
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
 
 
 def listening_of(folder, front_end):
     """Return the `Listening` of a model's folder, or of a front end that is asked for."""
     own = read_json(folder.backbone_path / "preprocessor_config.json", {})
-    kind = (own.get("feature_extractor_type") or "").removesuffix("FeatureExtractor")
+    kind = str(own.get("feature_extractor_type") or "").removesuffix("FeatureExtractor")
     if front_end != "auto":
         listening = _chosen(front_end, own)
         _check_bands(listening, own, folder.config)
     elif kind in _KINDS:
         try:
             listening = _KINDS[kind](own, folder.config)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
             path = folder.backbone_path / "preprocessor_config.json"
             raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
     else:

@@ -10,6 +10,8 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
+_MAX_SIZE, _MAX_FFT = 1_000_000, 65_536
+
 
 @dataclass(frozen=True)
 class LogMel:
@@ -97,6 +99,15 @@ class LogMel:
                 raise ValueError(
                     f"{name} must be one of {list(known)}; got {getattr(self, name)!r}."
                 )
+        sizes = ("sampling_rate", "n_mels", "n_fft", "win_length", "hop_length", "n_frames")
+        for name in sizes:
+            value = getattr(self, name)
+            if not (value is None and name == "n_frames") and not 1 <= value <= _MAX_SIZE:
+                raise ValueError(f"{name} must be from 1 to {_MAX_SIZE:,}; got {value!r}.")
+        if max(self.n_fft, self.n_mels) > _MAX_FFT:
+            raise ValueError(
+                f"n_fft={self.n_fft} and n_mels={self.n_mels} must be at most {_MAX_FFT:,}."
+            )
         if not 0 < self.hop_length or not 0 < self.win_length <= self.n_fft:
             raise ValueError(
                 f"hop_length={self.hop_length}, win_length={self.win_length} and n_fft="

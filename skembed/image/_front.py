@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from skembed._neural import Front, Prepared
+from skembed.exceptions import ModelFormatError
 from skembed.image._pixels import image_of
 from skembed.image._processor import Processor, processor_of
 
@@ -79,8 +80,13 @@ def image_front(folder, *, image_size, max_pixels, max_value):
     if saved is None:
         processor = processor_of(folder, image_size)
     else:
-        lists = {name: tuple(v) for name, v in saved.items() if isinstance(v, list)}
-        processor = Processor(**{**saved, **lists})
+        try:
+            lists = {name: tuple(v) for name, v in saved.items() if isinstance(v, list)}
+            processor = Processor(**{**saved, **lists})
+            processor.levels()
+        except (TypeError, ValueError, AttributeError) as error:
+            path = folder.path / "manifest.json"
+            raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
         wanted = (image_size,) * 2 if isinstance(image_size, int) else image_size
         if wanted not in (None, processor.size):
             raise ValueError(

@@ -72,6 +72,7 @@ _KIND_OF_FAMILY = {
 }
 # Sides from which on ConvNeXT's processor warps images instead of cropping them.
 _WARPED_FROM = 384
+_MAX_SIDE = 8192  # of resized images
 # A resized image that is so many times longer than what is seen of it is not computed as a whole.
 # Its pixels may differ from transformers' by one of 256 levels.
 _STRIPE = 256
@@ -113,6 +114,28 @@ class Processor:
     twice: bool
     flip: bool
     n_channels: int
+
+    def __post_init__(self):
+        resize = (
+            self.resize
+            if isinstance(self.resize, tuple)
+            else (1 if self.resize is None else self.resize,)
+        )
+        sides = (*resize, *self.size)
+        if len(self.size) != 2 or not all(type(n) is int and 1 <= n <= _MAX_SIDE for n in sides):
+            raise ValueError(
+                f"an image is resized to {self.resize} and cropped to {self.size}; sides are "
+                f"integers from 1 to {_MAX_SIDE} pixels"
+            )
+        if self.resample not in range(6) or self.n_channels not in (1, 3):
+            raise ValueError(
+                f"resample={self.resample!r} must be a filter of Pillow, 0 to 5, and n_channels="
+                f"{self.n_channels!r} 1 or 3"
+            )
+        if self.mean is not None and not (
+            np.isfinite([*self.mean, *self.std]).all() and np.all(self.std)
+        ):
+            raise ValueError(f"image_mean={self.mean} and image_std={self.std} cannot be used")
 
     def settings(self):
         """Return what can change the pixels."""
@@ -241,15 +264,17 @@ def processor_of(folder, image_size=None):
     try:
         resize, size = _geometry(settings, image_size)
         tones = _tones(settings, int(folder.config.get("num_channels", 3)))
-    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+        if size is None:
+            raise ModelFormatError(f"{path} leaves the size of images open: set image_size.")
+        return Processor(resize=resize, size=size, resample=int(settings["resample"]), **tones)
+    except ModelFormatError:
+        raise
+    except (TypeError, ValueError, KeyError, ArithmeticError, AttributeError) as error:
         raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
-    if size is None:
-        raise ModelFormatError(f"{path} leaves the size of images open: set image_size.")
-    return Processor(resize=resize, size=size, resample=int(settings["resample"]), **tones)
 
 
 def _kind_of(own, config, path):
-    name = own.get("image_processor_type") or own.get("feature_extractor_type") or ""
+    name = str(own.get("image_processor_type") or own.get("feature_extractor_type") or "")
     for ending in ("Fast", "Pil", "ImageProcessor", "FeatureExtractor"):
         name = name.removesuffix(ending)
     kind = name or _KIND_OF_FAMILY.get(config.get("model_type"), "")

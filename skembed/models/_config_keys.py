@@ -55,8 +55,20 @@ REFUSED = {
     "use_timm_backbone": "a backbone that the package timm builds",
     "use_pretrained_backbone": "weights of a backbone that are downloaded",
 }
-# Families that run downloaded kernels or build a network by another package.
-REFUSED_FAMILIES = ("mra", "rwkv", "timm_backbone", "timm_wrapper", "yoso")
+# Families that run downloaded kernels, or whose parts are other families or other packages.
+REFUSED_FAMILIES = (
+    *("mra", "rwkv", "yoso"),
+    *("timm_backbone", "timm_wrapper"),
+    *("encoder-decoder", "rag", "speech-encoder-decoder", "vision-encoder-decoder"),
+)
+# Numbers that skembed reads itself.
+_WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
+_MAX_WIDTH = 65_536
+_SIZES = {
+    *_WIDTHS,
+    *("num_hidden_layers", "n_layers", "n_layer"),
+    *("max_position_embeddings", "vocab_size", "num_channels", "encoder_layers"),
+}
 # Numbers of modules, which are built one by one, and how many there may be.
 _COUNTS = re.compile(
     r"(^|_)(n_?)?(layers?|depths?|blocks?|repeats?|groups?|experts|stages?)(?!.*size)(_|$)"
@@ -76,6 +88,14 @@ def check_config(config, path):
     path : path
         Of the file, for the message.
     """
+    for name in _SIZES & set(config):
+        value = config[name]
+        if value is not None and (type(value) is not int or value < 0):
+            raise ModelFormatError(
+                f"{path}: {name} must be an integer of at least 0. Got {value!r} instead."
+            )
+        if name in _WIDTHS and value is not None and value > _MAX_WIDTH:
+            raise ModelFormatError(f"{path}: {name} is {value}; skembed takes up to {_MAX_WIDTH}.")
     for name, value in _walk(config, path):
         if name in REFUSED and value not in (None, False, {}):
             raise ModelFormatError(f"{path}: {name} selects {REFUSED[name]}; skembed refuses it.")
@@ -83,8 +103,8 @@ def check_config(config, path):
             raise ModelFormatError(f"{path}: model_type must be a string. Got {value!r} instead.")
         if name == "model_type" and value in REFUSED_FAMILIES:
             raise ModelFormatError(
-                f"{path}: the family {value!r} runs code that transformers downloads or that "
-                "another package brings; skembed refuses it."
+                f"{path}: the family {value!r} runs code that is downloaded, or is put together "
+                "from other models or packages; skembed refuses it."
             )
         if _COUNTS.search(name):
             limit = _MAX_COEFFICIENT if name.endswith("coefficient") else _MAX_COUNT

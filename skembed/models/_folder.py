@@ -25,8 +25,10 @@ class ModelFolder:
         path = Path(path)
         self.onnx = path if path.suffix == ".onnx" else None
         self.path = path.parent if self.onnx else path
-        if self.onnx is None and not _weights(self.path) and (self.path / "model.onnx").exists():
-            self.onnx = self.path / "model.onnx"
+        if self.onnx is None and not _weights(self.path):
+            self.onnx = file_in(self.path, "model.onnx")
+        if self.onnx is not None and self.onnx.exists() and not self.onnx.is_file():
+            raise ModelFormatError(f"{self.onnx} is not a regular file.")
 
     @cached_property
     def manifest(self):

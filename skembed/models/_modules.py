@@ -8,8 +8,11 @@ padding and no mask anywhere, and a row's vector cannot depend on its neighbours
 """
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+
+from skembed.exceptions import ModelFormatError
 
 
 def _counted(states):
@@ -76,6 +79,12 @@ class DenseLayer(nn.Module):
 
     def __init__(self, dense):
         super().__init__()
+        try:
+            self._load(dense)
+        except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise ModelFormatError(f"{dense.weights} holds no dense layer: {error}") from error
+
+    def _load(self, dense):
         weights = load_file(dense.weights)
         out_features, in_features = weights["linear.weight"].shape
         self.linear = nn.Linear(in_features, out_features, bias="linear.bias" in weights)

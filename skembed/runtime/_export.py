@@ -24,6 +24,7 @@ import numpy as np
 from filelock import FileLock
 
 from skembed._digest import file_sha256
+from skembed._failures import reason_of
 from skembed._optional import import_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._convolutions import quantize_convolutions
@@ -128,8 +129,7 @@ def _export(folder, name, network, probes, input_name, precision, calibration):
     except (OSError, MemoryError):  # of this moment, not of this network
         raise
     except Exception as error:  # the exporter raises whatever an operator raises
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        return {"agrees": False, "reason": f"the export failed: {reason[0]}"}
+        return {"agrees": False, "reason": f"the export failed: {reason_of(error)}"}
     data_digest = file_sha256(folder / "backbone.onnx.data")
     return {"sha256": digest, "data_sha256": data_digest, **comparison}
 

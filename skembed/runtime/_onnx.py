@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import onnxruntime
 
+from skembed._failures import reason_of
 from skembed.exceptions import ExportError, ModelFormatError
 from skembed.runtime._schedule import in_threads
 
@@ -69,7 +70,10 @@ class OnnxRunner:
         # Some graphs take one row at a time and no more.
         shape = next(node.shape for node in nodes if node.name == input_name)
         self._one_by_one = bool(shape) and shape[0] == 1
+        self._shape = shape or []
         outputs = [node.name for node in self._session.get_outputs()]
+        if not outputs:
+            raise ModelFormatError(f"{path} has no output.")
         if output is not None and output not in outputs:
             raise ModelFormatError(f"{path} has no output {output!r}; it has {outputs}.")
         self._output = output or outputs[0]
@@ -101,13 +105,48 @@ class OnnxRunner:
     def _run(self, batch, session=None):
         if self._one_by_one and len(batch) > 1:
             return np.concatenate([self._run(row[None], session) for row in batch])
+        self._check_shape(batch)
         feed = {}
         for name, kind in self._inputs.items():
             values = batch if name == self._input_name else _IMPLIED[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
-        answer = (session or self._session).run([self._output], feed)[0]
+        (answer,) = self._answers([self._output], feed, session)
         # A pooled map of one by one.
         return answer[:, :, 0, 0] if answer.shape[2:] == (1, 1) else answer
+
+    def _check_shape(self, batch):
+        """Raise a ModelFormatError if the graph takes inputs of another size than these."""
+        pairs = zip(self._shape[1:], batch.shape[1:], strict=False)
+        fits = len(self._shape) in (0, batch.ndim)
+        fits = fits and all(size == given for size, given in pairs if isinstance(size, int))
+        n_rows = self._shape[0] if self._shape else None
+        if not fits or (isinstance(n_rows, int) and n_rows != len(batch)):
+            raise ModelFormatError(
+                f"{self._path} takes inputs of the shape {tuple(self._shape)}, where a name or "
+                f"None stands for any size; these have the shape {batch.shape}. Export the graph "
+                "again with axes of any size, or give rows of that size."
+            )
+
+    def _answers(self, outputs, feed, session=None):
+        """Run the graph; return arrays of numbers with one entry a row."""
+        n_rows = len(feed[self._input_name])
+        try:
+            answers = (session or self._session).run(outputs, feed)
+        except Exception as error:  # its errors have no base of their own
+            inputs = feed[self._input_name]
+            raise ModelFormatError(
+                f"{self._path} fails on inputs of shape {inputs.shape} with values from "
+                f"{inputs.min()} to {inputs.max()}: {reason_of(error)}"
+            ) from error
+        for answer in answers:
+            shape = getattr(answer, "shape", None)
+            if not shape or shape[0] != n_rows or answer.dtype.kind not in "fiu":
+                found = f"shape {shape} of {answer.dtype}" if shape is not None else type(answer)
+                raise ModelFormatError(
+                    f"{self._path} answers to {n_rows} rows with {found}; an array of numbers "
+                    "whose first axis is that of the rows is needed."
+                )
+        return answers
 
     def _session_of(self, n_threads):
         with self._lock:

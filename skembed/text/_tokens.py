@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skembed._digest import file_sha256
+from skembed._failures import naming
 from skembed._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
+from skembed.models._files import file_in
 from skembed.models._registry import Registry
 from skembed.models._sentence import read_text_settings
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
@@ -97,8 +99,9 @@ class TextFront(Front):
                 "Fit it again, or put the old file back."
             )
         try:
-            tokenizer = load_tokenizer(self.tokenizer, self.changes)
-        except Exception as error:  # tokenizers raises plain Exception
+            with naming(self.tokenizer):
+                tokenizer = load_tokenizer(self.tokenizer, self.changes)
+        except (ValueError, OSError) as error:
             raise ModelFormatError(f"{self.tokenizer} is not a tokenizer: {error}") from error
         # Files remember the padding and truncation they were saved with.
         tokenizer.no_padding()
@@ -130,7 +133,8 @@ class TextFront(Front):
     def tokens(self, text):
         """Return the `Tokens` of a text."""
         _, n_prefix, n_after = self._loaded()
-        encoding = self._encoded(text)
+        with naming(self.tokenizer):
+            encoding = self._encoded(text)
         ids = np.array(encoding.ids, dtype=np.int64)
         stop, room = len(ids) - n_after, self.max_length - n_prefix - n_after
         start = min(n_prefix, stop)  # fewer where the prompt's end and the text are one token
@@ -217,8 +221,9 @@ def text_front(folder, *, max_length, long_texts, prompt):
     ValueError
         If the parameters do not fit the model.
     """
-    places = [folder.backbone_path / "tokenizer.json", folder.path / "tokenizer.json"]
-    path = next((place for place in places if place.exists()), None)
+    places = (folder.backbone_path, folder.path)
+    found = (file_in(place, "tokenizer.json") for place in places)
+    path = next((path for path in found if path is not None), None)
     if path is None:
         raise ModelFormatError(
             f"{folder.path} has no tokenizer.json. Write one with transformers: "

@@ -155,3 +155,50 @@ def test_a_session_has_one_thread_inside(tmp_path):
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert runner.describe()["device"] == "CPUExecutionProvider"
     assert runner.describe()["library"].startswith("onnxruntime ")
+
+
+def save_answer(path, *, axes=(1,), kind=TensorProto.FLOAT, shape=("r", "t")):
+    """Write a graph that averages rows of three vectors over some axes."""
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["states"]),
+        helper.make_node("ReduceMean", ["states", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Cast", ["mean"], ["answer"], to=kind),
+    ]
+    weights = [
+        numpy_helper.from_array(np.ones((6, 4), dtype=np.float32), "table"),
+        numpy_helper.from_array(np.array(axes, dtype=np.int64), "axes"),
+    ]
+    given = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape)]
+    wanted = [helper.make_tensor_value_info("answer", kind, None)]
+    graph = helper.make_graph(nodes, "graph", given, wanted, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, path)
+    return OnnxRunner(path, "input_ids")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shape": ("r", 5)}, r"takes inputs of the shape \('r', 5\)"),
+        ({"shape": (3, "t")}, r"takes inputs of the shape \(3, 't'\)"),
+        ({"axes": (0,)}, "whose first axis is that of the rows"),
+        ({"axes": (0, 1, 2)}, "whose first axis is that of the rows"),
+        ({"kind": TensorProto.STRING}, "an array of numbers"),
+        ({"kind": TensorProto.BOOL}, "an array of numbers"),
+    ],
+)
+def test_a_graph_that_does_not_answer_row_by_row_is_named(tmp_path, settings, message):
+    """With the shapes that it has and that it got."""
+    path = tmp_path / "graph.onnx"
+    (tmp_path / "good").mkdir()
+    assert next(iter(save_answer(tmp_path / "good" / "g.onnx").run([IDS % 6], 1))).shape == (2, 4)
+    with pytest.raises(ModelFormatError, match=message) as raised:
+        list(save_answer(path, **settings).run([IDS % 6], 1))
+    assert str(raised.value).startswith(str(path))
+
+
+def test_ids_behind_the_table_are_an_error_that_names_the_graph(tmp_path):
+    """ONNX Runtime's own errors have no base, and do not say which graph failed."""
+    path = tmp_path / "graph.onnx"
+    with pytest.raises(ModelFormatError, match=r"fails on inputs of shape .* from 1 to 9"):
+        list(save_answer(path).run([IDS], 1))

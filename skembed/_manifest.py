@@ -1,0 +1,58 @@
+"""What `export` writes beside a network, checked before it is used.
+
+Imports only `exceptions`.
+"""
+
+from skembed.exceptions import ModelFormatError
+
+_TYPES = {"front": dict, "head": dict, "precision": str, "estimator": str, "format": int}
+# Estimator -> what its front end writes.
+_FRONTS = {
+    "BertEmbedder": {"max_length": int, "prompt": str, "lowercase": bool},
+    "CNNImageEmbedder": {"processor": dict},
+    "AudioEmbedder": {"listening": dict, "in_graph": bool},
+}
+
+
+def check_manifest(folder, estimator, version):
+    """Raise a ModelFormatError if an exported folder is not for this estimator or this skembed.
+
+    Parameters
+    ----------
+    folder : ModelFolder
+        Of the model; one without a manifest is fine.
+    estimator : type
+        The class that is to use it.
+    version : int
+        The format that is read.
+    """
+    manifest = folder.manifest
+    if manifest is None:
+        return
+    path = folder.path / "manifest.json"
+    _check_types(manifest, _TYPES, path)
+    if manifest["format"] != version:
+        raise ModelFormatError(
+            f"{path} has the format {manifest['format']}, written by skembed "
+            f"{manifest['skembed']}; this skembed reads the format {version}. Export the network "
+            "again."
+        )
+    names = [base.__name__ for base in estimator.__mro__ if base.__name__ in _FRONTS]
+    if manifest["estimator"] in _FRONTS and manifest["estimator"] not in names:
+        raise ModelFormatError(
+            f"{path}: the network was exported by {manifest['estimator']}; {estimator.__name__} "
+            "cannot use it."
+        )
+    _check_types(manifest["front"], _FRONTS[names[0]] if names else {}, path)
+    if manifest["precision"] not in ("float32", "int8"):
+        raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is not known.")
+    if manifest["front"].get("max_length", 1) < 1:
+        raise ModelFormatError(f"{path}: max_length must be at least 1.")
+
+
+def _check_types(values, types, path):
+    for name, kind in types.items():
+        if type(values.get(name)) is not kind:
+            raise ModelFormatError(
+                f"{path}: {name} must be of type {kind.__name__}. Got {values.get(name)!r} instead."
+            )
