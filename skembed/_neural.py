@@ -302,8 +302,11 @@ class NeuralEmbedder(Embedder):
     def _run(self, network, prepared):
         """Turn prepared rows into `Windows`."""
         inputs = [window for row in prepared for window in row.inputs]
-        vectors = [np.empty((len(inputs), n_dims), dtype=np.float32) for n_dims in network.widths]
-        for positions, answers in self._answers(network, inputs):
+        # A window without anything to pool is not run: its vector is zeros, whatever the pooling.
+        filled = [i for i, window in enumerate(inputs) if window.size > network.head.skip]
+        vectors = [np.zeros((len(inputs), n_dims), dtype=np.float32) for n_dims in network.widths]
+        for positions, answers in self._answers(network, [inputs[i] for i in filled]):
+            positions = [filled[i] for i in positions]
             for part, answer in zip(vectors, answers, strict=True):
                 part[positions] = answer
         return Windows(

@@ -1,5 +1,6 @@
 """Tiny seeded networks, a cache folder of the session's own, and no network."""
 
+import json
 import os
 import socket
 import warnings
@@ -62,6 +63,15 @@ def _empty_memory_cache():
 def tiny_bert(tmp_path_factory):
     """Folder of a BERT of two layers and 16 dimensions, in transformers' layout."""
     return save_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def tiny_plain(tmp_path_factory):
+    """The same with a tokenizer that adds no special tokens."""
+    folder = save_tiny_bert(tmp_path_factory.mktemp("tiny-plain"))
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from _common import machine, parser, print_table, verdict  # noqa: E402
 
-from skembed.cache import _file, _owners  # noqa: E402
+from skembed.cache import _connection, _file, _owners  # noqa: E402
 
 __all__ = ["embed", "fresh", "key_of", "machine", "parser", "report", "value_of"]
 
@@ -69,6 +69,7 @@ def embed(cache, numbers, chunk, compute=lambda keys: [value_of(key) for key in 
 def fresh():
     """Use the cache as a process does that has just been started; close everything after."""
     _file._files.clear()
+    _connection._warn_read_only.cache_clear()
     try:
         yield
     finally:

@@ -249,6 +249,8 @@ def _model_settings(path):
     if wrong:
         raise ModelFormatError(f"{file}: the prompt {wrong[0]!r} is not text.")
     default = config.get("default_prompt_name")
+    if default in ("query", "document") and default not in prompts:
+        default = None  # Sentence Transformers has these two, empty, without being told
     if default is not None and default not in prompts:
         raise ModelFormatError(
             f"{file}: default_prompt_name is {default!r}; the prompts are {list(prompts)}."

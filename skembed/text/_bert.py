@@ -39,7 +39,8 @@ class BertEmbedder(NeuralEmbedder):
     """Embed texts with a pretrained transformer: BERT, RoBERTa, MPNet, MiniLM and their kin.
 
     A text's vector is the same whatever rows are around it, on however many threads: rows of one
-    length are run together, so that there is no padding.
+    length are run together, so that there is no padding. A text of which no token is left to pool
+    has the zero vector: an empty one, where the tokenizer adds no special tokens.
 
     Parameters
     ----------
@@ -307,7 +308,13 @@ class BertEmbedder(NeuralEmbedder):
             raise self._bad_rows_error(columns, {}, too_long)
         bad |= too_long
         self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
-        windows = [(i, k) for i, item in tokens.items() for k in range(len(item.inputs))]
+        windows = [
+            (i, k)
+            for i, item in tokens.items()
+            for k, window in enumerate(item.inputs)
+            if window.size
+        ]
+        nothing = np.empty((0, network.n_dims), dtype=np.float32)
         states = {}
         for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
             for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
@@ -317,12 +324,11 @@ class BertEmbedder(NeuralEmbedder):
         embedded = []
         for i in range(len(keys)):
             if i in bad:
-                nothing = np.empty((0, network.n_dims), dtype=np.float32)
                 embedded.append(TokenEmbeddings([], np.empty((0, 2), dtype=np.intp), nothing))
                 continue
             item = tokens[i]
             spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
-            vectors = np.concatenate([states[i, k] for k in range(len(item.inputs))])
+            vectors = np.concatenate([states.get((i, k), nothing) for k in range(len(item.inputs))])
             spans -= len(network.front.prompt)
             embedded.append(TokenEmbeddings(item.encoding.tokens[item.own], spans, vectors))
         return embedded

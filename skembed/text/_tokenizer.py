@@ -75,6 +75,11 @@ _TOKENS = {
     "gpt2": dict.fromkeys(_NAMED[:3], "<|endoftext|>"),
     "t5": {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
 }
+_KINDS = {
+    **dict.fromkeys(("bert", "mpnet"), "WordPiece"),
+    **dict.fromkeys(("roberta", "gpt2"), "BPE"),
+    **dict.fromkeys(("xlm-roberta", "t5"), "Unigram"),
+}
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -129,6 +134,8 @@ def changes_of(path, settings, config):
         if family == "other":
             _check_agreement(path.with_name("tokenizer_config.json"), settings, content)
             family = None
+        if family and _kind(content["model"]) != _KINDS[family]:
+            family = None  # another tokenizer than its class says: the file is believed
         tokens = _TOKENS.get(family, {}) | {
             key: value for key, value in settings.items() if key in _NAMED
         }
@@ -162,6 +169,12 @@ def load_tokenizer(path, changes):
     tokenizer = Tokenizer.from_str(json.dumps(content))
     tokenizer.add_tokens([AddedToken(**token) for token in added["new"]])
     return tokenizer
+
+
+def _kind(model):
+    """Return the kind of a tokenizer's model, which older files do not state."""
+    usual = "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
+    return model.get("type") or ("BPE" if "merges" in model else usual)
 
 
 # -- added tokens ----------------------------------------------------------------------------------

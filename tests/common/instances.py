@@ -122,6 +122,14 @@ CASES = [
         ("layers", [0, -1]),
     ),
     Case(
+        "bert-no-special-tokens",
+        BertEmbedder,
+        {"model": "{tiny_plain}", "backend": "torch", "pooling": ["max", "mean"]},
+        TEXTS,
+        1e-6,
+        ("normalize", True),
+    ),
+    Case(
         "bert-int8",
         BertEmbedder,
         {"model": "{tiny_bert}", "precision": "int8"},

@@ -128,6 +128,16 @@ def test_scikit_learns_own_checks_pass(embedder):
     assert all(result["status"] == "passed" for result in results)
 
 
+# -- answers --------------------------------------------------------------------------------------
+
+
+def test_every_row_has_a_finite_vector_whatever_it_holds(case, embedder, rows):
+    """An empty text without special tokens, too."""
+    vectors = embedder.fit_transform(rows)
+    assert np.isfinite(vectors).all()
+    close(case, embedder.transform(rows[2:3])[0], vectors[2])
+
+
 # -- fit ------------------------------------------------------------------------------------------
 
 

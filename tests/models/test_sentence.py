@@ -280,6 +280,12 @@ def test_other_settings_of_the_model_are_refused(folder, changes, message):
         modules_of(folder)
 
 
+def test_a_default_prompt_that_every_model_has(folder):
+    """It is empty."""
+    add_modules(folder, default="query")
+    assert modules_of(folder).default_prompt is None
+
+
 @pytest.mark.parametrize(
     ("architectures", "is_causal", "pooling"),
     [

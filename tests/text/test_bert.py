@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 
 import numpy as np
 import onnx
@@ -399,6 +400,60 @@ def test_embed_tokens_of_bad_rows(tiny_bert):
     assert (tokens, spans.shape, vectors.shape) == ([], (0, 2), (0, 16))
     with pytest.raises(BadRowsError, match="row 0: None"):
         embedder.set_params(bad_rows="raise").embed_tokens([None, "a cat"])
+
+
+# -- rows of no tokens ----------------------------------------------------------------------------
+
+RUNTIMES = [
+    {"backend": "torch"},
+    {"backend": "onnx"},
+    {"precision": "int8"},
+    {"precision": "bfloat16", "backend": "torch"},
+]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=str)
+def test_a_row_of_no_tokens_is_zeros_for_every_pooling(tiny_plain, runtime):
+    """On every backend, normalized or not, beside other rows and alone."""
+    texts = ["", "the cat", " ", "a"]
+    parameters = {"pooling": list(POOLINGS), "cache": None, **runtime}
+    for normalize in (False, True):
+        embedder = BertEmbedder(tiny_plain, normalize=normalize, **parameters).fit(texts)
+        vectors = embedder.transform(texts)
+        assert np.isfinite(vectors).all()
+        assert (vectors.any(axis=1) == [False, True, False, True]).all()
+        np.testing.assert_array_equal(embedder.transform([""]), vectors[:1])
+
+
+def test_a_row_of_no_tokens_is_zeros_after_dense_layers_and_in_chunks(tiny_plain, tmp_path):
+    """A dense layer's bias is not a vector of nothing; other rows are cut into windows as ever."""
+    folder = shutil.copytree(tiny_plain, tmp_path / "model")
+    add_modules(folder, dense={"in_features": 16, "out_features": 4, "bias": True})
+    embedder = BertEmbedder(folder, backend="torch", long_texts="chunk", max_length=3)
+    vectors = embedder.fit_transform(["", "the cat sat on a mat", ""])
+    assert not vectors[[0, 2]].any()
+    assert vectors[1].any()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "lasttoken", "weightedmean"])
+def test_nothing_but_a_prompt_that_is_not_pooled_is_zeros(tiny_plain, tmp_path, pooling):
+    """There is no token left."""
+    folder = shutil.copytree(tiny_plain, tmp_path / "model")
+    settings = {"pooling_mode": pooling, "include_prompt": False}
+    add_modules(folder, pooling=settings, prompts={"query": "query: "})
+    vectors = BertEmbedder(folder, backend="torch", prompt="query").fit_transform(["", "cat"])
+    assert not vectors[0].any()
+    assert np.isfinite(vectors[1]).all()
+    assert vectors[1].any()
+
+
+def test_embed_tokens_of_a_row_of_no_tokens(tiny_plain):
+    """No token, no vector."""
+    embedder = BertEmbedder(tiny_plain, backend="torch").fit(["a"])
+    empty, cat = embedder.embed_tokens(["", "cat"])
+    assert (empty.tokens, empty.spans.shape, empty.vectors.shape) == ([], (0, 2), (0, 16))
+    assert cat.tokens == ["cat"]
+    assert embedder.embed_tokens([""])[0].vectors.shape == (0, 16)
 
 
 # -- families -------------------------------------------------------------------------------------

@@ -164,6 +164,16 @@ def test_no_settings_against_transformers(tmp_path, family):
     assert_same_ids(tmp_path)
 
 
+def test_a_class_that_does_not_fit_the_file_is_not_believed(tmp_path):
+    """As some published folders have it."""
+    xlm_roberta(tmp_path)
+    change_json(tmp_path / "tokenizer_config.json", tokenizer_class="BertTokenizer")
+    change_json(tmp_path / "config.json", model_type="bert")
+    tokenizer, _ = built(tmp_path)
+    own = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert tokenizer.encode("the cat").ids == own.encode("the cat").ids
+
+
 def test_usual_folders_change_nothing(tmp_path):
     """So that the file is loaded as it stands, and fingerprints do not grow."""
     for family in ("as it stands", "modernbert", "t5"):

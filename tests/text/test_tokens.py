@@ -105,6 +105,40 @@ def test_truncation_is_the_librarys_own(tokenizer_files, special, text, prompt, 
     assert len(reference(path).encode(prompt + text).ids[tokens.own]) == tokens.counts[0]
 
 
+LONG_TEXTS = {
+    "words": "the cat sat on a mat, " * 3000,
+    "one word": "cat" * 20000,
+    "a long word behind words": "the cat " * 9 + "cat" * 20000,
+    "a long word before words": "x" * 30000 + " the cat sat" * 3000,
+    "no words": " " * 40000 + "the cat sat on a mat while the dog ran",
+    "other signs": "中文漢字" * 20000,
+    "marks": "e" + "\u0301" * 40000 + " cat" * 900,
+    "special tokens": "[SEP][CLS]" * 9000,
+}
+
+
+@pytest.mark.parametrize("name", LONG_TEXTS)
+@pytest.mark.parametrize("prompt", ["", "query: "])
+@pytest.mark.parametrize("special", ["both", "none"])
+def test_the_start_of_a_very_long_text_gives_the_same_tokens(
+    tokenizer_files, name, prompt, special
+):
+    """As the whole of it, which is read where the start does not decide."""
+    path, text = tokenizer_files[special], LONG_TEXTS[name]
+    tokens = front(path, max_length=20, prompt=prompt).tokens(text)
+    expected = reference(path, 20).encode(prompt + text)
+    assert [window.tolist() for window in tokens.inputs] == [expected.ids]
+    assert tokens.cut == bool(expected.overflowing)
+    own = reference(path).encode(prompt + text)
+    assert tokens.encoding.offsets[tokens.own] == own.offsets[tokens.own]
+
+
+def test_a_very_long_text_is_not_read_to_its_end(tiny_bert):
+    """The part that is read does not grow with the text."""
+    tokens = front(tiny_bert / "tokenizer.json", max_length=20).tokens("the cat sat " * 100_000)
+    assert len(tokens.encoding.ids) < 5000
+
+
 @in_one_folder
 @given(TEXTS, st.integers(4, 30))
 def test_too_long_texts_are_errors_where_they_shall_be(tokenizer_files, text, max_length):
