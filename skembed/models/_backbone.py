@@ -18,21 +18,11 @@ from skembed.exceptions import ModelFormatError
 from skembed.models._architectures import OWN, build
 from skembed.models._attention import ATTENTIONS
 from skembed.models._config_keys import without_code
+from skembed.models._encoders import ENCODERS, check_encoder
 from skembed.models._folder import ModelFolder
 
 # How much larger the network of a config may be than the weights: parts that are never used.
 _SIZE_RATIO, _SIZE_SLACK = 4, 100_000_000
-
-
-# Encoder-decoder families for texts -> transformers' class of the encoder alone, which Sentence
-# Transformers embeds with.
-_ENCODERS = {
-    "t5": "T5EncoderModel",
-    "mt5": "MT5EncoderModel",
-    "umt5": "UMT5EncoderModel",
-    "longt5": "LongT5EncoderModel",
-    "switch_transformers": "SwitchTransformersEncoderModel",
-}
 
 
 class Backbone(nn.Module):
@@ -186,13 +176,10 @@ def _blank(config, input_name, folder):
     settings = {name: value for name, value in config.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(config.get("model_type"), **settings)
     make = transformers.AutoModel.from_config
-    if input_name == "input_ids" and config.model_type in _ENCODERS:
-        make = getattr(transformers, _ENCODERS[config.model_type])._from_config
-    elif input_name == "input_ids" and config.is_encoder_decoder:
-        raise ModelFormatError(
-            f"{folder}: {config.model_type!r} is an encoder-decoder model, which is not supported. "
-            f"The encoders of these are: {', '.join(_ENCODERS)}."
-        )
+    if input_name == "input_ids":
+        check_encoder(config.to_dict(), folder)
+        if config.model_type in ENCODERS:
+            make = getattr(transformers, ENCODERS[config.model_type])._from_config
     with torch.device("meta"):
         try:
             return make(config, attn_implementation="sdpa")

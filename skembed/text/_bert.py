@@ -12,6 +12,7 @@ from skembed._bad_rows import Problem
 from skembed._network import with_export
 from skembed._neural import NeuralEmbedder
 from skembed._rows import row_key
+from skembed.models._encoders import check_encoder
 from skembed.models._head import POOLING_NAMES
 from skembed.text._rows import text_problem
 from skembed.text._tokens import text_front
@@ -245,6 +246,7 @@ class BertEmbedder(NeuralEmbedder):
         return tags
 
     def _front(self, folder):
+        check_encoder(folder.config, folder.path)
         return text_front(
             folder, max_length=self.max_length, long_texts=self.long_texts, prompt=self.prompt
         )
