@@ -7,79 +7,13 @@ alone, and builds the rest from tokenizer_config.json; it adds special tokens in
 """
 
 import json
+from functools import lru_cache
 
+from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._files import read_json
+from skembed.text._tokenizer_families import CLASSES, FAMILIES, KINDS, NAMED, TOKENS
 
-# Families of config.json whose tokenizer is built anew -> how, where the class is not stated.
-_FAMILIES = {
-    "bert": "bert",
-    "convbert": "bert",
-    "distilbert": "bert",
-    "electra": "bert",
-    "ernie": "bert",
-    "layoutlm": "bert",
-    "lxmert": "bert",
-    "mobilebert": "bert",
-    "squeezebert": "bert",
-    "mpnet": "mpnet",
-    "bart": "roberta",
-    "data2vec-text": "roberta",
-    "ibert": "roberta",
-    "led": "roberta",
-    "longformer": "roberta",
-    "roberta": "roberta",
-    "roberta-prelayernorm": "roberta",
-    "gpt2": "gpt2",
-    "gpt_neo": "gpt2",
-    "gptj": "gpt2",
-    "opt": "gpt2",
-    "gte": "xlm-roberta",
-    "xlm-roberta": "xlm-roberta",
-    "xmod": "xlm-roberta",
-    "mt5": "t5",
-    "switch_transformers": "t5",
-    "t5": "t5",
-    # Built from tokenizer.json by rules that are not written here: settings must agree with it.
-    **dict.fromkeys(
-        "albert big_bird camembert deberta deberta-v2 funnel gemma gemma2 gemma3_text gpt_neox "
-        "mbart nllb-moe pegasus qwen2 qwen2_moe qwen3 qwen3_moe rembert roformer xglm "
-        "xlnet".split(),
-        "other",
-    ),
-}
-_CLASSES = {
-    **dict.fromkeys(
-        "Bert DistilBert Electra Lxmert MobileBert LayoutLM SqueezeBert ConvBert".split(), "bert"
-    ),
-    "MPNet": "mpnet",
-    **dict.fromkeys("Roberta Bart Longformer LED".split(), "roberta"),
-    "GPT2": "gpt2",
-    "XLMRoberta": "xlm-roberta",
-    "T5": "t5",
-    **dict.fromkeys(
-        "Albert BigBird Camembert Deberta DebertaV2 Funnel Gemma GPTNeoX MBart Nllb Pegasus Qwen2 "
-        "RemBert RoFormer XGLM XLNet Llama".split(),
-        "other",
-    ),
-}
-# The special tokens of a family, where tokenizer_config.json does not state them.
-_NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
-_NAMED = (*_NAMED, "mask_token")
-_ROBERTA_TOKENS = ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>")
-_TOKENS = {
-    "bert": dict(zip(_NAMED[2:], ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), strict=True)),
-    "roberta": dict(zip(_NAMED, _ROBERTA_TOKENS, strict=True)),
-    "xlm-roberta": dict(zip(_NAMED, _ROBERTA_TOKENS, strict=True)),
-    "mpnet": dict(zip(_NAMED, _ROBERTA_TOKENS, strict=True)) | {"unk_token": "[UNK]"},
-    "gpt2": dict.fromkeys(_NAMED[:3], "<|endoftext|>"),
-    "t5": {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
-}
-_KINDS = {
-    **dict.fromkeys(("bert", "mpnet"), "WordPiece"),
-    **dict.fromkeys(("roberta", "gpt2"), "BPE"),
-    **dict.fromkeys(("xlm-roberta", "t5"), "Unigram"),
-}
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -125,21 +59,31 @@ def changes_of(path, settings, config):
     """
     if not config:
         return ""
-    content = read_json(path)
-    family = _FAMILIES.get(config.get("model_type"))
+    # A folder of a search's candidates is looked at in each `fit`, and a tokenizer.json is large.
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
+    legacy = read_json(path.with_name("added_tokens.json"), {})
+    stated = json.dumps([settings, legacy, config.get("model_type"), name])
+    return _changes(path, file_sha256(path), stated)
+
+
+@lru_cache(maxsize=32)
+def _changes(path, sha256, stated):
+    """Return `changes_of` a file of that digest; `stated` is what was read beside it, as JSON."""
+    settings, legacy, model_type, name = json.loads(stated)
+    content = read_json(path)
+    family = FAMILIES.get(model_type)
     if family and name:
-        family = _CLASSES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"))
+        family = CLASSES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"))
     try:
         if family == "other":
             _check_agreement(path.with_name("tokenizer_config.json"), settings, content)
             family = None
-        if family and _kind(content["model"]) != _KINDS[family]:
+        if family and _kind(content["model"]) != KINDS[family]:
             family = None  # another tokenizer than its class says: the file is believed
-        tokens = _TOKENS.get(family, {}) | {
-            key: value for key, value in settings.items() if key in _NAMED
+        tokens = TOKENS.get(family, {}) | {
+            key: value for key, value in settings.items() if key in NAMED
         }
-        added = _added_tokens(path, content, settings, tokens, rebuilt=family is not None)
+        added = _added_tokens(content, settings, tokens, legacy, rebuilt=family is not None)
         changes = _SECTIONS[family](content, settings, tokens) if family else {}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(
@@ -190,13 +134,12 @@ def _token(token, special=False):
     return {"content": token["content"], **flags}
 
 
-def _added_tokens(path, content, settings, named, *, rebuilt):
+def _added_tokens(content, settings, named, legacy, *, rebuilt):
     """Return the tokens to add and whether the file's own are kept; None if nothing changes."""
     own = {token["id"]: _token(token) for token in content.get("added_tokens") or []}
     if "added_tokens_decoder" in settings:
         stated = {int(i): _token(t) for i, t in settings["added_tokens_decoder"].items()}
     else:
-        legacy = read_json(path.with_name("added_tokens.json"), {})
         stated = {number: _token(text) for text, number in legacy.items()} | own
     kept = [] if rebuilt else list(own.values())
     new = [token for _, token in sorted(stated.items()) if token not in kept]
@@ -215,9 +158,9 @@ def _special_tokens(settings, named):
     others = {
         key: value
         for key, value in settings.items()
-        if key.endswith("_token") and key not in _NAMED and isinstance(value, (str, dict))
+        if key.endswith("_token") and key not in NAMED and isinstance(value, (str, dict))
     }
-    values = [named.get(key) for key in _NAMED] + list(others.values())
+    values = [named.get(key) for key in NAMED] + list(others.values())
     values += extra.values() if isinstance(extra, dict) else extra
     return [_token(value, special=True) for value in values if value]
 
