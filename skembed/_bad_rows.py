@@ -24,7 +24,7 @@ class BadRow(NamedTuple):
     position : int
         Position of the row in `X`, from 0.
     column : str or int
-        Name of its column, or the column's number where it has no name.
+        Name of its column, or the column's number where it has no name of its own.
     label : object
         Label of the row in the index of a pandas object; None for other containers.
     reason : str
@@ -45,7 +45,7 @@ class Problem(NamedTuple):
     one, many : str
         The end of the sentences "1 row is ..." and "2 rows are ...": ``"not an image"``.
     remedy : str
-        ``"Replace them"``.
+        ``"Replace them"``; of a single row "them" becomes "it".
     """
 
     one: str
@@ -71,7 +71,9 @@ def bad_rows_of(bad, columns):
     records = []
     for place in sorted(bad):
         column, row = divmod(int(place), columns.n_rows)
-        name = columns.names[column] if columns.names[column] is not None else column
+        name = columns.names[column]
+        if name is None or columns.names.count(name) > 1:
+            name = column
         label = None if labels is None else labels[row]
         records.append(BadRow(row, name, label, bad[place]))
     return records
@@ -148,9 +150,11 @@ def _described(record, path, columns, several):
 
 
 def _remedy(records, problems):
-    """Say what to do about the rows, as an order: "Fill them in"."""
+    """Say what to do about the rows, as an order: "Fill them in", or "Fill it in" of one row."""
     n_missing = sum(record.reason in _MISSING for record in records)
     orders = list(dict.fromkeys(problem.remedy for problem in problems))
+    if len(records) == 1:
+        return "Fill it in" if n_missing else orders[0].replace(" them", " it")
     if n_missing == len(records):
         return "Fill them in"
     if n_missing:  # with a second problem, the others are nearly always of that

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from numbers import Integral
 from pathlib import Path
 
 # Libraries read these when they are imported, and send usage data unless they are set.
@@ -50,8 +51,9 @@ def _checked(settings):
                 raise ValueError(f"cache_folder must be a path or None, got {value!r}.")
             value = os.path.abspath(os.path.expanduser(folder))
         elif name == "n_threads" and value is not None:
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"n_threads must be a positive int or None, got {value!r}.")
+            value = int(value)
         elif name == "offline" and value is not None and not isinstance(value, bool):
             raise ValueError(f"offline must be a bool or None, got {value!r}.")
         elif name == "progress" and not isinstance(value, bool):

@@ -5,6 +5,8 @@ import json
 import os
 from functools import lru_cache
 
+import numpy as np
+
 
 @lru_cache(maxsize=256)
 def _digest_of(path, name, size, times, inode):
@@ -27,6 +29,28 @@ def _file_digest(path, name):
 def file_sha256(path):
     """Return the SHA-256 of a file's content, in hexadecimal."""
     return _file_digest(path, "sha256")
+
+
+def plain(value):
+    """Return a value with Python's numbers and lists in place of NumPy's, at any depth.
+
+    Parameters are compared with lists of values, written as JSON and handed to libraries; all three
+    expect Python's own types.
+
+    Examples
+    --------
+    >>> plain({"size": (np.int64(3), np.float32(0.5)), "layers": range(2)})
+    {'size': (3, 0.5), 'layers': [0, 1]}
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (np.ndarray, range)) and np.ndim(value):
+        return plain(list(value))
+    if type(value) in (list, tuple):
+        return type(value)(plain(item) for item in value)
+    if type(value) is dict:
+        return {plain(name): plain(item) for name, item in value.items()}
+    return value
 
 
 def digest(value):

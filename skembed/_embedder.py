@@ -231,13 +231,21 @@ class Embedder(TransformerMixin, BaseEstimator):
             if named:
                 self.feature_names_in_ = np.array(columns.names, dtype=object)
         comparable = reset or (named and hasattr(self, "feature_names_in_"))
-        if columns.header is not None and comparable:
+        fitted = list(getattr(self, "feature_names_in_", []))
+        repeated = any(len(set(names)) < len(names) for names in (fitted, columns.names))
+        if columns.header is not None and comparable and not repeated:
             # scikit-learn's own check, and so in its words.
             validate_data(self, columns.header, reset=reset, skip_check_array=True)
         elif len(columns.names) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(columns.names)} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
+            )
+        elif comparable and named and repeated and columns.names != fitted:
+            # Some versions of scikit-learn read no frame of repeated names.
+            raise ValueError(
+                f"The feature names should match those that were passed during fit: {fitted}. "
+                f"Got {columns.names}."
             )
         return columns
 

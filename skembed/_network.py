@@ -318,8 +318,9 @@ def _head(embedder, folder, front, pooling, layers):
     modules = folder.modules
     poolings, dense = modules.pooling or embedder._auto_pooling, modules.dense
     if pooling != "auto":
-        chosen = (pooling,) if isinstance(pooling, str) else tuple(pooling)
-        if not chosen or any(name not in embedder._poolings for name in chosen):
+        chosen = tuple(pooling) if isinstance(pooling, (list, tuple)) else (pooling,)
+        known = all(isinstance(name, str) and name in embedder._poolings for name in chosen)
+        if not chosen or not known:
             raise ValueError(
                 f"The 'pooling' parameter of {name} must be 'auto', one of "
                 f"{list(embedder._poolings)} or a list of them. Got {pooling!r} instead."
@@ -375,11 +376,14 @@ def _precomputed(embedder, folder, front):
             'lists, {"pooling": [...], "layers": [...]}, with values of these two parameters. Got '
             f"{given!r} instead."
         )
-    heads = [
-        _head(embedder, folder, front, pooling, layers)
-        for pooling in values["pooling"]
-        for layers in values["layers"]
-    ]
+    try:
+        heads = [
+            _head(embedder, folder, front, pooling, layers)
+            for pooling in values["pooling"]
+            for layers in values["layers"]
+        ]
+    except ValueError as error:
+        raise ValueError(f"precompute={given!r}: {error}") from None
     return tuple(dict.fromkeys(piece for head in heads for piece in head.pieces()))
 
 

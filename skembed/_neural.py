@@ -3,6 +3,7 @@
 Imports the layers below (`_network`, `runtime`, `cache`, `_embedder`); knows no modality.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed._config import cache_folder_was_set
+from skembed._digest import plain
 from skembed._embedder import Block, Embedder
 from skembed._failures import naming
 from skembed._files import UnreadableRowError
@@ -202,7 +204,7 @@ class NeuralEmbedder(Embedder):
 
     def _fit_rows(self, rows, y):
         with naming(self.model):
-            self._network = find_network(self, rows)
+            self._network = find_network(self._plain(), rows)
         n_dims = self._network.n_dims
         if self.truncate_dim is not None and self.truncate_dim > n_dims:
             raise ValueError(
@@ -212,8 +214,15 @@ class NeuralEmbedder(Embedder):
         self._n_dims = self._network.front.n_row_dims(n_dims)
         self.fingerprint_ = self._network.fingerprint
 
+    def _plain(self):
+        """Return a copy whose parameters have Python's own types in place of NumPy's."""
+        embedder = copy.copy(self)
+        for name, value in self.get_params(deep=False).items():
+            setattr(embedder, name, plain(value))
+        return embedder
+
     def _late_faults(self, rows, keys, *, fitted):
-        front, faults = self._found().front if fitted else front_of(self), {}
+        front, faults = self._found().front if fitted else front_of(self._plain()), {}
         for start in range(0, len(rows), self._chunk):
             part = slice(start, start + self._chunk)
             _, wrong = front.prepare(rows[part], keys[part], n_threads_for(self.n_threads))
@@ -432,6 +441,8 @@ class NeuralEmbedder(Embedder):
 
         Raises
         ------
+        TypeError
+            If `folder` is neither a str nor a path.
         ModelNotFoundError, ModelFormatError
             If there is no model in that place.
         NetworkChangedError
@@ -440,6 +451,8 @@ class NeuralEmbedder(Embedder):
             If the embedder is not fitted.
         """
         check_is_fitted(self)
+        if not isinstance(folder, (str, os.PathLike)):
+            raise TypeError(f"folder must be a str or a path. Got {folder!r} instead.")
         with naming(folder):
             self._network = relocated(self._network, folder)
         self.model = folder

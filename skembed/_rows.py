@@ -37,7 +37,7 @@ class Columns(NamedTuple):
 
     ``rows`` holds ``len(names)`` columns of ``n_rows`` rows one after the other; a name is None
     where the container has none. ``header`` is the frame without its rows, None where `X` is no
-    frame. ``labels`` is the index of a pandas object.
+    frame or several of its columns have one name. ``labels`` is the index of a pandas object.
     """
 
     rows: list
@@ -129,8 +129,12 @@ def _columns_of_native(X, estimator, kind):
     X = _as_native(X, nw)
     if isinstance(X, np.ndarray):
         return _columns_of_array(X, estimator, kind)
-    native = nw.from_native(X, allow_series=True, pass_through=True)
-    if isinstance(native, nw.Series):
+    repeated = _columns_of_one_name(X, nw)
+    native = nw.from_native(repeated[0] if repeated else X, allow_series=True, pass_through=True)
+    if repeated:
+        frame, header = repeated, None
+        names = [column.name if isinstance(column.name, str) else None for column in frame]
+    elif isinstance(native, nw.Series):
         frame = [native]
         name = native.name
         names, header = [name if isinstance(name, str) and name else None], None
@@ -150,6 +154,21 @@ def _columns_of_native(X, estimator, kind):
             raise _numeric_column(estimator, kind, column.name, column.dtype)
         rows += column.to_list()
     return Columns(rows, len(native), names, header, nw.maybe_get_index(native))
+
+
+def _columns_of_one_name(X, nw):
+    """Return a frame's columns by position where names repeat, as pandas and pyarrow allow.
+
+    narwhals reads no such frame.
+    """
+    names = getattr(X, "column_names", None) if hasattr(X, "itercolumns") else None
+    if names is not None and len(set(names)) < len(names):
+        columns = zip(names, X.itercolumns(), strict=True)
+        return [nw.from_native(c, series_only=True).alias(name) for name, c in columns]
+    index = getattr(X, "columns", None) if hasattr(X, "iloc") else None
+    if index is not None and not getattr(index, "is_unique", True):
+        return [nw.from_native(X.iloc[:, i], series_only=True) for i in range(len(index))]
+    return []
 
 
 def _as_native(X, nw):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skembed import BertEmbedder
 from skembed._bad_rows import BadRow, Problem, bad_rows_error, bad_rows_of
 from skembed._rows import Columns
 from skembed.exceptions import BadRowsError
@@ -89,9 +90,13 @@ def test_the_error_survives_a_pickle():
 @pytest.mark.parametrize(
     ("reasons", "problems", "remedy"),
     [
+        (["None"], [NOT_IMAGES], "Fill it in, or set"),
         (["None", "float nan"], [NOT_IMAGES], "Fill them in, or set"),
-        (["int"], [NOT_IMAGES], "Correct them, or set"),
-        (["a damaged image"], [DAMAGED], "Replace them, or set"),
+        (["int"], [NOT_IMAGES], "Correct it, or set"),
+        (["int", "int"], [NOT_IMAGES], "Correct them, or set"),
+        (["a damaged image"], [DAMAGED], "Replace it, or set"),
+        (["a damaged image"] * 2, [DAMAGED], "Replace them, or set"),
+        (["too long"], [BertEmbedder._late_problem], 'Shorten it, set long_texts="truncate"'),
         (["NAType", "int"], [NOT_IMAGES], "Fill in missing rows, correct the others, or set"),
         (["int", "a damaged image"], [NOT_IMAGES, DAMAGED], "Correct them, replace them, or set"),
         (
@@ -105,7 +110,16 @@ def test_the_remedy_fits_the_reasons(reasons, problems, remedy):
     """Missing rows are filled in; what to do about others depends on what is wrong with them."""
     columns = Columns(["x"] * 9, 9, [None])
     error = error_of(dict(enumerate(reasons)), columns, problems=problems)
-    assert f"). {remedy} bad_rows=" in str(error)
+    assert f"). {remedy}" in str(error)
+    assert str(error).endswith(', or set bad_rows="zero" or "nan".')
+
+
+def test_columns_of_one_name_are_told_apart_by_number():
+    columns = Columns(["x", None, "y", None, None, "z"], 2, ["city", "city", "title"])
+    bad = {1: "None", 3: "None", 4: "None"}
+    error = error_of(bad, columns)
+    assert "row 1 of column 0: None, row 1 of column 1: None, row 0 of column 'title'" in str(error)
+    assert len(error.rows) == len(bad_rows_of(bad, columns)) == 3
 
 
 def test_two_kinds_of_problems_are_one_error():

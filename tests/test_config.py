@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import skembed
@@ -100,6 +101,12 @@ def test_wrong_values_are_refused_and_change_nothing(setting, message):
             change(**{"cache_folder": "/elsewhere"} | setting)
         assert str(raised.value) == message
         assert _config.own_settings() == _config._DEFAULTS
+
+
+def test_numbers_of_numpy_are_numbers():
+    """They become Python's, which ONNX Runtime's options take."""
+    with skembed.config_context(n_threads=np.int64(2)):
+        assert type(skembed.get_config()["n_threads"]) is int
 
 
 def test_unknown_settings_are_refused():

@@ -3,6 +3,8 @@
 import warnings
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.pipeline import make_pipeline
 
@@ -68,3 +70,39 @@ def test_find_bad_rows_reads_files_whole(tmp_path):
     assert [item.position for item in found] == [1, 2]
     assert "damaged" in found[0].reason
     assert found[1].reason == "a file URL; pass its path, /a.png"
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.Table.from_pandas], ids=["pandas", "pyarrow"])
+def test_columns_of_one_name(word_file, make):
+    """They are embedded by position, and keep their names, as in scikit-learn."""
+    frame = pd.DataFrame([["cat", "dog", "cat"], ["dog", "dog", "cat"]], columns=["x", "x", "y"])
+    if make is pa.Table.from_pandas:
+        frame = pa.table([frame.iloc[:, i] for i in range(3)], names=["x", "x", "y"])
+    embedder = Word2VecVectorizer(vectors=word_file)
+    vectors = embedder.fit_transform(frame)
+    one = embedder.n_features_out_ // 3
+    named = pd.DataFrame([["cat", "dog", "cat"], ["dog", "dog", "cat"]], columns=["a", "b", "c"])
+    np.testing.assert_array_equal(
+        vectors, Word2VecVectorizer(vectors=word_file).fit_transform(named)
+    )
+    np.testing.assert_array_equal(embedder.transform(frame), vectors)
+    assert embedder.feature_names_in_.tolist() == ["x", "x", "y"]
+    names = [f"{name}_{i}" for name in ("x", "x", "y") for i in range(one)]
+    assert embedder.get_feature_names_out().tolist() == names
+    assert embedder.get_feature_names_out(["x", "x", "y"]).tolist() == names
+    embedder.set_output(transform="pandas")
+    assert embedder.transform(frame).columns.tolist() == names
+    embedder.set_output(transform="default")
+    with pytest.raises(ValueError, match=r"feature names should match .*'x', 'x', 'y'.*'a', 'b'"):
+        embedder.transform(named)
+    with pytest.raises(ValueError, match="feature names should match"):
+        Word2VecVectorizer(vectors=word_file).fit(named).transform(frame)
+    with pytest.raises(ValueError, match="X has 1 features"):
+        embedder.transform(["cat"])
+
+
+def test_bad_rows_of_columns_of_one_name(word_file):
+    frame = pd.DataFrame([["cat", None], [None, "dog"]], columns=["x", "x"])
+    with pytest.raises(BadRowsError, match=r"row 1 of column 0: .*, row 0 of column 1: ") as raised:
+        Word2VecVectorizer(vectors=word_file).fit(frame)
+    assert set(raised.value.rows) == {(1, 0), (0, 1)}

@@ -89,6 +89,13 @@ def test_relocate_to_nothing(moved):
         embedder.relocate(folder / "nothing")
 
 
+@pytest.mark.parametrize("folder", [None, 3])
+def test_relocate_to_what_is_no_path(moved, folder):
+    """The message names the argument."""
+    with pytest.raises(TypeError, match="folder must be a str or a path"):
+        moved[0].relocate(folder)
+
+
 def test_an_exported_folder_and_a_network_for_images_move_too(tmp_path):
     """By the folder, or by the graph in it."""
     image = noise(40, 40)

@@ -560,3 +560,42 @@ def test_texts_have_no_random_weights():
     with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
         BertEmbedder("acme/none").fit(["row"])
     assert "pretrained" not in str(raised.value)
+
+
+# -- parameters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_numbers_of_numpy_are_numbers(tiny_bert, backend, tmp_path):
+    """A search over ``np.arange(...)`` hands them in, and results are those of Python's numbers."""
+    texts = ["a cat", "dogs"]
+    plain = {"truncate_dim": 3, "layers": -2, "normalize": True, "max_length": 32, "batch_size": 1}
+    plain |= {"n_threads": 1, "random_state": 0, "layers": [-2, -1]}
+    given = {name: np.array(value)[()] for name, value in plain.items()}
+    given |= {"pooling": [np.str_("max")], "layers": [np.int64(-2), np.int8(-1)]}
+    expected = BertEmbedder(tiny_bert, backend=backend, pooling=["max"], **plain)
+    embedder = BertEmbedder(tiny_bert, backend=backend, **given)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(clone(embedder).fit(texts))).transform(texts),
+        expected.fit_transform(texts),
+    )
+    assert embedder.fit(texts).fingerprint_ == expected.fingerprint_
+    if backend == "onnx":
+        folder = embedder.export(tmp_path / "exported.onnx")
+        again = BertEmbedder(folder).fit(texts)
+        np.testing.assert_allclose(again.transform(texts), embedder.transform(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize("values", [range(-2, 0), np.array([-2, -1]), (np.int64(-2), -1)])
+def test_precompute_takes_any_sequence(tiny_bert, values):
+    """`range` and arrays are what a grid is written with."""
+    embedder = BertEmbedder(tiny_bert, precompute={"layers": values}).fit(["a"])
+    listed = BertEmbedder(tiny_bert, precompute={"layers": [-2, -1]}).fit(["a"])
+    assert embedder._network.pieces == listed._network.pieces
+
+
+@pytest.mark.parametrize("pooling", [None, 3, [["mean"]], [None]])
+def test_precompute_names_the_value_that_is_wrong(tiny_bert, pooling):
+    """Values that are not names are refused as unknown names are."""
+    with pytest.raises(ValueError, match=r"^precompute=.* parameter of BertEmbedder must be"):
+        BertEmbedder(tiny_bert, precompute={"pooling": [pooling]}).fit(["a"])

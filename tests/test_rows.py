@@ -332,10 +332,20 @@ def test_a_frame_without_columns_is_refused(X):
     ],
     ids=["pandas", "pyarrow"],
 )
-def test_columns_of_one_name_are_refused(X):
-    """Two columns of one name could not be told apart in errors and in the answer's names."""
-    with pytest.raises(Exception, match="unique column names"):
-        texts_of(X)
+def test_columns_of_one_name_are_taken_by_position(X):
+    """narwhals raises its own error for such frames."""
+    columns = texts_of(X)
+    assert columns.rows == ["a", "b"]
+    assert columns.names == ["x", "x"]
+    assert columns.n_rows == 1
+
+
+def test_columns_of_one_name_have_labels_and_refuse_numbers():
+    X = pd.DataFrame([["a", "b"], ["c", None]], columns=["x", "x"], index=[5, 9])
+    assert texts_of(X).labels.tolist() == [5, 9]
+    with pytest.raises(ValueError, match="column 'x' is numeric"):
+        texts_of(pd.DataFrame([["a", 1]], columns=["x", "x"]))
+    assert texts_of(pd.DataFrame([["a", "b"]], columns=[0, 0])).names == [None, None]
 
 
 @pytest.mark.parametrize(

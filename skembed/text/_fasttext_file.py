@@ -5,55 +5,25 @@ read. gensim's own parser would read on for ever where such a file is cut off in
 """
 
 import struct
-from typing import NamedTuple
 
 import numpy as np
 
 from skembed.exceptions import VectorFileError
+from skembed.text._fasttext_layout import (
+    DICTIONARY,
+    ENTRY,
+    MATRIX,
+    SETTINGS,
+    SUPERVISED,
+    VERSION,
+    Settings,
+)
 from skembed.text._subwords import FastTextState, Subwords
 from skembed.text._word2vec_file import table_of_bytes
 
-MAGIC = struct.pack("<i", 793712314)
-VERSION = 12
-SETTINGS = struct.Struct("<12id")  # see `Settings`
-DICTIONARY = struct.Struct("<3iqq")  # entries, words, labels, tokens, pruned
-ENTRY = struct.Struct("<qb")  # after a word: its count, its type
-MATRIX = struct.Struct("<?qq")  # quantized, rows, columns
 MAX_N = 100  # characters of an n-gram; hashing longer ones could take for ever
 LONGEST_WORD = 1 << 13  # bytes; so that its n-grams fit into memory
 _WORDS = 10_000  # composed at a time
-_HIERARCHICAL, _SKIP_GRAM, _SUPERVISED = 1, 2, 3
-
-
-class Settings(NamedTuple):
-    """The settings in the order of the file, under fastText's names."""
-
-    dim: int
-    ws: int
-    epoch: int
-    min_count: int
-    neg: int
-    word_ngrams: int
-    loss: int
-    model: int
-    bucket: int
-    minn: int
-    maxn: int
-    lr_update_rate: int
-    t: float
-
-    def for_gensim(self, n_tokens):
-        """Return what `FastTextState` holds."""
-        return {
-            "window": self.ws,
-            "epochs": self.epoch,
-            "min_count": self.min_count,
-            "negative": self.neg,
-            "hs": int(self.loss == _HIERARCHICAL),
-            "sg": int(self.model == _SKIP_GRAM),
-            "sample": self.t,
-            "n_tokens": n_tokens,
-        }
 
 
 def read_fasttext(buffer, path, max_words):
@@ -92,7 +62,7 @@ def _read(buffer, path, max_words):
     place = 8 + SETTINGS.size
     n_entries, n_words, n_labels, n_tokens, n_pruned = DICTIONARY.unpack_from(buffer, place)
     place += DICTIONARY.size
-    if version == 11 and settings.model == _SUPERVISED:
+    if version == 11 and settings.model == SUPERVISED:
         settings = settings._replace(maxn=0)  # as fastText itself does
     _check_settings(settings, n_entries, n_words, n_labels, path)
     if len(buffer) - place < n_entries * (2 + ENTRY.size):
@@ -101,7 +71,7 @@ def _read(buffer, path, max_words):
     matrix, place = _input(buffer, place, n_pruned, n_words, settings, path)
     words, counts = words[:max_words], counts[:max_words]
     own, output = matrix[: len(words)], None
-    if settings.model != _SUPERVISED:
+    if settings.model != SUPERVISED:
         output = _output(buffer, place, n_words, settings.dim)
     if output is not None:
         output = output[: len(words)]

@@ -39,8 +39,9 @@ class GloVeVectorizer(_WordVectorizer):
         Learning rate at the start; AdaGrad lowers it, value by value.
     vectors : str, path, gensim.models.KeyedVectors or None, default=None
         Published vectors instead of training: a file in word2vec's text or binary format, GloVe's
-        text, fastText's ``.vec`` or ``.bin``, also packed by gzip, told apart by their content;
-        or gensim's object. Never a pickle. Set ``lowercase=False`` for vectors of cased words.
+        text, fastText's ``.vec`` or ``.bin``, also packed by gzip, bz2 or xz, told apart by their
+        content; or gensim's object. Never a pickle. Set ``lowercase=False`` for vectors of cased
+        words.
     max_words : int, default=None
         How many words of `vectors` to read, from the first on. None: all.
     fine_tune : bool, default=False

@@ -1,12 +1,11 @@
 """Files of word vectors, read by parsers that execute nothing of what they read.
 
 word2vec's text and binary format, GloVe's text, fastText's ``.vec`` and ``.bin``; each also packed
-by gzip. Formats are told apart by their content, not by the name. `_fasttext_file` reads ``.bin``,
-`_word2vec_file` the others.
+by gzip, bz2 or xz. Formats are told apart by their content, not by the name. `_fasttext_file` reads
+``.bin``, `_word2vec_file` the others.
 """
 
 import os
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,11 @@ import numpy as np
 from skembed._digest import file_sha256
 from skembed.exceptions import NetworkChangedError, VectorFileError
 from skembed.models._registry import Registry
-from skembed.text._fasttext_file import MAGIC, read_fasttext
+from skembed.text._fasttext_file import read_fasttext
+from skembed.text._fasttext_layout import MAGIC
 from skembed.text._keyed_vectors import from_keyed_vectors
-from skembed.text._vector_kinds import is_packed, open_file, refuse_other_kinds, rest_of
+from skembed.text._packed import is_packed, open_file, rest_of, unpacking_errors
+from skembed.text._vector_kinds import refuse_other_kinds
 from skembed.text._word2vec_file import read_words
 
 _files = Registry(max_items=2)
@@ -93,7 +94,7 @@ def open_vectors(vectors, max_words):
     try:
         _refuse_early(path)
         source = VectorFile(path, file_sha256(path), max_words)
-    except (EOFError, OSError, zlib.error) as error:
+    except unpacking_errors() as error:
         raise VectorFileError(f"{path} cannot be read: {error}") from error
     source.table()
     return source
@@ -143,7 +144,7 @@ def read_vectors(path, max_words=None):
                 table = read_fasttext(rest_of(file)[0], path, max_words)
             else:
                 table = read_words(file, path, max_words)
-    except (EOFError, OSError, zlib.error) as error:  # gzip's, mmap's
+    except unpacking_errors() as error:  # mmap's, too
         raise VectorFileError(f"{path} cannot be read: {error}") from error
     check_finite(table.words, table.vectors, path, VectorFileError)
     table.vectors.flags.writeable = False

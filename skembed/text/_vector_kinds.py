@@ -1,25 +1,13 @@
-"""Open a file of word vectors, and refuse by name what is something else.
-
-Files packed by gzip are unpacked as they are read, up to a limit.
-"""
+"""Refuse by name a file that holds something else than word vectors."""
 
 import codecs
-import gzip
-import io
-import mmap
-import os
-import shutil
-import tempfile
-from contextlib import contextmanager
 
 import numpy as np
 
 from skembed.exceptions import VectorFileError
+from skembed.text._packed import SAMPLE
 
 KINDS = "word2vec's text or binary format, GloVe's text, or fastText's .vec or .bin"
-_FREE = 1 << 24  # bytes that any packed file may unpack to
-_RATIO = 10  # and how many times its own size; packed vectors are a half to a fifth
-SAMPLE = 1 << 16  # bytes
 
 _UNPACK = "unpack it, or pack it by gzip"
 _SIGNS = {
@@ -42,80 +30,6 @@ _PICKLE = (
     "is a pickle, as gensim's save() writes it; pickles can run code and are not read. Write the "
     "vectors with KeyedVectors.save_word2vec_format(), or pass the KeyedVectors object."
 )
-
-
-class _Unpacked(io.RawIOBase):
-    """What a file packed by gzip holds, up to a limit."""
-
-    def __init__(self, path):
-        self._file = gzip.open(path, "rb")
-        self._left = _FREE + _RATIO * os.path.getsize(path)
-        self._path = path
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        n = self._file.readinto(buffer)
-        self._left -= n
-        if self._left < 0:
-            raise VectorFileError(
-                f"{self._path} unpacks to more than {_RATIO} times its size, as no file of word "
-                "vectors does. Unpack it first if it is meant to be read."
-            )
-        return n
-
-    def close(self):
-        self._file.close()
-        super().close()
-
-
-def open_file(path):
-    """Open a file for reading, unpacked if it is packed by gzip.
-
-    Returns
-    -------
-    file : io.BufferedReader
-    """
-    file = open(path, "rb")
-    if file.peek(2)[:2] != b"\x1f\x8b":
-        return file
-    file.close()
-    return io.BufferedReader(_Unpacked(path), SAMPLE)
-
-
-def is_packed(file):
-    """Tell whether a file that `open_file` opened is packed by gzip."""
-    return isinstance(file.raw, _Unpacked)
-
-
-def rest_of(file):
-    """Return what follows in a file that `open_file` opened.
-
-    Returns
-    -------
-    buffer : bytes or mmap
-        The content; a file that is not packed is mapped into memory as a whole.
-    place : int
-        Where in `buffer` the file stands.
-    """
-    if is_packed(file):
-        return file.read(), 0
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), file.tell()
-
-
-@contextmanager
-def unpacked(path):
-    """Return a context of the path of a file that holds the same and is not packed."""
-    path = os.path.expanduser(path)
-    with open_file(path) as file:
-        if not is_packed(file):
-            yield os.fspath(path)
-            return
-        with tempfile.NamedTemporaryFile(suffix=".bin") as plain:
-            shutil.copyfileobj(file, plain)
-            plain.flush()
-            yield plain.name
 
 
 def refuse_other_kinds(file, path):

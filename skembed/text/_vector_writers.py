@@ -1,20 +1,18 @@
 """Write word vectors in the formats of the field, to be read by skembed, gensim and others."""
 
-import gzip
 import os
 import re
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from skembed.text._fasttext_file import (
+from skembed.text._fasttext_file import LONGEST_WORD, MAX_N
+from skembed.text._fasttext_layout import (
     DICTIONARY,
     ENTRY,
-    LONGEST_WORD,
     MAGIC,
     MATRIX,
-    MAX_N,
     SETTINGS,
     VERSION,
     Settings,
@@ -25,6 +23,29 @@ from skembed.text._subwords import END
 _BLANKS = re.compile(r"[ \t\n\r\v\f]")
 _SUFFIXES = {".txt": "text", ".vec": "text", ".bin": "binary"}
 _ROWS = 4096  # written at a time
+
+
+def _gzip(file):
+    import gzip
+
+    # No name and no time, so that equal vectors make equal files.
+    return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+
+
+# Python can be built without these modules, so that each is imported where it is used.
+def _bz2(file):
+    import bz2
+
+    return bz2.BZ2File(file, "wb")
+
+
+def _xz(file):
+    import lzma
+
+    return lzma.LZMAFile(file, "wb")
+
+
+_PACKERS = {".gz": _gzip, ".bz2": _bz2, ".xz": _xz}
 
 
 def write_vectors(table, path, file_format, has_ngrams):
@@ -49,21 +70,17 @@ def write_vectors(table, path, file_format, has_ngrams):
         If the folder does not exist.
     """
     path = os.path.abspath(os.path.expanduser(os.fspath(path)))
-    packed = path.endswith(".gz")
     if file_format == "auto":
         file_format = _format_of(path, has_ngrams)
     _check_words(table.words, file_format)
-    with _aside(path) as file:
-        if packed:
-            # No name and no time, so that equal vectors make equal files.
-            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as unpacked:
-                _WRITERS[file_format](table, unpacked)
-        else:
-            _WRITERS[file_format](table, file)
+    packer = _PACKERS.get(os.path.splitext(path)[1], nullcontext)
+    with _aside(path) as file, packer(file) as unpacked:
+        _WRITERS[file_format](table, unpacked)
 
 
 def _format_of(path, has_ngrams):
-    suffix = os.path.splitext(path.removesuffix(".gz"))[1].lower()
+    stem, suffix = os.path.splitext(path)
+    suffix = (os.path.splitext(stem)[1] if suffix in _PACKERS else suffix).lower()
     if suffix not in _SUFFIXES:
         raise ValueError(
             f"The suffix {suffix!r} of {path!r} says nothing of the format: use .txt, .vec or "

@@ -40,8 +40,9 @@ class Word2VecVectorizer(_WordVectorizer):
         Share of all words above which a word's occurrences are thinned out. 0: none are.
     vectors : str, path, gensim.models.KeyedVectors or None, default=None
         Published vectors instead of training: a file in word2vec's text or binary format, GloVe's
-        text, fastText's ``.vec`` or ``.bin``, also packed by gzip, told apart by their content;
-        or gensim's object. Never a pickle. Set ``lowercase=False`` for vectors of cased words.
+        text, fastText's ``.vec`` or ``.bin``, also packed by gzip, bz2 or xz, told apart by their
+        content; or gensim's object. Never a pickle. Set ``lowercase=False`` for vectors of cased
+        words.
     max_words : int, default=None
         How many words of `vectors` to read, from the first on. None: all.
     fine_tune : bool, default=False

@@ -8,7 +8,8 @@ from itertools import takewhile
 import numpy as np
 
 from skembed.exceptions import VectorFileError, VectorFileWarning
-from skembed.text._vector_kinds import KINDS, SAMPLE, glove_program, rest_of
+from skembed.text._packed import SAMPLE, is_packed, rest_of
+from skembed.text._vector_kinds import KINDS, glove_program
 from skembed.text._word_table import table_of_words
 
 _LINES = 4096  # parsed at a time
@@ -50,7 +51,11 @@ def read_words(file, path, max_words):
     header = _header(first)
     if header is None:
         # The first word may have spaces in it, so the numbers are counted from the end.
-        n_dims = len(list(takewhile(_is_number, reversed(first.split()[1:]))))
+        fields = first.split()[1:]
+        n_dims = len(list(takewhile(_is_number, reversed(fields))))
+        before = fields[len(fields) - n_dims - 1 :][:1] if n_dims < len(fields) else []
+        if before and _is_foreign_number(before[0]):
+            raise _no_number(path, 1, before[0])
         if not n_dims or len(first) == LONGEST_LINE:
             what = program or f"is no file of word vectors: {KINDS} is expected."
             raise VectorFileError(f"{path} {what}")
@@ -75,6 +80,21 @@ def _header(line):
 
 def _is_number(field):
     return _NUMBER.fullmatch(field) is not None
+
+
+def _is_foreign_number(field):
+    """Tell whether a field is a number elsewhere, though not in these files: 1_0, 0x1, 0,5."""
+    text = field.decode(errors="replace").replace(",", "")
+    try:
+        float.fromhex(text) if "0x" in text.lower() else float(text)
+    except (OverflowError, ValueError):
+        return False
+    return True
+
+
+def _no_number(path, number, field):
+    text = field.decode(errors="backslashreplace")
+    return VectorFileError(f"{path}, line {number}: {text!r} is not a number.")
 
 
 def _is_text(sample, n_dims):
@@ -128,6 +148,7 @@ class _TextReader:
         self._file, self._path, self._first = file, path, first
         self._n_words, self._n_dims, self._number = n_words, n_dims, number
         self._words, self._parts = [], []
+        self._new = set()  # the words of a packed file
         self._counts = n_words is None and n_dims == 1  # whether all numbers could be counts
 
     def table(self, max_words):
@@ -140,6 +161,8 @@ class _TextReader:
             if not lines:
                 break
             self._parse(lines)
+            if is_packed(self._file):
+                self._allow(lines)
             self._number += len(lines)
         if n_words is not None and len(words) < min(limit, n_words):
             raise VectorFileError(f"{self._path} ends after {len(words)} of {n_words} words.")
@@ -148,13 +171,18 @@ class _TextReader:
                 raise VectorFileError(
                     f"{self._path} says that it holds {n_words} words, and holds more."
                 )
-        if self._counts:
+        if self._counts and self._counts_go_on():
             raise VectorFileError(
                 f"{self._path} has a count after each word, as a vocabulary has; it holds no "
                 "vectors. If these are vectors of one dimension, put a line '<words> 1' before "
                 "the first."
             )
         return table_of_bytes(words, np.concatenate(self._parts), self._path)
+
+    def _counts_go_on(self):
+        """Tell whether the lines that follow those of `max_words` have counts, too."""
+        lines = [self._file.readline(LONGEST_LINE).split() for _ in range(_LINES)]
+        return all(fields[-1].isdigit() for fields in lines if fields)
 
     def _lines(self, n):
         """Read up to `n` lines; blank ones may only stand at the end of the file."""
@@ -195,6 +223,13 @@ class _TextReader:
             )
         self._parts.append(vectors)
 
+    def _allow(self, lines):
+        """Raise the limit of a packed file by the lines of new words."""
+        for word, line in zip(self._words[-len(lines) :], lines, strict=True):
+            if word not in self._new:
+                self._new.add(word)
+                self._file.raw.allow(len(line))
+
     def _parted(self, line):
         """Part a line whose word has spaces in it, or whose fields are parted by tabs."""
         word, *numbers = line.rstrip().rsplit(None, self._n_dims) or [b""]
@@ -212,8 +247,7 @@ class _TextReader:
         for i, line in enumerate(lines):
             for field in line.split(" "):
                 if not _is_number(field.encode("latin-1")):
-                    where = f"{self._path}, line {self._number + i}"
-                    raise VectorFileError(f"{where}: {field!r} is not a number.")
+                    raise _no_number(self._path, self._number + i, field.encode("latin-1"))
         last = self._number + len(lines) - 1
         raise VectorFileError(f"{self._path}, lines {self._number} to {last}: {vectors}")
 

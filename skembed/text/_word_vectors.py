@@ -299,7 +299,7 @@ class _WordVectorizer(Embedder):
         ----------
         path : str or path
             The file. It is written aside and then takes the place of an old one. With a name that
-            ends in ``.gz`` it is packed.
+            ends in ``.gz``, ``.bz2`` or ``.xz`` it is packed.
         file_format : {"auto", "text", "binary", "glove", "fasttext"}, default="auto"
             "text" and "binary": word2vec's formats. "glove": text without a header. "fasttext":
             fastText's ``.bin``, which also holds the vectors of n-grams and what training goes on

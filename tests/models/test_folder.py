@@ -70,6 +70,13 @@ def test_an_onnx_file_is_read_in_its_folder(folder):
     assert ModelFolder(folder).onnx == folder / "model.onnx"
 
 
+def test_a_folder_may_have_the_name_of_a_graph(folder):
+    """``export("bert.onnx")`` makes such a folder."""
+    named = folder.rename(folder.with_name("model.onnx"))
+    assert ModelFolder(named).path == named
+    assert ModelFolder(named).onnx is None
+
+
 def test_a_manifest_is_skembeds_or_nobodys(tmp_path):
     """Other programs write files of that name too."""
     (tmp_path / "config.json").write_text("{}")

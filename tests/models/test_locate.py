@@ -441,13 +441,46 @@ def test_a_short_name_of_a_packaged_copy(packaged):
 
 
 def test_a_short_name_that_is_nowhere_lists_both_names():
-    """With the full name in the command that downloads it."""
+    """The message gives the name as it was given, which may be one without an owner."""
     with pytest.raises(ModelNotFoundError) as raised:
         locate("tiny", organization="acme")
     message = str(raised.value)
     assert "  - acme/tiny: the hub's local cache" in message
     assert "  - tiny: the hub's local cache" in message
-    assert "hf download acme/tiny" in message
+    assert message.startswith("Model 'tiny' was not found.")
+    assert "hf download tiny\n" in message
+
+
+def test_the_download_of_a_known_short_name_has_its_owner():
+    """Of these names skembed knows the owner."""
+    with pytest.raises(ModelNotFoundError) as raised:
+        locate("all-mpnet-base-v2", organization="sentence-transformers")
+    message = str(raised.value)
+    assert message.startswith("Model 'all-mpnet-base-v2' was not found.")
+    assert "hf download sentence-transformers/all-mpnet-base-v2" in message
+    assert "did you mean" not in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acme/tiny/",
+        "https://huggingface.co/acme/tiny",
+        "https://huggingface.co/acme/tiny/tree/main",
+        "https://hf.co/acme/tiny/",
+        "hf://acme/tiny",
+        "hf://models/acme/tiny",
+    ],
+)
+def test_a_hub_id_inside_a_url_is_named(name):
+    """What a browser or fsspec calls the same model."""
+    assert "did you mean the hub id 'acme/tiny'?" in message_of(name)
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_name_that_is_too_long_for_a_file_is_not_found(length):
+    """The file system's own error would name nothing."""
+    assert "cannot be a hub id" in message_of("x" * length)
 
 
 @pytest.mark.parametrize(

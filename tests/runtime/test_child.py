@@ -52,6 +52,16 @@ def test_errors_come_back(kind, error, words):
         call_in_child(fail, kind)
 
 
+def test_files_of_the_working_folder_are_not_imported(tmp_path, monkeypatch):
+    """A module there that has the name of one of the standard library's is nobody's code."""
+    for name in ("pickle", "contextlib", "subprocess"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert call_in_child(abs, -3) == 3
+    assert not (tmp_path / "ran").exists()
+
+
 def test_python_inside_another_program_has_no_child(monkeypatch):
     monkeypatch.setattr(sys, "executable", "")
     assert call_in_child(os.getpid) == os.getpid()

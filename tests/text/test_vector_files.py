@@ -1,7 +1,9 @@
 """Files of word vectors: each format as gensim reads it, each damage with its message."""
 
+import bz2
 import copy
 import gzip
+import lzma
 import os
 import pickle
 import re
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from skembed import FastTextVectorizer, Word2VecVectorizer
 from skembed.exceptions import NetworkChangedError, VectorFileError, VectorFileWarning
-from skembed.text import _vector_files, _vector_kinds
+from skembed.text import _packed, _vector_files, _word2vec_file
 from skembed.text._subwords import Subwords
 from skembed.text._vector_files import open_vectors, read_vectors
 from skembed.text._word_table import WordTable
@@ -305,6 +307,13 @@ HEADER = struct.pack("<i", 793712314)
         (b"aa 1 2\nbb 3 4 5\n", "line 2: 2 numbers are expected after the word, got 3."),
         (b"2 2\naa 1 2\nbb 3 x\n", "line 3: 'x' is not a number."),
         (b"aa 1 2\nbb 3 4_0\n", "line 2: '4_0' is not a number."),
+        (b"aa 1_0 2\nbb 3 4\n", "line 1: '1_0' is not a number."),
+        (b"aa 1 0x1\nbb 3 4\n", "line 1: '0x1' is not a number."),
+        (b"aa 1 0x1p-3 2\nbb 3 4 5\n", "line 1: '0x1p-3' is not a number."),
+        (b"aa 0,5 0,25\nbb 3 4\n", "line 1: '0,25' is not a number."),
+        (b"aa 1 2\nbb 0x1 4\n", "line 2: '0x1' is not a number."),
+        (b"2 2\naa 0x1 2\nbb 3 4\n", "line 2: '0x1' is not a number."),
+        ("aa 1 2\nbb ٣ 4\n".encode(), "line 2: '٣' is not a number."),
         (b"aa 1 2\n\nbb 3 4\n", "line 2: 2 numbers are expected after the word, got"),
         (b"3 2\naa 1 2\nbb 3 4\n", "ends after 2 of 3 words."),
         (b"1 2\naa 1 2\nbb 3 4\n", "says that it holds 1 words, and holds more."),
@@ -328,6 +337,9 @@ HEADER = struct.pack("<i", 793712314)
         ("a 1 2\n".encode("utf-16"), "is text in UTF-16: write it in UTF-8"),
         (gzip.compress(gzip.compress(b"a 1 2\n")), "is packed by gzip twice"),
         (gzip.compress(pickle.dumps([1])), "is a pickle"),
+        (bz2.compress(glove_text())[:-20], "cannot be read"),
+        (lzma.compress(glove_text())[:-20], "cannot be read"),
+        (lzma.compress(glove_text())[:30] + bytes(90), "cannot be read"),
         (gzip.compress(b""), "is empty"),
         (VECTORS.astype(np.float64).tobytes(), "seems to be GloVe's binary output"),
         (struct.pack("<iid", 1, 2, 0.5) * 9, "holds counts of pairs, as GloVe's cooccur writes"),
@@ -345,6 +357,16 @@ def test_damaged_files(tmp_path, content, message):
     (tmp_path / "v").write_bytes(content)
     with pytest.raises(VectorFileError, match=re.escape(message)):
         read_vectors(tmp_path / "v")
+
+
+@pytest.mark.parametrize("n", [1, 10])
+def test_vectors_of_one_dimension_are_not_judged_by_the_lines_that_are_read(tmp_path, n):
+    """Whole numbers could be the counts of a vocabulary; later lines tell."""
+    lines = [f"w{i} {i + 1}" for i in range(n)] + ["last 0.5"]
+    (tmp_path / "v.txt").write_text("\n".join(lines))
+    table = open_vectors(tmp_path / "v.txt", None).table()
+    assert table.vectors.ravel().tolist() == [*range(1, n + 1), 0.5]
+    assert open_vectors(tmp_path / "v.txt", 1).table().words == ["w0"]
 
 
 def test_binary_files_cut_off_anywhere(keyed, tmp_path):
@@ -401,8 +423,40 @@ def test_quantized_fasttext_files(fasttext_file, tmp_path):
 
 
 def test_packed_files_that_unpack_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(_vector_kinds, "_FREE", 1000)
+    monkeypatch.setattr(_packed, "_FREE", 1000)
     (tmp_path / "v.gz").write_bytes(gzip.compress(b"word" + b" 1" * 100_000))
+    with pytest.raises(VectorFileError, match="unpacks to more than 10 times its size"):
+        read_vectors(tmp_path / "v.gz")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"2 3\naa 1 2 3\nbb 1 2 3\n",  # a header of text
+        b"2 3\naa \0\0\0\0",
+        b"999999999 999999999\naa \0\0\0\0",  # more than there is memory
+        b"aa 1 2 3\n",
+        struct.pack("<2i12id3iqq", 793712314, 12, 5, *[1] * 7, 9, 3, 6, 1, 0, 2, 2, 0, 2, -1),
+    ],
+    ids=["text", "binary", "stated", "glove", "fasttext"],
+)
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_headers_do_not_raise_the_limit_beyond_what_they_state(tmp_path, monkeypatch, start, pack):
+    monkeypatch.setattr(_packed, "_FREE", 1 << 17)
+    repeated = b"aa 1 2 3\n" if start.startswith(b"aa") else b"\0"
+    (tmp_path / "v").write_bytes(pack(start + repeated * (1 << 20)))
+    with pytest.raises(VectorFileError, match=r"unpacks to more than 10 times its size|, line 4"):
+        read_vectors(tmp_path / "v")
+
+
+def test_repeated_lines_do_not_raise_the_limit(tmp_path, monkeypatch):
+    """As bombs have them; lines of new words do."""
+    monkeypatch.setattr(_packed, "_FREE", 1 << 18)
+    monkeypatch.setattr(_word2vec_file, "_BYTES", 1 << 16)
+    lines = [b"w%d" % i + b" 0" * 1000 + b"\n" for i in range(1000)]
+    (tmp_path / "v.gz").write_bytes(gzip.compress(b"".join(lines)))
+    assert len(read_vectors(tmp_path / "v.gz").words) == 1000
+    (tmp_path / "v.gz").write_bytes(gzip.compress(b"".join(lines[:9] * 111)))
     with pytest.raises(VectorFileError, match="unpacks to more than 10 times its size"):
         read_vectors(tmp_path / "v.gz")
 

@@ -1,6 +1,8 @@
 """Files that `save_vectors` writes: read again, by gensim, and complete or not there."""
 
+import bz2
 import gzip
+import lzma
 import os
 import re
 import struct
@@ -16,6 +18,8 @@ from sklearn.exceptions import NotFittedError
 
 from skembed import FastTextVectorizer, GloVeVectorizer, Word2VecVectorizer
 from skembed.exceptions import VectorFileError
+from skembed.text import _packed, _word2vec_file
+from skembed.text._packed import unpacked
 from skembed.text._subwords import Subwords
 from skembed.text._vector_files import read_vectors
 from skembed.text._vector_writers import write_vectors
@@ -47,6 +51,10 @@ def embedders():
         ("v.TXT", "auto"),
         ("v.txt.gz", "auto"),
         ("v.bin.gz", "auto"),
+        ("v.txt.bz2", "auto"),
+        ("v.bin.bz2", "auto"),
+        ("v.vec.xz", "auto"),
+        ("v.bin.xz", "auto"),
         ("any", "text"),
         ("any", "binary"),
         ("any", "glove"),
@@ -89,6 +97,44 @@ def test_files_are_read_by_gensim(embedders, tmp_path, cls):
     ):
         assert theirs.key_to_index == embedder.vocabulary_
         np.testing.assert_array_equal(theirs.vectors, embedder.vectors_)
+
+
+@pytest.mark.parametrize("file_format", ["text", "binary", "glove", "fasttext"])
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_packed_zeros_are_read_again(tmp_path, monkeypatch, file_format, suffix):
+    """They are packed to less than the usual limit for packed files."""
+    monkeypatch.setattr(_packed, "_FREE", 1 << 18)
+    monkeypatch.setattr(_word2vec_file, "_BYTES", 1 << 16)
+    subwords = None
+    if file_format == "fasttext":
+        subwords = Subwords(np.zeros((1, 50), np.float32), np.array([3]), 20_000, 3, 6)
+    words = [f"word{i}" for i in range(10_000)]
+    table = table_of_words(words, np.zeros((10_000, 50), np.float32), subwords)
+    path = tmp_path / f"zeros{suffix}"
+    write_vectors(table, path, file_format, False)
+    again = read_vectors(path)
+    assert again.words == words
+    assert again.vectors.shape == (10_000, 50)
+    packer = {".gz": gzip, ".bz2": bz2, ".xz": lzma}[suffix]
+    n_bytes = len(packer.decompress(path.read_bytes()))
+    assert n_bytes > (1 << 18) + 10 * os.path.getsize(path)
+    if file_format == "fasttext":
+        with unpacked(path) as plain:
+            assert os.path.getsize(plain) == n_bytes
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("suffix", [".gz", ".bz2"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_packed_files_of_gensim_are_read(embedders, tmp_path, suffix, binary):
+    path = str(tmp_path / f"v{suffix}")
+    theirs = embedders[Word2VecVectorizer].to_keyed_vectors()
+    theirs.save_word2vec_format(path, binary=binary)
+    np.testing.assert_array_equal(read_vectors(path).vectors, theirs.vectors)
+    ours = str(tmp_path / f"ours.bin{suffix}")
+    embedders[Word2VecVectorizer].save_vectors(ours)
+    loaded = KeyedVectors.load_word2vec_format(ours, binary=True)
+    np.testing.assert_array_equal(loaded.vectors, theirs.vectors)
 
 
 # -- fastText -------------------------------------------------------------------------------------
