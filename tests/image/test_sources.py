@@ -97,7 +97,7 @@ def damaged(form):
 
 def half_decoded(file):
     image = Image.open(file)
-    with pytest.raises(OSError, match="image|decoder"):
+    with pytest.raises(OSError, match=r"image|decoder"):
         image.load()
     return image
 
