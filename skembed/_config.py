@@ -46,7 +46,10 @@ def _checked(settings):
     checked = {}
     for name, value in settings.items():
         if name == "cache_folder" and value is not None:
-            value = os.path.abspath(os.path.expanduser(os.fspath(value)))
+            folder = os.fsdecode(value)
+            if not folder or "\0" in folder:
+                raise ValueError(f"cache_folder must be a path or None, got {value!r}.")
+            value = os.path.abspath(os.path.expanduser(folder))
         elif name == "n_threads" and value is not None:
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"n_threads must be a positive int or None, got {value!r}.")

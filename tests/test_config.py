@@ -90,13 +90,15 @@ def test_offline_comes_from_the_hubs_variable(monkeypatch, value, offline):
         ({"n_threads": "two"}, "n_threads must be a positive int or None, got 'two'."),
         ({"offline": 1}, "offline must be a bool or None, got 1."),
         ({"progress": None}, "progress must be a bool, got None."),
+        ({"cache_folder": ""}, "cache_folder must be a path or None, got ''."),
+        ({"cache_folder": "a\0b"}, "cache_folder must be a path or None, got 'a\\x00b'."),
     ],
 )
 def test_wrong_values_are_refused_and_change_nothing(setting, message):
     """By both ways of setting; what was right in the same call is not set either."""
     for change in (skembed.set_config, lambda **s: skembed.config_context(**s).__enter__()):
         with pytest.raises(ValueError) as raised:  # noqa: PT011
-            change(cache_folder="/elsewhere", **setting)
+            change(**{"cache_folder": "/elsewhere"} | setting)
         assert str(raised.value) == message
         assert _config.own_settings() == _config._DEFAULTS
 

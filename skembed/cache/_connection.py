@@ -13,6 +13,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from skembed._files import shortened
 from skembed._folders import warn_if_others_may_write, warn_of_network_file_system
 from skembed.cache import _owners, _sqlite
 from skembed.exceptions import CacheWarning
@@ -82,13 +83,17 @@ class ConnectedFile:
             self._warn(error, f"Vectors are computed without it. {_REMEDY}")
 
     def _warn(self, error, remedy):
+        # Without the path, which is named already and may be very long.
+        reason = getattr(error, "strerror", None) or error
         warnings.warn(
-            f"The cache {self._path} does not work ({error}). {remedy}", CacheWarning, stacklevel=6
+            f"The cache {shortened(str(self._path), 200)} does not work ({reason}). {remedy}",
+            CacheWarning,
+            stacklevel=6,
         )
 
     def _is_readable(self, error):
         """Tell whether the file can still be read after an error."""
-        if "locked" in str(error) or not self._path.exists():
+        if "locked" in str(error) or _sqlite.identity(self._path) is None:
             return False
         with contextlib.suppress(sqlite3.Error, OSError):
             connection = _sqlite.connect(self._path, read_only=True, busy_seconds=1)

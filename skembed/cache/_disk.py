@@ -11,6 +11,7 @@ from skembed._config import get_config
 from skembed.cache._eviction import make_room
 from skembed.cache._file import file_at
 from skembed.cache._info import CacheInfo
+from skembed.cache._sqlite import LEAST_BYTES
 
 
 class EmbeddingCache:
@@ -25,8 +26,8 @@ class EmbeddingCache:
         Created with mode 0700 if it does not exist. None: the folder of ``skembed.set_config``.
         It should be on a local disk: the locks of network file systems are not to be relied on.
     max_bytes : int or None, default=20 GiB
-        The files of the folder take no more. To make room, what was used longest ago is dropped:
-        networks that nobody has used for a minute, then rows. None: no limit.
+        The files of the folder take no more; at least 114,688. To make room, what was used longest
+        ago is dropped: networks that nobody has used for a minute, then rows. None: no limit.
 
     See Also
     --------
@@ -47,11 +48,16 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder=None, max_bytes=20 * 2**30):
-        folder = get_config()["cache_folder"] if folder is None else os.fspath(folder)
+        folder = get_config()["cache_folder"] if folder is None else os.fsdecode(folder)
         if not folder or "\0" in folder:
             raise ValueError(f"A cache's folder must be a path, got {folder!r}.")
         if max_bytes is not None and (not isinstance(max_bytes, Integral) or max_bytes < 1):
             raise ValueError(f"max_bytes must be a positive int or None, got {max_bytes!r}.")
+        if max_bytes is not None and max_bytes < LEAST_BYTES:
+            raise ValueError(
+                f"max_bytes must be at least {LEAST_BYTES:,}, which a file with a few rows takes, "
+                f"got {max_bytes!r}. Without a cache: cache=None."
+            )
         self.folder = os.path.abspath(os.path.expanduser(folder))
         self.max_bytes = max_bytes
 
@@ -107,7 +113,11 @@ class EmbeddingCache:
     # -- what a person calls ----------------------------------------------------------------------
 
     def _paths(self):
-        return sorted(self._vectors.glob("*.sqlite"))
+        try:
+            names = os.listdir(self._vectors)
+        except OSError:  # also where the path is too long
+            return []
+        return sorted(self._vectors / name for name in names if name.endswith(".sqlite"))
 
     def _all(self):
         return [file_at(path) for path in self._paths()]

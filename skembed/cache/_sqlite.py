@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL) WI
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 COMMIT;
 """
+# What a file takes: six pages without rows, and one for rows.
+LEAST_BYTES = 7 * PAGE
 DROP_ORPHANS = "DELETE FROM vectors WHERE id NOT IN (SELECT id FROM keys)"
 CHECKSUM_BYTES = 8
 _KEY_BYTES = 80  # that a key takes in its table

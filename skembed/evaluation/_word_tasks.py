@@ -81,7 +81,7 @@ def word_similarity(embedder, pairs="wordsim353"):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a line is not two words and a score.
+        If a line is not two words and a score, or the file is not UTF-8.
 
     References
     ----------
@@ -137,7 +137,7 @@ def word_analogies(embedder, questions="questions-words", *, method="3cosadd"):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a line is neither a section's name nor four words.
+        If a line is neither a section's name nor four words, or the file is not UTF-8.
 
     References
     ----------
@@ -207,15 +207,25 @@ def _path_of(name):
         from gensim.test.utils import datapath
 
         return Path(datapath(_SHIPPED[name]))
-    path = Path(name).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(name))
+    if not os.path.isfile(path):  # unlike Path's method it raises nothing for a name too long
         raise FileNotFoundError(f"{name}: there is no such file; shipped are {list(_SHIPPED)}.")
     return path
 
 
 def _lines(path):
     """Yield the number and text of each line that says something."""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    content = path.read_bytes()
+    try:
+        text = content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        number = len(f"{before}x".splitlines())
+        raise ValueError(
+            f"{path}, line {number}: the file is not UTF-8 (byte 0x{content[error.start]:02x}). "
+            "Save it in this encoding."
+        ) from None
+    for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line.strip()
 

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from skembed._files import UnreadableRowError
 from skembed._rows import row_key
 from skembed.image._formats import check_size, guarded
-from skembed.image._sources import File, source_of
+from skembed.image._sources import File, file_behind, source_of
 
 # The value of the EXIF tag Orientation -> what sets the image upright.
 _UPRIGHT = {
@@ -109,9 +109,29 @@ def image_of(row, *, max_pixels, max_value, key=None):
             raise UnreadableRowError("a file that was changed while it was being embedded")
         return _image_of_file(source, max_pixels, max_value)
     check_size(source.size, max_pixels)
+    if key is None:  # else it was checked when its key was computed
+        _check_file_behind(source, max_value)
     with _loading:
         guarded(source.load)
     return guarded(_upright, source, max_value)
+
+
+def _check_file_behind(image, max_value):
+    """Refuse an image in memory whose file would be refused: its pixels do not show why."""
+    source = file_behind(image)
+    if source is not None:
+        fresh = source.open(None)
+        _refuse_cut_bits(fresh, max_value)
+        guarded(fresh.load)
+
+
+def _refuse_cut_bits(image, max_value):
+    """Refuse an image file of 16 bits a color, of which Pillow decodes 8, with another white."""
+    if max_value not in (None, 65535) and ";16" in _rawmode(image) and image.mode[:3] == "RGB":
+        raise UnreadableRowError(
+            f"an image of 16 bits a color, which Pillow cuts to 8, so that max_value={max_value:g} "
+            "cannot be applied; read it into an array"
+        )
 
 
 def _image_of_file(source, max_pixels, max_value):
@@ -121,11 +141,7 @@ def _image_of_file(source, max_pixels, max_value):
         guarded(_scale_transparency, image)
         if _rawmode(image) == "RGB;16B" and image.info.get("transparency") is not None:
             low_bytes = source.open(max_pixels)
-    if max_value not in (None, 65535) and ";16" in _rawmode(image) and image.mode[:3] == "RGB":
-        raise UnreadableRowError(
-            f"an image of 16 bits a color, which Pillow cuts to 8, so that max_value={max_value:g} "
-            "cannot be applied; read it into an array"
-        )
+    _refuse_cut_bits(image, max_value)
     return guarded(_upright, image, max_value, low_bytes)
 
 

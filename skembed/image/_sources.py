@@ -15,7 +15,15 @@ from PIL._util import DeferredError
 
 from skembed._files import UnreadableRowError, content_of
 from skembed._rows import describe, row_key
-from skembed.image._formats import FORMATS, N_MAGIC, PILLOW_FORMATS, format_of, guarded, opened
+from skembed.image._formats import (
+    FORMATS,
+    N_MAGIC,
+    PILLOW_FORMATS,
+    format_of,
+    guarded,
+    opened,
+    reader_of,
+)
 
 # A pixel of four channels of 16 bits: what an image file of so many pixels can need at most.
 _MAX_BYTES_A_PIXEL = 8
@@ -165,25 +173,62 @@ def _source_of_image(image):
     if file is None and not image.tile:
         return image
     if file is None or getattr(file, "closed", False):
+        # libtiff closes the file of an image whose decoding fails.
+        if is_decoded and file_behind(image) is not None:
+            return image
         raise UnreadableRowError(_CLOSED)
     if image.format not in PILLOW_FORMATS:
         raise UnreadableRowError(
             f"an image file of the format {image.format}, opened but not loaded; formats that are "
             f"read: {FORMATS}. Call its load() first"
         )
-    source = _file(_content_of_object(file))
-    if not is_decoded:
-        return _view(source, image)
-    # It was decoded, and its file is still open: so Pillow leaves TIFF files, but also files whose
-    # decoding failed. The pixels in memory may have been changed since.
-    if image.format != "ICO":
-        guarded(_view(source, image).open(None).load)
-    return image
+    return image if is_decoded else _view(_file(_content_of_object(file)), image)
+
+
+def file_behind(image):
+    """Return the file that an image in memory was decoded from; None where it cannot be found.
+
+    Pillow leaves an image whose decoding failed as it leaves others: only the file tells that
+    pixels are missing, or how many bits they had. A file that is of another format by now is
+    another file.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Decoded.
+
+    Returns
+    -------
+    file : File or None
+    """
+    # An icon is decoded each time, so that its decoding fails each time.
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in PILLOW_FORMATS - {"ICO"}:
+        return None
+    try:
+        source = _file(_content_behind(image))
+        form = reader_of(format_of(source.content[:N_MAGIC])).format
+    except UnreadableRowError:
+        return None
+    same = form == image.format or (form, image.format) == ("JPEG", "MPO")
+    return _view(source, image) if same else None
+
+
+def _content_behind(image):
+    """Return the content of the file that an image was opened from."""
+    # PNG, GIF and TIFF images keep a file object that the caller opened.
+    file = getattr(image, "fp", None) or vars(image).get("_fp")
+    if is_readable(file) and not getattr(file, "closed", False):
+        return _content_of_object(file)
+    path = getattr(image, "filename", "") or getattr(file, "name", "")
+    return content_of(path if isinstance(path, (str, bytes)) else "", lambda start, size: None)
 
 
 def _view(source, image):
     """Return the frame, and the reduced size of JPEG files, that the caller's image stands at."""
-    frame = image.tell()
+    try:
+        frame = image.tell()
+    except AttributeError:  # of an image that was pickled, which has one frame
+        frame = 0
     if frame:
         return source._replace(reader=type(image), frame=frame)
     if image.format in ("JPEG", "MPO"):

@@ -48,10 +48,10 @@ def kept_folder(name, complete, weights=None):
     chosen = get_config()["cache_folder"]
     networks = Path(chosen) / "networks"
     warn_if_others_may_write(str(networks), CacheWarning)
-    if (networks / name / complete).exists():
+    if os.path.exists(networks / name / complete):  # Path's method raises for a name too long
         return networks / name
     other = _scratch_for(chosen) / "networks" / name if chosen in _fallbacks else None
-    if other is not None and (other / complete).exists():
+    if other is not None and os.path.exists(other / complete):
         return other
     n_bytes = _needed(weights)
     problem = _problem(chosen) or _lack_of_space(networks.parent, n_bytes)

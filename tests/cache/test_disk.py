@@ -22,6 +22,7 @@ import skembed
 from skembed import BertEmbedder, EmbeddingCache
 from skembed.cache import _file, _sqlite
 from skembed.cache._alive import Alive, is_alive, lock_path, stopped_process
+from skembed.cache._sqlite import LEAST_BYTES
 from skembed.exceptions import CacheWarning
 
 KEYS = [bytes([i]) * 32 for i in range(40)]
@@ -315,9 +316,30 @@ def test_a_limit_below_one_write_keeps_the_rows_that_fit(tmp_path):
     assert 50 < sum(kept) < 200
     assert elsewhere(cache.claim, "f", keys) == [not k for k in kept]
     assert os.path.getsize(path_of(cache)) <= 300_000
-    nothing = EmbeddingCache(tmp_path / "tiny", max_bytes=1000)
-    nothing.write("f", keys, values)
-    assert nothing.read("f", keys) == [None] * 500
+    few = EmbeddingCache(tmp_path / "tiny", max_bytes=LEAST_BYTES)
+    few.write("f", keys, values)
+    assert 0 < sum(value is not None for value in few.read("f", keys)) < 20
+    assert os.path.getsize(path_of(few)) <= LEAST_BYTES
+
+
+@pytest.mark.parametrize("max_bytes", [10_000, LEAST_BYTES - 1, True])
+def test_a_limit_below_an_empty_file_is_refused(tmp_path, max_bytes):
+    with pytest.raises(ValueError, match=f"at least 114,688, .* got {max_bytes}"):
+        EmbeddingCache(tmp_path, max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize("part", ["a" * 300, "/".join(["a" * 200] * 30)])
+def test_a_folder_whose_path_is_too_long_costs_one_warning(tmp_path, part):
+    cache = EmbeddingCache(tmp_path / part)
+    with pytest.warns(CacheWarning, match="does not work .*too long.*choose another") as caught:
+        assert cache.claim("f", KEYS) == [True] * len(KEYS)
+    cache.write("f", KEYS, VALUES)
+    assert cache.read("f", KEYS) == [None] * len(KEYS)
+    assert len(caught) == 1
+    assert len(str(caught[0].message)) < 600
+    assert cache.info() == []
+    assert cache.verify() == {"rows": 0, "damaged": 0}
+    cache.clear()
 
 
 def test_rows_written_twice_leave_no_orphans(cache):
@@ -330,7 +352,7 @@ def test_rows_written_twice_leave_no_orphans(cache):
 
 
 def test_threads_that_evict_each_others_files_do_not_lock_each_other_out(tmp_path):
-    cache = EmbeddingCache(tmp_path, max_bytes=100_000)
+    cache = EmbeddingCache(tmp_path, max_bytes=LEAST_BYTES)
 
     def write(fingerprint):
         for i in range(100):

@@ -14,6 +14,7 @@ import pytest
 
 from skembed import EmbeddingCache, _folders
 from skembed.cache import _connection, _file, _owners, _sqlite
+from skembed.cache._sqlite import LEAST_BYTES
 from skembed.exceptions import CacheWarning
 
 KEYS = [bytes([i]) * 32 for i in range(40)]
@@ -104,7 +105,7 @@ def test_a_read_only_cache_is_read(full):
 
 @pytest.mark.usefixtures("read_only")
 def test_a_read_only_cache_with_a_limit_drops_nothing(full):
-    small = EmbeddingCache(full.folder, max_bytes=1000)
+    small = EmbeddingCache(full.folder, max_bytes=LEAST_BYTES)
     with pytest.warns(CacheWarning, match="cannot be written"):
         small.write("f", [NEW], [b"value"])
     assert small.read("f", KEYS) == VALUES

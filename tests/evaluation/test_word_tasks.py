@@ -117,7 +117,27 @@ def test_damaged_files(embedder, tmp_path, evaluate, text, message):
         evaluate(embedder, tmp_path / "file.txt")
 
 
+@pytest.mark.parametrize("evaluate", [word_similarity, word_analogies])
+@pytest.mark.parametrize(
+    ("content", "number"),
+    [
+        (": one\nna\xefve a b c\n".encode("latin-1"), 2),
+        ("\ufeff: é\r\na b c d\r\n".encode() + b"\xc3", 3),
+        (": one\n".encode("utf-16"), 1),
+    ],
+)
+def test_files_of_another_encoding(embedder, tmp_path, evaluate, content, number):
+    path = tmp_path / "file.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not UTF-8") as raised:
+        evaluate(embedder, path)
+    assert f"{path}, line {number}: " in str(raised.value)
+    assert not isinstance(raised.value, UnicodeError)
+
+
 def test_other_messages(embedder):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        word_similarity(embedder, "a" * 300)
     with pytest.raises(FileNotFoundError, match="no-such: there is no such file; shipped are"):
         word_similarity(embedder, "no-such")
     with pytest.raises(ValueError, match="method must be '3cosadd' or '3cosmul', got 'cos'"):

@@ -1,5 +1,6 @@
 """Rows of every type: file objects, dicts, Pillow's images, tensors, arrays of objects, columns."""
 
+import pickle
 from collections.abc import Sequence
 from io import BytesIO, StringIO
 
@@ -83,6 +84,55 @@ def test_pixels_in_memory_are_read_as_they_are():
         image.load()
         image.paste((1, 2, 3), (0, 0, 47, 31))
         assert (read(image) == (1, 2, 3)).all()
+
+
+def damaged(form):
+    """Return a file that Pillow opens, and that fails once when it is decoded."""
+    content = encode(RGB, form, **{"compression": "tiff_lzw"} if form == "TIFF" else {})
+    middle = len(content) // 2
+    if form == "JPEG2000":
+        return content[:middle]
+    return content[:middle] + 200 * b"\xff" + content[middle + 200 :]
+
+
+def half_decoded(file):
+    image = Image.open(file)
+    with pytest.raises(OSError, match=r"image|decoder"):
+        image.load()
+    return image
+
+
+@pytest.mark.parametrize("form", ["PNG", "GIF", "TIFF", "JPEG2000"])
+def test_an_image_whose_decoding_failed_before_is_refused_like_its_file(form, tmp_path):
+    """Pillow leaves it like a decoded image: only its file tells."""
+    content = damaged(form)
+    path = tmp_path / "a.image"
+    path.write_bytes(content)
+    expected = refusal(content)
+    assert "a damaged image" in expected
+    image = half_decoded(path)
+    assert refusal(image) == refusal(path) == expected
+    assert refusal(pickle.loads(pickle.dumps(image))) == expected
+    with pytest.raises(UnreadableRowError, match="a damaged image"):
+        key_of(image, **LIMITS)
+    image.close()
+    if form != "JPEG2000":  # whose plugin keeps nothing of a file object
+        assert refusal(half_decoded(BytesIO(content))) == expected
+        with open(path, "rb") as file:
+            image = half_decoded(file)
+        assert refusal(image) == expected
+
+
+def test_pixels_in_memory_count_where_the_file_is_gone_or_another(tmp_path):
+    path = tmp_path / "a.png"
+    for content in (None, b"GIF89a", encode(GREY, "PNG"), encode(RGB, "GIF")):
+        path.write_bytes(PNG)
+        image = Image.open(path)
+        image.load()
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        np.testing.assert_array_equal(read(image), RGB)
 
 
 def test_a_reduced_size_of_jpeg_is_kept():
@@ -222,9 +272,17 @@ def test_premultiplied_grey():
     np.testing.assert_allclose(read(image.convert("La"))[..., 0], expected, atol=2)
 
 
-def test_color_of_16_bits_with_another_white_is_refused():
+def test_color_of_16_bits_with_another_white_is_refused(tmp_path):
     content = png(2, 16, [b"\1\0" * 6], b"\0\0" * 3)
-    assert "max_value=4095 cannot be applied" in refusal(content, max_value=4095)
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    images = Image.open(path), Image.open(BytesIO(content))
+    for image in images:
+        image.load()
+    with Image.open(path) as undecoded:
+        for row in (content, path, undecoded, *images):
+            assert "max_value=4095 cannot be applied" in refusal(row, max_value=4095)
+            np.testing.assert_array_equal(read(row, max_value=65535), read(content))
 
 
 # -- containers -----------------------------------------------------------------------------------

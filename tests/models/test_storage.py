@@ -62,6 +62,14 @@ def test_a_full_disk_is_named_and_a_temporary_folder_used(folder, disks):
     assert _storage.kept_folder("other", "file") == folder / "networks" / "other"
 
 
+def test_a_path_that_is_too_long_is_named_and_a_temporary_folder_used(tmp_path):
+    with (
+        skembed.config_context(cache_folder=tmp_path / ("a" * 300)),
+        pytest.warns(RuntimeFallbackWarning, match="cannot be written .*too long"),
+    ):
+        assert not _storage.kept_folder("name", "file").is_relative_to(tmp_path)
+
+
 def test_a_network_that_is_there_is_used_whatever_the_disk_has(folder, disks):
     (folder / "networks" / "name").mkdir(parents=True)
     (folder / "networks" / "name" / "file").write_text("")
