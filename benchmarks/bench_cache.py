@@ -38,7 +38,7 @@ def reconnect():
 def vectors_on_disk(n_vectors, folder):
     """Return rows a second written and read, and the bytes a row takes on disk."""
     from skembed import EmbeddingCache
-    from skembed._rows import row_key
+    from skembed.base._rows import row_key
 
     random = np.random.default_rng(0)
     vectors = random.standard_normal((n_vectors, N_DIMS), dtype=np.float32)
@@ -71,7 +71,7 @@ def vectors_on_disk(n_vectors, folder):
 def over_the_limit(n_vectors, n_fit, folder):
     """Return rows a second written over a limit, the largest size, and the share of rows kept."""
     from skembed import EmbeddingCache
-    from skembed._rows import row_key
+    from skembed.base._rows import row_key
 
     values = np.random.default_rng(0).standard_normal((BATCH, N_DIMS), dtype=np.float32)
     values = [vector.tobytes() for vector in values]

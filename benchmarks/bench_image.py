@@ -64,8 +64,8 @@ def _bare(embedder, files):
     """Return functions that run prepared pixels: as skembed batches them, and in one session."""
     import onnxruntime
 
-    from skembed._network import graph_of, runner_of
-    from skembed.runtime._schedule import batches
+    from skembed.base._threads import batches
+    from skembed.network._resolve import graph_of, runner_of
 
     network = embedder._network
     keys, _ = embedder._check_rows(files)

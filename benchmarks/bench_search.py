@@ -131,7 +131,7 @@ def one_search(who, n_rows, n_jobs, data):
 
 def count_rows():
     """Return a list that receives how many rows each run of a backbone takes."""
-    from skembed import _neural
+    from skembed.embedder import _neural
 
     answers, counts = _neural.NeuralEmbedder._answers, []
 

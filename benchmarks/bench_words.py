@@ -190,8 +190,8 @@ def _seconds(function, *args, **kwargs):
 
 def bench_glove(arguments):
     """Print GloVe's speed and loss on the novels."""
-    from skembed.text._glove_training import Model, count_pairs, frequent_words
-    from skembed.text._words import number_words
+    from skembed.words._glove_training import Model, count_pairs, frequent_words
+    from skembed.words._tokenize import number_words
 
     words = tokenised(novels(arguments.data))
     count_pairs(np.zeros(2, np.int32), np.array([0, 2]), 1, 10)  # compiles

@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, ImageOps
 
-from skembed._files import UnreadableRowError
+from skembed.base._files import UnreadableRowError
 from skembed.image._pixels import image_of
 
 LIMITS = {"max_pixels": 50_000_000, "max_value": None}

@@ -25,9 +25,9 @@ import numpy as np
 import soundfile
 from _common import machine, print_table, verdict
 
-from skembed._files import UnreadableRowError
 from skembed.audio._decode import mono
 from skembed.audio._waveforms import key_of, waveform_of
+from skembed.base._files import UnreadableRowError
 
 # Names of files that hold a sound, read or not.
 _ENDINGS = frozenset(

@@ -20,8 +20,8 @@ import numpy as np
 import soundfile
 from _common import damaged, machine, parser, print_table, verdict
 
-from skembed._files import UnreadableRowError
 from skembed.audio._waveforms import key_of, waveform_of
+from skembed.base._files import UnreadableRowError
 
 LIMITS = {"sampling_rate": None, "target_rate": 32_000, "max_seconds": 600}
 # Container, encoding, rate, channels.

@@ -18,7 +18,7 @@ import numpy as np
 from _common import damaged, machine, parser, print_table, verdict
 from PIL import Image
 
-from skembed._files import UnreadableRowError
+from skembed.base._files import UnreadableRowError
 from skembed.image._pixels import image_of, key_of
 from skembed.image._processor import Processor
 

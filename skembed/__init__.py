@@ -11,21 +11,21 @@ from skembed._version import __version__
 
 _LAZY = {
     "AudioEmbedder": "skembed.audio",
-    "BadRow": "skembed._bad_rows",
+    "BadRow": "skembed.base._bad_rows",
     "BertEmbedder": "skembed.text",
     "CNNImageEmbedder": "skembed.image",
     "EmbeddingCache": "skembed.cache",
-    "FastTextVectorizer": "skembed.text",
-    "GloVeVectorizer": "skembed.text",
+    "FastTextVectorizer": "skembed.words",
+    "GloVeVectorizer": "skembed.words",
     "MemoryCache": "skembed.cache",
-    "Neighbor": "skembed.text",
+    "Neighbor": "skembed.words",
     "TokenEmbeddings": "skembed.text",
-    "Word2VecVectorizer": "skembed.text",
+    "Word2VecVectorizer": "skembed.words",
     "memory_cache": "skembed.cache",
 }
 
 # Public submodules, which `skembed.<name>` loads as well.
-_SUBMODULES = ("audio", "cache", "evaluation", "exceptions", "image", "text")
+_SUBMODULES = ("audio", "cache", "evaluation", "exceptions", "image", "text", "words")
 
 __all__ = [
     "AudioEmbedder",

@@ -12,17 +12,18 @@ PACKAGE = Path(skembed.__file__).parent
 # From the bottom up; modules and folders of one line do not import one another.
 LAYERS = [
     ["exceptions", "_version"],
-    ["_files"],
-    ["_on_access"],
-    ["_config", "_digest", "_failures", "_folders", "_kept", "_manifest", "_optional", "_rows"],
-    ["_bad_rows", "cache", "models", "runtime"],
+    ["_config"],
+    ["base"],
+    ["cache", "models"],
+    ["runtime"],
+    ["network"],
     ["training"],
-    ["_embedder", "_network", "_neural"],
-    ["text", "image", "audio"],
-    ["evaluation", "plotting", "__main__"],
+    ["embedder"],
+    ["text", "image", "audio", "words"],
+    ["evaluation", "plotting", "engines", "serving"],
+    ["cli"],
+    ["__main__"],
 ]
-# Within the base layer there is an order, too.
-LAYERS[6:7] = [["_embedder", "_network"], ["_neural"]]
 # The one exception: `__init__` hands out public names of all layers, on first use.
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
@@ -37,7 +38,7 @@ LAZY_MODULES = {
     "models/_modules.py",
     "runtime/_torch.py",
     "audio/_log_mel_module.py",
-    "text/_glove_kernels.py",
+    "words/_glove_kernels.py",
 }
 
 

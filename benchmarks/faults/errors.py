@@ -30,8 +30,9 @@ from unittest import mock
 import numpy as np
 from _worker import ROOT, fresh, machine, parser, report
 
-from skembed import BertEmbedder, EmbeddingCache, _neural
+from skembed import BertEmbedder, EmbeddingCache
 from skembed.cache import _connection, _sqlite
+from skembed.embedder import _neural
 from skembed.exceptions import CacheWarning
 
 sys.path.insert(0, str(ROOT / "tests"))

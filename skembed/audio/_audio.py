@@ -5,13 +5,13 @@ from numbers import Integral, Number, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skembed._bad_rows import Problem
-from skembed._neural import NeuralEmbedder, or_reason
-from skembed._rows import describe
 from skembed.audio._front import audio_front
 from skembed.audio._waveforms import is_sound, key_of
+from skembed.base._bad_rows import Problem
+from skembed.base._rows import describe
+from skembed.base._threads import in_threads, n_threads_for
+from skembed.embedder._neural import NeuralEmbedder, or_reason
 from skembed.models._depths import AUDIO_DEPTHS, n_layers_of
-from skembed.runtime._schedule import in_threads, n_threads_for
 
 
 class AudioEmbedder(NeuralEmbedder):

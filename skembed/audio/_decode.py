@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from skembed._files import UnreadableRowError
 from skembed.audio._mpeg import clean_mpeg, skip_id3
+from skembed.base._files import UnreadableRowError
 
 # Containers that are read; libsndfile reads more, which are rare and attack surface.
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")

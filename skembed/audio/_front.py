@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from skembed._files import UnreadableRowError
-from skembed._neural import Front, Prepared
 from skembed.audio._listening import Listening, listening_of, restored
 from skembed.audio._waveforms import waveform_of
 from skembed.audio._windows import filled, repeated, windows_of
+from skembed.base._files import UnreadableRowError
+from skembed.embedder._neural import Front, Prepared
 
 _FILLINGS = {"zeros": filled, "repeat": repeated}
 _WINDOW_SECONDS = 10.0  # of networks that have no length of their own

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from skembed._files import UnreadableRowError, content_of, shortened
-from skembed._rows import describe, row_key
 from skembed.audio._decode import FASTEST, MOST_CHANNELS, SLOWEST, Waveform, decoded, mono
+from skembed.base._files import UnreadableRowError, content_of, shortened
+from skembed.base._rows import describe, row_key
 
 _LARGEST_FILE = 1 << 30  # bytes
 _LARGEST_SAMPLE = 1e10  # beyond it the squares of what networks compute leave float32's range

@@ -13,8 +13,8 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from skembed._files import shortened
-from skembed._folders import warn_if_others_may_write, warn_of_network_file_system
+from skembed.base._files import shortened
+from skembed.base._folders import warn_if_others_may_write, warn_of_network_file_system
 from skembed.cache import _owners, _sqlite
 from skembed.exceptions import CacheWarning
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import spearmanr
 
-from skembed.text._keyed_vectors import from_keyed_vectors
-from skembed.text._word_table import WordTable
+from skembed.words._keyed_vectors import from_keyed_vectors
+from skembed.words._table import WordTable
 
 _SHIPPED = {  # with gensim
     "wordsim353": "wordsim353.tsv",

@@ -7,14 +7,14 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skembed._bad_rows import Problem
-from skembed._neural import NeuralEmbedder, or_reason
-from skembed._on_access import OnAccess
+from skembed.base._bad_rows import Problem
+from skembed.base._on_access import OnAccess
+from skembed.base._threads import in_threads, n_threads_for
+from skembed.embedder._neural import NeuralEmbedder, or_reason
 from skembed.image._containers import rows_of
 from skembed.image._front import image_front
 from skembed.image._pixels import key_of
 from skembed.models._depths import IMAGE_DEPTHS, n_layers_of
-from skembed.runtime._schedule import in_threads, n_threads_for
 
 
 class CNNImageEmbedder(NeuralEmbedder):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from skembed._on_access import OnAccess, is_lazy
+from skembed.base._on_access import OnAccess, is_lazy
 from skembed.image._pixels import channels_first
 from skembed.image._sources import is_readable
 

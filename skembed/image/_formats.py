@@ -12,7 +12,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from skembed._files import UnreadableRowError, shortened
+from skembed.base._files import UnreadableRowError, shortened
 from skembed.image._quiet import quiet_pillow
 
 # What a file begins with -> the name of Pillow's plugin. WebP, AVIF and TGA have rules of their

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from skembed._neural import Front, Prepared
+from skembed.embedder._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError
 from skembed.image._pixels import image_of
 from skembed.image._processor import Processor, processor_of

@@ -11,8 +11,8 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from skembed._files import UnreadableRowError
-from skembed._rows import row_key
+from skembed.base._files import UnreadableRowError
+from skembed.base._rows import row_key
 from skembed.image._formats import check_size, guarded
 from skembed.image._sources import File, file_behind, source_of
 

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageFile
 from PIL._util import DeferredError
 
-from skembed._files import UnreadableRowError, content_of
-from skembed._rows import describe, row_key
+from skembed.base._files import UnreadableRowError, content_of
+from skembed.base._rows import describe, row_key
 from skembed.image._formats import (
     FORMATS,
     N_MAGIC,

@@ -6,7 +6,7 @@ Imports torch and transformers inside functions.
 import importlib
 from typing import NamedTuple
 
-from skembed._optional import import_optional
+from skembed.base._optional import import_optional
 from skembed.models._audio_architectures import AUDIO_ARCHITECTURES
 from skembed.models._image_architectures import IMAGE_ARCHITECTURES
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from skembed._failures import reason_of
+from skembed.base._failures import reason_of
 from skembed.exceptions import ModelFormatError
 from skembed.models._architectures import OWN, build
 from skembed.models._attention import ATTENTIONS

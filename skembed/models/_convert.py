@@ -9,8 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from skembed._digest import file_sha256
-from skembed._optional import import_optional
+from skembed.base._digest import file_sha256
+from skembed.base._optional import import_optional
 from skembed.exceptions import ModelFormatError
 from skembed.models._architectures import ARCHITECTURES, build
 

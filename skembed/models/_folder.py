@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from skembed._digest import digest, file_sha256
+from skembed.base._digest import digest, file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._config_keys import check_config
 from skembed.models._external_data import external_files

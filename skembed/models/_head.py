@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from skembed._digest import digest
+from skembed.base._digest import digest
 
 # Names of poolings of tokens, and of maps besides; what they compute stands in `_modules.POOLINGS`.
 POOLING_NAMES = ("mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last")

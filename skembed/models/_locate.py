@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from skembed._config import get_config
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._architectures import ARCHITECTURES
 from skembed.models._files import file_in, read_json

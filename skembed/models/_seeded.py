@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from skembed._digest import digest
-from skembed._optional import exporter_versions, import_optional
+from skembed.base._digest import digest
+from skembed.base._optional import exporter_versions, import_optional
 from skembed.models._architectures import ARCHITECTURES, OWN, build
 from skembed.models._storage import kept_folder
 

@@ -6,7 +6,7 @@ no torch.
 
 from dataclasses import dataclass, field
 
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._files import file_in, inside, read_json
 from skembed.models._head import Dense

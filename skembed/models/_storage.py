@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from skembed._config import get_config
-from skembed._folders import warn_if_others_may_write
+from skembed.base._folders import warn_if_others_may_write
 from skembed.exceptions import CacheWarning, RuntimeFallbackWarning
 
 _scratch_folders = []

@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from skembed._digest import digest, file_sha256
-from skembed._failures import reason_of
-from skembed._optional import import_optional, require_optional
+from skembed.base._digest import digest, file_sha256
+from skembed.base._failures import reason_of
+from skembed.base._optional import import_optional, require_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._child import call_in_child
-from skembed.runtime._convolutions import quantize_convolutions
-from skembed.runtime._heads import join
+from skembed.runtime._graph_heads import join
 from skembed.runtime._onnx import OnnxRunner
-from skembed.runtime._quantize import quantize
+from skembed.runtime._quantize_convolutions import quantize_convolutions
+from skembed.runtime._quantize_products import quantize
 
 _OPSET = 20
 # What an export may differ by from torch in float32: largest difference and smallest cosine. In

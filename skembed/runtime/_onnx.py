@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import onnxruntime
 
-from skembed._failures import reason_of
+from skembed.base._failures import reason_of
+from skembed.base._threads import in_threads
 from skembed.exceptions import ExportError, ModelFormatError
-from skembed.runtime._schedule import in_threads
 
 # Inputs of graphs made elsewhere, which skembed's one input implies: rows are never padded.
 _IMPLIED = {

@@ -1,17 +1,18 @@
-"""Reading text, tokens, BertEmbedder, word vectors. Imports neither `image` nor `audio`.
+"""Texts to vectors: BertEmbedder. Imports no other modality.
 
-Public names are loaded on first use, so that word vectors do not load what networks need.
+The word-vector estimators live in `skembed.words`; their names work here, too. Public names are
+loaded on first use.
 """
 
 import importlib
 
 _LAZY = {
     "BertEmbedder": "skembed.text._bert",
-    "FastTextVectorizer": "skembed.text._fasttext",
-    "GloVeVectorizer": "skembed.text._glove",
-    "Neighbor": "skembed.text._word_table",
+    "FastTextVectorizer": "skembed.words._fasttext",
+    "GloVeVectorizer": "skembed.words._glove",
+    "Neighbor": "skembed.words._table",
     "TokenEmbeddings": "skembed.text._bert",
-    "Word2VecVectorizer": "skembed.text._word2vec",
+    "Word2VecVectorizer": "skembed.words._word2vec",
 }
 
 __all__ = [*_LAZY]

@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._bad_rows import Problem
-from skembed._network import with_export
-from skembed._neural import NeuralEmbedder
-from skembed._rows import row_key
+from skembed.base._bad_rows import Problem
+from skembed.base._rows import row_key
+from skembed.base._text_rows import text_problem
+from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._encoders import check_encoder
 from skembed.models._head import POOLING_NAMES
-from skembed.text._rows import text_problem
+from skembed.network._resolve import with_export
 from skembed.text._tokens import text_front
 
 

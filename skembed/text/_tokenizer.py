@@ -9,7 +9,7 @@ alone, and builds the rest from tokenizer_config.json; it adds special tokens in
 import json
 from functools import lru_cache
 
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._files import read_json
 from skembed.text._tokenizer_families import (

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skembed._digest import file_sha256
-from skembed._failures import naming
-from skembed._neural import Front, Prepared
+from skembed.base._digest import file_sha256
+from skembed.base._failures import naming
+from skembed.base._shared import Registry
+from skembed.embedder._neural import Front, Prepared
 from skembed.exceptions import ModelFormatError, NetworkChangedError
 from skembed.models._files import file_in
-from skembed.models._registry import Registry
 from skembed.models._sentence import read_text_settings
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
 

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 from tiny_sounds import encoded, tone
 
-from skembed._files import UnreadableRowError
 from skembed.audio import _decode
 from skembed.audio._decode import decoded, mono
 from skembed.audio._waveforms import waveform_of
+from skembed.base._files import UnreadableRowError
 
 ID3V1 = b"TAG" + b"a title".ljust(125, b"\0")
 ID3V2 = b"ID3\x03\x00\x00\x00\x00\x02\x00" + bytes(256)  # 256 bytes of padding

@@ -13,9 +13,9 @@ import torch
 from scipy import signal
 from tiny_sounds import encoded, tone
 
-from skembed._files import UnreadableRowError
 from skembed.audio import _waveforms
 from skembed.audio._waveforms import is_sound, key_of, waveform_of
+from skembed.base._files import UnreadableRowError
 
 
 def read(row, *, key=None, sampling_rate=None, target_rate=16_000, max_seconds=600, max_value=None):

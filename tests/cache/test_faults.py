@@ -12,7 +12,8 @@ import warnings
 
 import pytest
 
-from skembed import EmbeddingCache, _folders
+from skembed import EmbeddingCache
+from skembed.base import _folders
 from skembed.cache import _connection, _file, _owners, _sqlite
 from skembed.cache._sqlite import LEAST_BYTES
 from skembed.exceptions import CacheWarning

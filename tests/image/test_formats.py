@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny_images import encode, noise
 
-from skembed._files import UnreadableRowError
+from skembed.base._files import UnreadableRowError
 from skembed.image._formats import format_of
 from skembed.image._pixels import image_of, key_of
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 from tiny_images import encode, noise
 
-from skembed._files import UnreadableRowError
+from skembed.base._files import UnreadableRowError
 from skembed.image._pixels import image_of, image_of_array, key_of
 
 LIMITS = {"max_pixels": 10_000, "max_value": None}

@@ -12,9 +12,9 @@ from PIL import Image
 from tiny_images import encode, noise
 
 from skembed import CNNImageEmbedder
-from skembed._files import UnreadableRowError
-from skembed._on_access import OnAccess
-from skembed._rows import columns_of
+from skembed.base._files import UnreadableRowError
+from skembed.base._on_access import OnAccess
+from skembed.base._rows import columns_of
 from skembed.image._containers import rows_of
 from skembed.image._pixels import image_of, image_of_array, key_of
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from skembed.__main__ import main
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._audio_cnns import Cnn14
 from skembed.models._backbone import load_backbone

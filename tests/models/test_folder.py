@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny import add_modules, save_tiny_bert
 
-from skembed._digest import digest, file_sha256
+from skembed.base._digest import digest, file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder, read_json
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.models._head import MAP_POOLING_NAMES, POOLING_NAMES, Dense, Head
 from skembed.models._modules import POOLINGS, Network, PieceModule
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tiny import add_modules
 
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
 from skembed.models._sentence import Modules, TextSettings, read_text_settings

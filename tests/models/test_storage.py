@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import skembed
-from skembed import _folders
+from skembed.base import _folders
 from skembed.exceptions import CacheWarning, RuntimeFallbackWarning
 from skembed.models import _storage
 

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ExportError, MissingDependencyError, ModelFormatError
 from skembed.models._backbone import load_backbone
 from skembed.models._head import POOLING_NAMES, Dense, Head

@@ -14,7 +14,6 @@ from tiny import add_modules, save_tiny_bert, save_tiny_model
 
 import skembed
 from skembed import BertEmbedder
-from skembed._network import graph_of
 from skembed.exceptions import (
     BadRowsError,
     ModelFormatError,
@@ -22,6 +21,7 @@ from skembed.exceptions import (
     TruncationWarning,
 )
 from skembed.models import _attention
+from skembed.network._resolve import graph_of
 
 LONG = "the cat sat on a mat while the dog ran over the hill and the river to town " * 3
 

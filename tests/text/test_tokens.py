@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny import add_modules
 from tokenizers import Tokenizer, normalizers, processors
 
-from skembed._digest import file_sha256
+from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError, NetworkChangedError
 from skembed.models._folder import ModelFolder
 from skembed.text._tokens import TextFront, text_front

@@ -1,0 +1,1 @@
+"""The path from rows to vectors, the same for every estimator."""

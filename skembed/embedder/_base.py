@@ -1,0 +1,389 @@
+"""Embedder: the path from rows to vectors, the same for every estimator.
+
+X -> rows -> unique rows -> embed -> scatter back to the order of X.
+
+Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
+"""
+
+import sys
+import warnings
+from contextlib import contextmanager, nullcontext
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skembed._config import apply_settings, get_config, own_settings
+from skembed.base._bad_rows import Problem, bad_rows_error, bad_rows_of
+from skembed.base._on_access import taken
+from skembed.base._rows import columns_of, unique_keys
+from skembed.exceptions import TruncationWarning
+
+
+class Block(NamedTuple):
+    """Vectors of some of the rows that `Embedder._embed` was given."""
+
+    rows: np.ndarray  # (n,) positions among those rows
+    vectors: np.ndarray  # (n, n_dims) float32
+    cut: np.ndarray | None = None  # (n,) bool: something of the row could not be embedded
+
+
+# Libraries between a user's code and ours, which a warning does not point at.
+_BETWEEN = {"skembed", "sklearn", "skrub", "joblib"}
+
+
+def _callers_level():
+    """Return the `stacklevel` of a warning by the calling function that points at user code."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN and frame.f_back:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _spread(late, first, repeats):
+    """Turn positions among unique rows into positions among all rows."""
+    late = {int(first[position]): what for position, what in late.items()}
+    return late | {again: late[known] for again, known in repeats.tolist() if known in late}
+
+
+class _NoBar:
+    update = staticmethod(lambda n: None)
+
+
+class Embedder(TransformerMixin, BaseEstimator):
+    """Base of all embedders: rows in, float32 vectors out.
+
+    A subclass supplies ``_kind``, ``_check_rows``, ``_fit_rows`` and ``_embed``, and sets
+    ``_n_dims``, the length of a row's vector, in ``_fit_rows``.
+    """
+
+    _parameter_constraints: dict = {
+        "bad_rows": [StrOptions({"raise", "zero", "nan"})],
+        "verbose": ["verbose", Interval(Integral, 0, None, closed="left")],
+    }
+    _kind = "rows"  # what X holds, in the plural
+    _problem = Problem("not a row", "not rows")  # of rows that are bad at first sight
+    _late_problem = Problem("not a row", "not rows")  # of rows that prove bad when prepared
+    _rows_are_files = False  # a row of text is a path, to be named in errors
+    # skrub embeds each column by itself, and leaves out those that raise its `RejectColumn`.
+    __single_column_transformer__ = True
+    _cut_warning = TruncationWarning
+
+    # -- what a subclass supplies ---------------------------------------------------------------
+
+    def _unpacked(self, X):
+        """Turn the modality's own containers (a stack of images) into a list of rows."""
+        return X
+
+    def _check_rows(self, rows):
+        """Return a hashable key for each row (None: it is bad) and {position: what is wrong}."""
+        raise NotImplementedError
+
+    def _fit_rows(self, rows, y):
+        """Learn from the good rows; set ``_n_dims``."""
+        raise NotImplementedError
+
+    def _embed(self, rows, keys, bad):
+        """Yield a `Block` for each part of `rows`; enter in `bad` those that turn out bad."""
+        raise NotImplementedError
+
+    def _late_faults(self, rows, keys, *, fitted):
+        """Return {position: what is wrong} of rows that only preparing them shows to be bad.
+
+        They are prepared as the fitted embedder does, or as its parameters say now.
+        """
+        return {}
+
+    def _cut_message(self, n_cut, n_rows):
+        """Return the warning's text about rows that were cut."""
+        raise NotImplementedError
+
+    # -- the path --------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn what a later transform needs; a pretrained network is looked up and checked.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows. A frame's columns are embedded one by one and laid side by side.
+        y : array-like of shape (n_rows,), default=None
+            Not used by pretrained networks; here for scikit-learn's sake.
+
+        Returns
+        -------
+        object
+            The embedder, fitted.
+
+        Raises
+        ------
+        BadRowsError
+            If rows cannot be embedded and ``bad_rows="raise"``.
+        """
+        with self._unchanged_by_failure():
+            columns = self._columns(X, reset=True)
+            self._fit_checked(columns, self._checked(columns), y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Fit, then embed the same rows; the same as ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows.
+        y : array-like of shape (n_rows,), default=None
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features_out_), float32
+            The vectors, in the order of `X`.
+        """
+        with self._unchanged_by_failure():
+            columns = self._columns(X, reset=True)
+            checked = self._checked(columns, prepare=True)
+            self._fit_checked(columns, checked, y)
+        return self._embed_columns(columns, *checked)
+
+    def transform(self, X):
+        """Embed rows.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows, with as many columns as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features_out_), float32
+            The vectors, in the order of `X`, C-contiguous; a frame after
+            ``set_output(transform="pandas")`` or ``"polars"``.
+
+        Raises
+        ------
+        BadRowsError
+            If rows cannot be embedded and ``bad_rows="raise"``.
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        check_is_fitted(self)
+        columns = self._columns(X, reset=False)
+        return self._embed_columns(columns, *self._checked(columns, prepare=True, fitted=True))
+
+    def find_bad_rows(self, X):
+        """Find the rows that cannot be embedded, whatever the parameter `bad_rows` says.
+
+        All rows are read as :meth:`transform` would read them; the network is not run. The
+        embedder need not be fitted.
+
+        Parameters
+        ----------
+        X : sequence, array, column or frame of rows
+            The rows.
+
+        Returns
+        -------
+        list of BadRow
+            For each bad row its ``position`` in `X`, its ``column``, its ``label`` in the index
+            of a pandas object, and the ``reason``. ``pandas.DataFrame(...)`` makes a frame of
+            them.
+
+        Examples
+        --------
+        >>> from skembed import Word2VecVectorizer
+        >>> Word2VecVectorizer().find_bad_rows(["a text", None])
+        [BadRow(position=1, column=0, label=None, reason='None')]
+        """
+        fitted = self.__sklearn_is_fitted__()
+        if not fitted:
+            self._validate_params()
+        columns = self._columns_of(X)
+        keys, bad = self._check_rows(columns.rows)
+        late = self._all_late_faults(columns.rows, keys, fitted)
+        return bad_rows_of(bad | late, columns)
+
+    def _columns_of(self, X):
+        return columns_of(self._unpacked(X), estimator=type(self).__name__, kind=self._kind)
+
+    @contextmanager
+    def _unchanged_by_failure(self):
+        """Return a context for a fit: one that fails leaves the embedder as it was."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _columns(self, X, *, reset):
+        columns = self._columns_of(X)
+        named = None not in columns.names
+        if reset:
+            self.n_features_in_ = len(columns.names)
+            vars(self).pop("feature_names_in_", None)
+            if named:
+                self.feature_names_in_ = np.array(columns.names, dtype=object)
+        comparable = reset or (named and hasattr(self, "feature_names_in_"))
+        fitted = list(getattr(self, "feature_names_in_", []))
+        repeated = any(len(set(names)) < len(names) for names in (fitted, columns.names))
+        if columns.header is not None and comparable and not repeated:
+            # scikit-learn's own check, and so in its words.
+            validate_data(self, columns.header, reset=reset, skip_check_array=True)
+        elif len(columns.names) != self.n_features_in_:
+            raise ValueError(
+                f"X has {len(columns.names)} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        elif comparable and named and repeated and columns.names != fitted:
+            # Some versions of scikit-learn read no frame of repeated names.
+            raise ValueError(
+                f"The feature names should match those that were passed during fit: {fitted}. "
+                f"Got {columns.names}."
+            )
+        return columns
+
+    def _checked(self, columns, *, prepare=False, fitted=False):
+        """Return keys and bad rows; raise if there are bad ones and ``bad_rows="raise"``.
+
+        With `prepare` the error names the rows, too, that only preparing shows to be bad.
+        """
+        keys, bad = self._check_rows(columns.rows)
+        if bad and self.bad_rows == "raise":
+            late = self._all_late_faults(columns.rows, keys, fitted) if prepare else {}
+            raise self._bad_rows_error(columns, bad, late)
+        return keys, bad
+
+    def _all_late_faults(self, rows, keys, fitted):
+        """Return `_late_faults` of all rows that have a key; equal rows are prepared once."""
+        first, repeats = unique_keys(keys)
+        if not len(first):
+            return {}
+        late = self._late_faults(taken(rows, first), taken(keys, first), fitted=fitted)
+        return _spread(late, first, repeats)
+
+    def _bad_rows_error(self, columns, bad, late):
+        problems = [*[self._problem] * bool(bad), *[self._late_problem] * bool(late)]
+        return bad_rows_error(
+            bad | late,
+            columns,
+            estimator=type(self).__name__,
+            problems=problems,
+            with_paths=self._rows_are_files,
+        )
+
+    def _fit_checked(self, columns, checked, y):
+        rows = columns.rows
+        if checked[1]:
+            rows = taken(rows, [i for i, key in enumerate(checked[0]) if key is not None])
+        self._fit_rows(rows, y)
+        self.n_features_out_ = self._n_dims * self.n_features_in_
+
+    def _embed_columns(self, columns, keys, bad):
+        """Rows -> unique rows -> embed -> scatter. Returns (n_rows, n_features_out_) float32."""
+        n_columns, n_all = len(columns.names), len(columns.rows)
+        vectors = np.empty((n_all, self._n_dims), dtype=np.float32)
+        cut = np.zeros(n_all, dtype=bool)
+        first, repeats = unique_keys(keys)
+        late = {}
+        unique = (columns.rows, keys)
+        if len(first) < n_all:
+            unique = tuple(taken(items, first) for items in unique)
+        for block in self._embed(*unique, late):
+            where = first[block.rows]
+            vectors[where] = block.vectors
+            if block.cut is not None:
+                cut[where] = block.cut
+        vectors[repeats[:, 0]] = vectors[repeats[:, 1]]
+        cut[repeats[:, 0]] = cut[repeats[:, 1]]
+        if late:
+            late = _spread(late, first, repeats)
+            if self.bad_rows == "raise":
+                raise self._bad_rows_error(columns, {}, late)
+        if bad or late:
+            vectors[[*bad, *late]] = 0 if self.bad_rows == "zero" else np.nan
+        self._warn_of_cut(int(cut.sum()), n_all)
+        if n_columns == 1:
+            return vectors
+        side_by_side = vectors.reshape(n_columns, columns.n_rows, -1).transpose(1, 0, 2)
+        return side_by_side.reshape(columns.n_rows, -1)
+
+    def _warn_of_cut(self, n_cut, n_rows):
+        if n_cut:
+            message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
+            warnings.warn(message, self._cut_warning, stacklevel=_callers_level())
+
+    def _progress(self, total, *, unit, shown=False):
+        """Return a context whose value has ``update(n)``: a progress bar, if one is asked for."""
+        if not (shown or self.verbose or get_config()["progress"]):
+            return nullcontext(_NoBar)
+        from tqdm.auto import tqdm
+
+        return tqdm(total=total, desc=type(self).__name__, unit=unit)
+
+    # -- what scikit-learn asks ------------------------------------------------------------------
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns of the answer.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the columns of X; None: those seen in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_features_out_,), str objects
+            ``<column>_<i>`` where X has column names, else ``<classname><i>``.
+
+        Raises
+        ------
+        ValueError
+            If `input_features` are not the columns that :meth:`fit` saw.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if input_features is not None:
+            given = np.atleast_1d(np.asarray(input_features, dtype=object))
+            if names is not None and list(names) != list(given):
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(given) != self.n_features_in_:
+                raise ValueError(
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(given)}"
+                )
+            names = given
+        if names is None:
+            prefix = type(self).__name__.lower()
+            return np.array([f"{prefix}{i}" for i in range(self.n_features_out_)], dtype=object)
+        return np.array(
+            [f"{name}_{i}" for name in names for i in range(self._n_dims)], dtype=object
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_out_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.bad_rows != "raise"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    # A worker process applies the settings of the process that sent it the estimator.
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_settings": own_settings()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        settings = state.pop("_settings", {})
+        super().__setstate__(state)
+        apply_settings(settings)
