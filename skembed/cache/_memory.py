@@ -1,10 +1,10 @@
 """The cache in memory: one a process, bounded by bytes, what was used longest ago goes first."""
 
-import os
 import threading
 from collections import Counter, OrderedDict, defaultdict
 from weakref import WeakSet
 
+from skembed.base._fork import after_fork_in_child
 from skembed.cache._info import CacheInfo
 
 # Per row: the key, the tuple, the bytes object and the dict's entry.
@@ -215,14 +215,11 @@ class MemoryCache:
 _memory_cache = MemoryCache()
 
 
+@after_fork_in_child
 def _after_fork_in_child():
     # A thread that held the lock or a claim in the parent does not exist in the child.
     for cache in list(_caches):
         cache._start_unclaimed()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def memory_cache():

@@ -278,8 +278,8 @@ def test_bad_rows_message_is_exact(tiny_bert):
     assert isinstance(caught.value, ValueError)
 
 
-def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
-    with pytest.raises(BadRowsError, match="row 1: str with half a surrogate pair"):
+def test_a_lone_surrogate_is_a_bad_row(tiny_bert):
+    with pytest.raises(BadRowsError, match="row 1: str with a lone surrogate"):
         BertEmbedder(tiny_bert).fit(["a", "\ud800"])
 
 
