@@ -190,7 +190,7 @@ def _samples(file, n_samples):
 
 
 # Parts of libsndfile's messages -> what is wrong with the file.
-_UNKNOWN = "format not recognised"
+_UNKNOWN = "format not recognised"  # codespell:ignore recognised
 _UNSUPPORTED = ("unimplemented format", "unsupported encoding", "unknown format")
 
 

@@ -20,7 +20,7 @@ _QUESTIONS = 512  # answered at a time
 
 
 class WordSimilarity(NamedTuple):
-    """How well cosines follow people's judgement.
+    """How well cosines follow people's judgment.
 
     Attributes
     ----------

@@ -109,7 +109,7 @@ class Word2VecVectorizer(_WordVectorizer):
     FastTextVectorizer : The same with vectors of character n-grams, so that unseen words have one.
     GloVeVectorizer : Vectors trained on the counts of words that stand together.
     sklearn.feature_extraction.text.TfidfVectorizer : Counts of words; often the better choice
-        where thousands of labelled texts share a vocabulary.
+        where thousands of labeled texts share a vocabulary.
 
     Notes
     -----
