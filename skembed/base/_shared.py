@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 # Guards the tables of all registries. It is held for moments only, never while something is built.
 _lock = threading.RLock()
-_registries = WeakSet()
+_registries: WeakSet = WeakSet()
 _awaited = {}  # thread -> the build that it waits for
 
 

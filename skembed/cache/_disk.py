@@ -3,15 +3,23 @@
 Imports only the lowest layer and `_file`.
 """
 
+from __future__ import annotations
+
 import os
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skembed._config import get_config
 from skembed.cache._eviction import make_room
 from skembed.cache._file import file_at
 from skembed.cache._info import CacheInfo
 from skembed.cache._sqlite import LEAST_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skembed.base._typing import FilePath
 
 
 class EmbeddingCache:
@@ -47,7 +55,7 @@ class EmbeddingCache:
     >>> cache.clear()
     """
 
-    def __init__(self, folder=None, max_bytes=20 * 2**30):
+    def __init__(self, folder: FilePath | None = None, max_bytes: int | None = 20 * 2**30) -> None:
         folder = get_config()["cache_folder"] if folder is None else os.fsdecode(folder)
         if not folder or "\0" in folder:
             raise ValueError(f"A cache's folder must be a path, got {folder!r}.")
@@ -79,19 +87,19 @@ class EmbeddingCache:
 
     # -- what an embedder calls -------------------------------------------------------------------
 
-    def describe(self, fingerprint, model):
+    def describe(self, fingerprint: str, model: str) -> None:
         """Note which model a fingerprint stands for."""
         self._file(fingerprint).describe(model)
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return what is kept under each key, or None."""
         return self._file(fingerprint).read(keys, self.max_bytes)
 
-    def claim(self, fingerprint, keys):
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
         """Take on the computing of rows that nobody has computed or is computing."""
         return self._file(fingerprint).claim(keys)
 
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Keep rows that have been computed, and end the claims on them."""
         file = self._file(fingerprint)
         if self.max_bytes is not None:
@@ -102,11 +110,11 @@ class EmbeddingCache:
             keys, values = keys[n_dropped:], values[n_dropped:]
         file.write(keys, values)
 
-    def release(self, fingerprint, keys):
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """End claims on rows that were not computed."""
         self._file(fingerprint).release(keys)
 
-    def wait(self, fingerprint, keys):
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Wait until somebody has finished at least one of the rows, given it up, or died."""
         self._file(fingerprint).wait(keys)
 
@@ -122,7 +130,7 @@ class EmbeddingCache:
     def _all(self):
         return [file_at(path) for path in self._paths()]
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Say what is kept, a line for each network.
 
         Returns
@@ -135,7 +143,7 @@ class EmbeddingCache:
         """
         return CacheInfo(info for file in self._all() if (info := file.info()))
 
-    def verify(self):
+    def verify(self) -> dict[str, int]:
         """Check each row against its checksum, and drop those that fail.
 
         Returns
@@ -146,7 +154,7 @@ class EmbeddingCache:
         counts = [file.verify() for file in self._all()]
         return {name: sum(count[name] for count in counts) for name in ("rows", "damaged")}
 
-    def clear(self):
+    def clear(self) -> None:
         """Delete all vectors of the folder, of all networks.
 
         Raises

@@ -1,9 +1,16 @@
 """What all stores say about their content: one shape. Imports nothing of skembed."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+
+if TYPE_CHECKING:
+    pass
+
 _TOTALS = {"computed": "misses", "from_cache": "hits"}
 
 
-class CacheInfo(list):
+class CacheInfo(list[dict[str, Any]]):
     """One dict per network; a name in place of a position gives the sum over all networks.
 
     The dicts have the keys ``fingerprint`` and ``model``; ``rows`` and ``bytes`` kept; ``hits``,
@@ -18,7 +25,13 @@ class CacheInfo(list):
     ('a', 3, 4)
     """
 
-    def __getitem__(self, item):
+    @overload
+    def __getitem__(self, item: str) -> int: ...
+    @overload
+    def __getitem__(self, item: SupportsIndex) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, item: Any) -> Any:
         if not isinstance(item, str):
             return super().__getitem__(item)
         name = _TOTALS.get(item, item)

@@ -1,41 +1,48 @@
 """The cache in memory: one a process, bounded by bytes, what was used longest ago goes first."""
 
+from __future__ import annotations
+
 import os
 import threading
 from collections import Counter, OrderedDict, defaultdict
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from skembed.cache._info import CacheInfo
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
 # Per row: the key, the tuple, the bytes object and the dict's entry.
 _OVERHEAD = 250
-_caches = WeakSet()
+_caches: WeakSet[MemoryCache] = WeakSet()
 
 
 class NoCache:
     """A store that keeps nothing."""
 
-    def describe(self, fingerprint, model):
+    def describe(self, fingerprint: str, model: str) -> None:
         """Do nothing."""
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return None for each key."""
         return [None] * len(keys)
 
-    def claim(self, fingerprint, keys):
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
         """Grant every claim."""
         return [True] * len(keys)
 
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Keep nothing."""
 
-    def release(self, fingerprint, keys):
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Do nothing."""
 
-    def wait(self, fingerprint, keys):
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Return at once."""
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Return an empty list."""
         return CacheInfo()
 
@@ -63,12 +70,12 @@ class MemoryCache:
     (1, 1, 1)
     """
 
-    def __init__(self, max_bytes=512 * 2**20):
+    def __init__(self, max_bytes: int = 512 * 2**20) -> None:
         self.max_bytes = max_bytes
-        self._rows = OrderedDict()
+        self._rows: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._n_bytes = 0
-        self._counts = defaultdict(Counter)  # of each network
-        self._models = {}
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # of each network
+        self._models: dict[str, str] = {}
         self._start_unclaimed()
         _caches.add(self)
 
@@ -85,11 +92,11 @@ class MemoryCache:
         self._claims = {}  # (fingerprint, key) -> the thread that computes it
         self._changed = threading.Condition()
 
-    def describe(self, fingerprint, model):
+    def describe(self, fingerprint: str, model: str) -> None:
         """Note which model a fingerprint stands for."""
         self._models[fingerprint] = model
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return what is kept under each key, or None.
 
         Parameters
@@ -113,7 +120,7 @@ class MemoryCache:
                 values.append(value)
         return values
 
-    def claim(self, fingerprint, keys):
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
         """Take on the computing of rows that nobody has computed or is computing.
 
         Parameters
@@ -136,7 +143,7 @@ class MemoryCache:
             self._claims.update((n, me) for n, mine in zip(names, granted, strict=True) if mine)
         return granted
 
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Keep rows that have been computed, and end the claims on them.
 
         Parameters
@@ -169,7 +176,7 @@ class MemoryCache:
         self._counts[fingerprint]["rows"] += sign
         self._counts[fingerprint]["bytes"] += n_bytes
 
-    def release(self, fingerprint, keys):
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """End claims of this thread on rows that were not computed."""
         with self._changed:
             for name in ((fingerprint, key) for key in keys):
@@ -177,13 +184,13 @@ class MemoryCache:
                     del self._claims[name]
             self._changed.notify_all()
 
-    def wait(self, fingerprint, keys):
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Wait until somebody has finished at least one of the rows, or given it up."""
         names, me = {(fingerprint, key) for key in keys}, threading.get_ident()
         with self._changed:
             self._changed.wait_for(lambda: any(self._claims.get(n, me) == me for n in names))
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Say what is kept and how it was used, a line for each network.
 
         Returns
@@ -204,7 +211,7 @@ class MemoryCache:
                 for fingerprint, counts in self._counts.items()
             )
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all rows and set the counts to zero."""
         with self._changed:
             self._rows.clear()
@@ -225,7 +232,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def memory_cache():
+def memory_cache() -> MemoryCache:
     """Return the cache in memory of this process, used by estimators with ``cache="memory"``.
 
     Returns

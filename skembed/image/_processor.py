@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from skembed.exceptions import ModelFormatError
-from skembed.models._folder import read_json
+from skembed.models._files import read_json
 
 _HALF = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
 _CLIP = {
