@@ -1,6 +1,8 @@
 """Each layer imports only from the layers below it; modalities never import one another."""
 
 import ast
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,9 @@ LAZY_MODULES = {
     "audio/_log_mel_module.py",
     "words/_glove_kernels.py",
 }
+
+# Packages whose modules have another name.
+MODULE_OF = {"pillow": "PIL", "scikit-learn": "sklearn", "huggingface-hub": "huggingface_hub"}
 
 
 def modules():
@@ -85,3 +90,25 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
         pytest.skip("this module is itself imported on first use")
     top = {name.partition(".")[0] for name in imports_of(path, top_level_only=True)}
     assert not top & LAZY_ONLY
+
+
+def declared_dependencies():
+    """Return the modules of the packages that an installation without extras brings."""
+    tomllib = pytest.importorskip("tomllib", reason="tomllib is new in Python 3.11")
+    pyproject = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    names = {re.split("[<>=]", line)[0] for line in pyproject["project"]["dependencies"]}
+    return {MODULE_OF.get(name, name) for name in names}
+
+
+def test_declared_dependencies_are_those_that_the_core_imports():
+    """Modules that torch's users alone import belong to the extra `torch`."""
+    at_the_top, anywhere = set(), set()
+    for path in modules():
+        if path.relative_to(PACKAGE).as_posix() not in LAZY_MODULES:
+            anywhere.update(name for name in imports_of(path) if name != "safetensors.torch")
+            at_the_top.update(imports_of(path, top_level_only=True))
+    anywhere = {name.partition(".")[0] for name in anywhere}
+    at_the_top = {name.partition(".")[0] for name in at_the_top}
+    declared = declared_dependencies()
+    assert at_the_top - set(sys.stdlib_module_names) - {"skembed"} <= declared
+    assert declared <= anywhere
