@@ -244,8 +244,8 @@ class FastTextVectorizer(_WordVectorizer):
             model = self._model_of_file(start, settings)
             build_vocabulary(self, model, words, update=True)
         else:
-            ngrams = {"min_n": self.min_n, "max_n": self.max_n, "bucket": self.bucket}
-            model = FastText(vector_size=self.vector_size, **ngrams, **settings)
+            names = ("vector_size", "min_n", "max_n", "bucket")
+            model = FastText(**{name: self._plain(name) for name in names}, **settings)
             build_vocabulary(self, model, words)
         train(self, model, words)
         table = from_keyed_vectors(model.wv)

@@ -27,8 +27,9 @@ def model_settings(estimator):
     if not estimator.hs and not estimator.negative:
         raise ValueError("Nothing is learned with hs=0 and negative=0: set one of them.")
     names = ("window", "min_count", "sg", "hs", "negative", "epochs", "alpha", "sample")
-    settings = {name: getattr(estimator, name) for name in names}
-    return {**settings, "seed": estimator._seed(), "workers": effective_n_jobs(estimator.n_jobs)}
+    settings = {name: estimator._plain(name) for name in names}
+    workers = effective_n_jobs(estimator._plain("n_jobs"))
+    return {**settings, "seed": estimator._seed(), "workers": workers}
 
 
 def sentences_of(words):
@@ -69,12 +70,12 @@ def build_vocabulary(estimator, model, words, *, update=False):
 def train(estimator, model, words):
     """Train a model whose vocabulary is built, as gensim does when it is given sentences."""
     sentences = sentences_of(words)
-    with estimator._progress(estimator.epochs, unit="epoch") as bar:
+    with estimator._progress(estimator._plain("epochs"), unit="epoch") as bar:
         model.train(
             sentences,
             total_examples=len(sentences),
             total_words=len(words.ids),
-            epochs=estimator.epochs,
+            epochs=estimator._plain("epochs"),
             start_alpha=model.alpha,
             end_alpha=model.min_alpha,
             callbacks=[_Epochs(bar)],

@@ -196,18 +196,18 @@ class GloVeVectorizer(_WordVectorizer):
         super()._fit_rows(rows, y)
 
     def _train(self, words, start):
-        frequent, ids = frequent_words(words, self.min_count)
+        frequent, ids = frequent_words(words, self._plain("min_count"))
         if not frequent:
             raise self._no_words_error(words)
         vocabulary = {word: number for number, word in enumerate(frequent)}
-        pairs = count_pairs(ids, words.starts, len(frequent), self.window)
+        pairs = count_pairs(ids, words.starts, len(frequent), self._plain("window"))
         if not len(pairs.rows):
             raise ValueError(
                 f"{type(self).__name__}: no two words that occur min_count={self.min_count} times "
                 "or more stand together in a row; there is nothing to learn from."
             )
         random = np.random.default_rng(self._seed())
-        n_dims = self.vector_size if start is None else start.vectors.shape[1]
+        n_dims = self._plain("vector_size") if start is None else start.vectors.shape[1]
         model = Model(len(frequent), n_dims, random)
         if start is not None:
             here, there = numbers_in(vocabulary, start)
@@ -220,15 +220,15 @@ class GloVeVectorizer(_WordVectorizer):
         """Train, and return the loss of each epoch."""
         epochs = model.train(
             pairs,
-            epochs=self.epochs,
-            x_max=self.x_max,
-            power=self.power,
-            rate=self.learning_rate,
-            n_threads=effective_n_jobs(self.n_jobs),
+            epochs=self._plain("epochs"),
+            x_max=self._plain("x_max"),
+            power=self._plain("power"),
+            rate=self._plain("learning_rate"),
+            n_threads=effective_n_jobs(self._plain("n_jobs")),
             random=random,
         )
         losses = []
-        with self._progress(self.epochs, unit="epoch") as bar:
+        with self._progress(self._plain("epochs"), unit="epoch") as bar:
             for loss in epochs:
                 if not np.isfinite(loss):
                     raise ValueError(

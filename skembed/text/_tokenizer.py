@@ -12,7 +12,15 @@ from functools import lru_cache
 from skembed._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._files import read_json
-from skembed.text._tokenizer_families import CLASSES, FAMILIES, KINDS, NAMED, TOKENS
+from skembed.text._tokenizer_families import (
+    CLASS_KINDS,
+    CLASSES,
+    FAMILIES,
+    KINDS,
+    NAMED,
+    OWN_CLASS,
+    TOKENS,
+)
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
@@ -72,19 +80,25 @@ def _changes(path, sha256, stated):
     settings, legacy, model_type, name = json.loads(stated)
     content = read_json(path)
     family = FAMILIES.get(model_type)
+    short = str(name).removesuffix("Fast").removesuffix("Tokenizer")
     if family and name:
-        family = CLASSES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"))
+        family = CLASSES.get(short)
     try:
+        if family and name and OWN_CLASS.get(model_type, short) == short:
+            file = "tokenizer_config.json" if settings.get("tokenizer_class") else "config.json"
+            _check_kind(path.with_name(file), name, CLASS_KINDS[short], _kind(content["model"]))
         if family == "other":
             _check_agreement(path.with_name("tokenizer_config.json"), settings, content)
             family = None
         if family and _kind(content["model"]) != KINDS[family]:
-            family = None  # another tokenizer than its class says: the file is believed
+            family = None  # no class is stated, and the family is not believed against the file
         tokens = TOKENS.get(family, {}) | {
             key: value for key, value in settings.items() if key in NAMED
         }
         added = _added_tokens(content, settings, tokens, legacy, rebuilt=family is not None)
         changes = _SECTIONS[family](content, settings, tokens) if family else {}
+    except ModelFormatError:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(
             f"{path}: the settings in tokenizer_config.json do not fit it ({error!r})."
@@ -119,6 +133,19 @@ def _kind(model):
     """Return the kind of a tokenizer's model, which older files do not state."""
     usual = "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
     return model.get("type") or ("BPE" if "merges" in model else usual)
+
+
+def _check_kind(file, name, wanted, found):
+    """Refuse a class that builds another kind of tokenizer than tokenizer.json holds.
+
+    transformers puts the vocabulary into a model of the class, which splits texts otherwise.
+    """
+    if found != wanted and found in ("BPE", "Unigram", "WordPiece"):
+        raise ModelFormatError(
+            f"{file}: tokenizer_class={name!r} builds a tokenizer of the kind {wanted}, and "
+            f"tokenizer.json holds one of the kind {found}. If tokenizer.json is right, set "
+            "tokenizer_class to 'PreTrainedTokenizerFast'."
+        )
 
 
 # -- added tokens ----------------------------------------------------------------------------------

@@ -37,6 +37,14 @@ FAMILIES = {
         "other",
     ),
 }
+# What those classes build.
+_OTHER_KINDS = {
+    **dict.fromkeys("Funnel RoFormer".split(), "WordPiece"),
+    **dict.fromkeys("CLIP Deberta Gemma GPTNeoX Llama Nllb Qwen2".split(), "BPE"),
+    **dict.fromkeys(
+        "Albert BigBird Camembert DebertaV2 MBart Pegasus RemBert XGLM XLNet".split(), "Unigram"
+    ),
+}
 CLASSES = {
     **dict.fromkeys(
         "Bert DistilBert Electra Lxmert MobileBert LayoutLM SqueezeBert ConvBert".split(), "bert"
@@ -46,11 +54,7 @@ CLASSES = {
     "GPT2": "gpt2",
     "XLMRoberta": "xlm-roberta",
     "T5": "t5",
-    **dict.fromkeys(
-        "Albert BigBird Camembert Deberta DebertaV2 Funnel Gemma GPTNeoX MBart Nllb Pegasus Qwen2 "
-        "RemBert RoFormer XGLM XLNet Llama".split(),
-        "other",
-    ),
+    **dict.fromkeys(_OTHER_KINDS, "other"),
 }
 # The special tokens of a family, where tokenizer_config.json does not state them.
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
@@ -69,3 +73,6 @@ KINDS = {
     **dict.fromkeys(("roberta", "gpt2"), "BPE"),
     **dict.fromkeys(("xlm-roberta", "t5"), "Unigram"),
 }
+CLASS_KINDS = {name: KINDS.get(family) for name, family in CLASSES.items()} | _OTHER_KINDS
+# Families whose tokenizer is of their own class, whatever class is stated.
+OWN_CLASS = {"qwen2": "Qwen2"}

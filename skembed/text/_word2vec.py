@@ -202,7 +202,7 @@ class Word2VecVectorizer(_WordVectorizer):
     def _train(self, words, start):
         from gensim.models import Word2Vec
 
-        n_dims = self.vector_size if start is None else start.vectors.shape[1]
+        n_dims = self._plain("vector_size") if start is None else start.vectors.shape[1]
         model = Word2Vec(vector_size=n_dims, **model_settings(self))
         build_vocabulary(self, model, words)
         if start is not None:

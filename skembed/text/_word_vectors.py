@@ -89,7 +89,9 @@ class _WordVectorizer(Embedder):
             stop_words=self.stop_words,
         )
         self._with_subwords = self._wants_subwords()
-        source = None if self.vectors is None else open_vectors(self.vectors, self.max_words)
+        source = None
+        if self.vectors is not None:
+            source = open_vectors(self.vectors, self._plain("max_words"))
         trains = source is None or self.fine_tune
         words = None
         if trains or needs_rows(self.pooling):
@@ -143,6 +145,11 @@ class _WordVectorizer(Embedder):
         return (
             f"{n_cut} of {n_rows} {texts} {have} none of the {n_words} known words, and got zeros."
         )
+
+    def _plain(self, name):
+        """Return a parameter; a number of numpy as Python's, which does not overflow."""
+        value = getattr(self, name)
+        return value.item() if isinstance(value, np.generic) else value
 
     def _seed(self):
         """Return a seed below 2**32: `random_state` itself where it is a number."""

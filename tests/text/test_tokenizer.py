@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
+from skembed.text._tokenizer_families import CLASS_KINDS
 
 TEXTS = [
     "The CAT sat on a mat.",
@@ -164,14 +165,79 @@ def test_no_settings_against_transformers(tmp_path, family):
     assert_same_ids(tmp_path)
 
 
-def test_a_class_that_does_not_fit_the_file_is_not_believed(tmp_path):
-    """As some published folders have it."""
+def test_a_family_that_does_not_fit_the_file_is_not_believed(tmp_path):
+    """As some published folders have it; they state no class, or that of the file itself."""
     xlm_roberta(tmp_path)
-    change_json(tmp_path / "tokenizer_config.json", tokenizer_class="BertTokenizer")
+    content = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del content["tokenizer_class"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(content))
     change_json(tmp_path / "config.json", model_type="bert")
-    tokenizer, _ = built(tmp_path)
     own = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    assert tokenizer.encode("the cat").ids == own.encode("the cat").ids
+    assert built(tmp_path)[0].encode("the cat").ids == own.encode("the cat").ids
+    change_json(tmp_path / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    assert_same_ids(tmp_path)
+    assert built(tmp_path)[0].encode("the cat").ids == own.encode("the cat").ids
+
+
+MODEL_TYPES = {"BigBird": "big_bird", "DebertaV2": "deberta-v2", "GPTNeoX": "gpt_neox"}
+MODEL_TYPES |= {"Nllb": "nllb-moe", "MPNet": "mpnet", "XLMRoberta": "xlm-roberta", "Llama": "bert"}
+MODEL_TYPES |= {"CLIP": "bert", "LED": "led", "LayoutLM": "layoutlm"}
+FILES = {"WordPiece": wordpieces, "BPE": bytes_of("x", "x"), "Unigram": xlm_roberta}
+
+
+def folder_of(folder, name, kind):
+    FILES[kind](folder)
+    change_json(folder / "tokenizer_config.json", tokenizer_class=f"{name}Tokenizer")
+    change_json(folder / "config.json", model_type=MODEL_TYPES.get(name, name.lower()))
+
+
+@pytest.mark.parametrize(("name", "kind"), CLASS_KINDS.items())
+def test_a_class_of_the_files_kind_is_not_refused_for_it(tmp_path, name, kind):
+    folder_of(tmp_path, name, kind)
+    try:
+        built(tmp_path)
+    except ModelFormatError as error:  # of special tokens that the tiny file lacks
+        assert "of the kind" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(n, k) for n, own in CLASS_KINDS.items() for k in FILES if k != own]
+)
+def test_a_class_of_another_kind_than_the_file_is_refused(tmp_path, name, kind):
+    """transformers gives other ids for it, or fails."""
+    folder_of(tmp_path, name, kind)
+    message = f"tokenizer_class='{name}Tokenizer' builds a tokenizer of the kind"
+    message = f"tokenizer_config.json: {message} {CLASS_KINDS[name]}"
+    with pytest.raises(ModelFormatError, match=message):
+        built(tmp_path)
+    own = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    own.no_padding()
+    own.no_truncation()
+    assert ids_of_transformers(tmp_path) != [own.encode(text).ids for text in TEXTS]
+
+
+def ids_of_transformers(folder):
+    """Return the ids of all texts; None where transformers fails."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        return [tokenizer(text)["input_ids"] for text in TEXTS]
+    except Exception:
+        return None
+
+
+def test_a_class_of_another_kind_in_config_json(tmp_path):
+    xlm_roberta(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    change_json(tmp_path / "config.json", tokenizer_class="BertTokenizerFast")
+    message = r"[/\\]config.json: tokenizer_class='BertTokenizerFast' builds .* kind WordPiece"
+    with pytest.raises(ModelFormatError, match=message):
+        built(tmp_path)
+
+
+def test_a_stated_class_that_transformers_ignores_is_not_judged(tmp_path):
+    bytes_of("qwen2", "BertTokenizer")(tmp_path)
+    built(tmp_path)
+    assert type(transformers.AutoTokenizer.from_pretrained(tmp_path)).__name__ == "Qwen2Tokenizer"
 
 
 def test_usual_folders_change_nothing(tmp_path):
@@ -205,7 +271,7 @@ def test_settings_that_are_not_supported(tmp_path, settings, message):
 )
 def test_settings_of_other_families_must_agree_with_the_tokenizer(tmp_path, settings):
     """transformers builds them by rules that are not written here."""
-    wordpieces(tmp_path, "albert", "AlbertTokenizer")
+    wordpieces(tmp_path, "funnel", "FunnelTokenizer")
     assert built(tmp_path)[1] == ""
     change_json(tmp_path / "tokenizer_config.json", **settings)
     with pytest.raises(ModelFormatError, match=rf"{next(iter(settings))}=.* does not agree with"):
