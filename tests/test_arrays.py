@@ -7,9 +7,10 @@ import pytest
 import torch
 from tiny import without_array
 
-from skembed import BertEmbedder, Word2VecVectorizer
+from skembed import BertEmbedder, CNNImageEmbedder, Word2VecVectorizer
 from skembed._arrays import array_of_tensor, is_tensor, numbers_of, unmasked
 from skembed._files import UnreadableRowError
+from skembed.exceptions import BadRowsError
 
 VALUES = torch.linspace(0, 1, 12).reshape(3, 4)
 SPARSE, COMPRESSED, QUANTIZED = without_array(VALUES)
@@ -74,6 +75,10 @@ def test_texts_that_are_masked_are_missing():
     texts = np.ma.masked_array(np.array(["a b", "c d"], dtype=object), mask=[False, True])
     for X in (texts, texts[:, None], texts.astype(str)):
         assert Word2VecVectorizer().find_bad_rows(X)[0][:2] == (1, 0)
+    with pytest.raises(BadRowsError, match=r"row 1: MaskedConstant\). Fill it in"):
+        Word2VecVectorizer().fit(["a b", np.ma.masked])
+    with pytest.raises(BadRowsError, match=r"row 1: a masked value\). Fill it in"):
+        CNNImageEmbedder("resnet-small-32", pretrained=False).fit([np.zeros((9, 9)), np.ma.masked])
     words = np.ma.masked_array(np.array(["a", "b"]), mask=[False, True])
     assert len(Word2VecVectorizer().find_bad_rows([words, ["a", "b"]])) == 1
 
