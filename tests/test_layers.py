@@ -13,7 +13,7 @@ PACKAGE = Path(skembed.__file__).parent
 LAYERS = [
     ["exceptions", "_version"],
     ["_files"],
-    ["_on_access"],
+    ["_arrays", "_on_access"],
     ["_config", "_digest", "_failures", "_folders", "_kept", "_manifest", "_optional", "_rows"],
     ["_bad_rows", "cache", "models", "runtime"],
     ["training"],
