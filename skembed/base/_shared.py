@@ -9,7 +9,7 @@ from skembed.base._fork import after_fork_in_child
 
 # Guards the tables of all registries. It is held for moments only, never while something is built.
 _lock = threading.RLock()
-_registries = WeakSet()
+_registries: WeakSet = WeakSet()
 _awaited = {}  # thread -> the build that it waits for
 
 

@@ -1,7 +1,7 @@
 """Which rows run together, and on how many threads.
 
 Rows of a batch have one shape: texts of the same number of tokens, images of the same size. There
-is no padding, so nothing of a neighbour reaches a row, and no work is done on padding.
+is no padding, so nothing of a neighbor reaches a row, and no work is done on padding.
 """
 
 import os

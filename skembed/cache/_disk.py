@@ -3,9 +3,12 @@
 Imports `_config` and modules of this layer.
 """
 
+from __future__ import annotations
+
 import os
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skembed._config import get_config
 from skembed.cache._eviction import make_room
@@ -13,6 +16,11 @@ from skembed.cache._file import file_at
 from skembed.cache._info import CacheInfo
 from skembed.cache._sqlite import LEAST_BYTES
 from skembed.cache._store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skembed.base._typing import FilePath
 
 
 class EmbeddingCache(Store):
@@ -55,7 +63,7 @@ class EmbeddingCache(Store):
     >>> cache.clear()
     """
 
-    def __init__(self, folder=None, max_bytes=20 * 2**30):
+    def __init__(self, folder: FilePath | None = None, max_bytes: int | None = 20 * 2**30) -> None:
         folder = get_config()["cache_folder"] if folder is None else os.fsdecode(folder)
         if not folder or "\0" in folder:
             raise ValueError(f"The folder of a cache must be a path, got {folder!r}.")
@@ -87,15 +95,15 @@ class EmbeddingCache(Store):
 
     # -- called by embedders ----------------------------------------------------------------------
 
-    def describe(self, fingerprint, model):
+    def describe(self, fingerprint: str, model: str) -> None:
         """Record which model a fingerprint stands for; see `Store.describe`."""
         self._file(fingerprint).describe(model)
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Look up the values of rows; see `Store.read`."""
         return self._file(fingerprint).read(keys, self.max_bytes)
 
-    def claim(self, fingerprint, keys):
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
         """Claim rows for the calling thread; see `Store.claim`.
 
         Claims of a process that has ended lapse. So do claims of a process that is stopped, after
@@ -103,7 +111,7 @@ class EmbeddingCache(Store):
         """
         return self._file(fingerprint).claim(keys)
 
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Keep the values of rows; end the claims on them. See `Store.write`."""
         file = self._file(fingerprint)
         if self.max_bytes is not None:
@@ -115,11 +123,11 @@ class EmbeddingCache(Store):
             keys, values = keys[n_dropped:], values[n_dropped:]
         file.write(keys, values)
 
-    def release(self, fingerprint, keys):
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """End claims of the calling thread; see `Store.release`."""
         self._file(fingerprint).release(keys)
 
-    def wait(self, fingerprint, keys):
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Block until one of the rows is written or released, or its claim lapses."""
         self._file(fingerprint).wait(keys)
 
@@ -135,7 +143,7 @@ class EmbeddingCache(Store):
     def _all(self):
         return [file_at(path) for path in self._paths()]
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Describe the content, one dict per network.
 
         Returns
@@ -147,7 +155,7 @@ class EmbeddingCache(Store):
         """
         return CacheInfo(info for file in self._all() if (info := file.info()))
 
-    def verify(self):
+    def verify(self) -> dict[str, int]:
         """Compare each row with its checksum, and drop the rows that differ.
 
         Returns
@@ -158,7 +166,7 @@ class EmbeddingCache(Store):
         counts = [file.verify() for file in self._all()]
         return {name: sum(count[name] for count in counts) for name in ("rows", "damaged")}
 
-    def clear(self):
+    def clear(self) -> None:
         """Delete all vectors in the folder, of all networks.
 
         Raises

@@ -1,9 +1,13 @@
 """CacheInfo: how every store describes its content. Imports nothing of skembed."""
 
+from __future__ import annotations
+
+from typing import Any, SupportsIndex, overload
+
 _TOTALS = {"computed": "misses", "from_cache": "hits"}
 
 
-class CacheInfo(list):
+class CacheInfo(list[dict[str, Any]]):
     """List of one dict per network; indexed by a name, the sum over all networks.
 
     Each dict has the keys
@@ -26,7 +30,13 @@ class CacheInfo(list):
     ('a', 3, 4)
     """
 
-    def __getitem__(self, item):
+    @overload
+    def __getitem__(self, item: str) -> int: ...
+    @overload
+    def __getitem__(self, item: SupportsIndex) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, item: Any) -> Any:
         if not isinstance(item, str):
             return super().__getitem__(item)
         name = _TOTALS.get(item, item)

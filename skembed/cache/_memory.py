@@ -3,17 +3,23 @@
 Imports the base layer, `_info` and `_store`.
 """
 
+from __future__ import annotations
+
 import threading
 from collections import Counter, OrderedDict, defaultdict
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from skembed.base._fork import after_fork_in_child
 from skembed.cache._info import CacheInfo
 from skembed.cache._store import Store
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # Bytes of a row besides its value: the key, the tuple, the bytes object, the entries of two dicts.
 _OVERHEAD = 250
-_caches = WeakSet()
+_caches: WeakSet[MemoryCache] = WeakSet()
 
 
 class NoCache(Store):
@@ -27,11 +33,11 @@ class NoCache(Store):
     [None]
     """
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return None for each key."""
         return [None] * len(keys)
 
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Do nothing."""
 
 
@@ -63,12 +69,13 @@ class MemoryCache(Store):
     (1, 1, 1)
     """
 
-    def __init__(self, max_bytes=512 * 2**20):
+    def __init__(self, max_bytes: int = 512 * 2**20) -> None:
         self.max_bytes = max_bytes
-        self._rows = OrderedDict()  # (fingerprint, key) -> value; the least recently used first
+        # (fingerprint, key) -> value; the least recently used first.
+        self._rows: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._n_bytes = 0
-        self._counts = defaultdict(Counter)  # of each network
-        self._models = {}
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # of each network
+        self._models: dict[str, str] = {}
         self._reset_claims()
         _caches.add(self)
 
@@ -79,11 +86,11 @@ class MemoryCache(Store):
         self._claims = {}  # (fingerprint, key) -> the thread that computes the row
         self._changed = threading.Condition()
 
-    def describe(self, fingerprint, model):
+    def describe(self, fingerprint: str, model: str) -> None:
         """Record which model a fingerprint stands for; see `Store.describe`."""
         self._models[fingerprint] = model
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Look up the values of rows; see `Store.read`."""
         values = []
         with self._changed:
@@ -95,7 +102,7 @@ class MemoryCache(Store):
                 values.append(value)
         return values
 
-    def claim(self, fingerprint, keys):
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
         """Claim rows for the calling thread; see `Store.claim`."""
         with self._changed:
             me = threading.get_ident()
@@ -105,7 +112,7 @@ class MemoryCache(Store):
             self._claims.update((n, me) for n, mine in zip(names, granted, strict=True) if mine)
         return granted
 
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Keep the values of rows; end the claims on them. See `Store.write`."""
         with self._changed:
             self._counts[fingerprint]["misses"] += len(keys)
@@ -128,7 +135,7 @@ class MemoryCache(Store):
         self._counts[fingerprint]["rows"] += sign
         self._counts[fingerprint]["bytes"] += n_bytes
 
-    def release(self, fingerprint, keys):
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """End claims of the calling thread; see `Store.release`."""
         with self._changed:
             for name in ((fingerprint, key) for key in keys):
@@ -136,13 +143,13 @@ class MemoryCache(Store):
                     del self._claims[name]
             self._changed.notify_all()
 
-    def wait(self, fingerprint, keys):
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Block until another thread has written or released one of the rows; see `Store.wait`."""
         names, me = {(fingerprint, key) for key in keys}, threading.get_ident()
         with self._changed:
             self._changed.wait_for(lambda: any(self._claims.get(n, me) == me for n in names))
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Describe the content, one dict per network.
 
         Returns
@@ -161,7 +168,7 @@ class MemoryCache(Store):
                 for fingerprint, counts in self._counts.items()
             )
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all rows and set the counts to zero."""
         with self._changed:
             self._rows.clear()
@@ -179,7 +186,7 @@ def _reset_claims_in_child():
         cache._reset_claims()
 
 
-def memory_cache():
+def memory_cache() -> MemoryCache:
     """Return the cache in memory of this process, used by estimators with ``cache="memory"``.
 
     Returns

@@ -3,9 +3,15 @@
 Imports only `_info`.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from skembed.cache._info import CacheInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Store(ABC):
@@ -76,7 +82,7 @@ class Store(ABC):
     def __deepcopy__(self, memo):
         return self
 
-    def describe(self, fingerprint, model):
+    def describe(self, fingerprint: str, model: str) -> None:
         """Record which model a fingerprint stands for; used by `info` alone.
 
         By default nothing is recorded.
@@ -91,7 +97,7 @@ class Store(ABC):
         return None
 
     @abstractmethod
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Look up the values of rows.
 
         Parameters
@@ -107,7 +113,7 @@ class Store(ABC):
             The value of each row, as it was written. None: the row is not kept.
         """
 
-    def claim(self, fingerprint, keys):
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
         """Claim rows that the caller is about to compute.
 
         Claims let threads and processes divide rows among themselves. They save time and are not
@@ -133,7 +139,7 @@ class Store(ABC):
         return [True] * len(keys)
 
     @abstractmethod
-    def write(self, fingerprint, keys, values):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Keep the values of computed rows, and end the claims on them.
 
         Parameters
@@ -146,7 +152,7 @@ class Store(ABC):
             Their values.
         """
 
-    def release(self, fingerprint, keys):
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """End claims of the calling thread on rows that it did not compute.
 
         Rows that it has not claimed, or has written, are ignored. By default nothing is done.
@@ -160,7 +166,7 @@ class Store(ABC):
         """
         return None
 
-    def wait(self, fingerprint, keys):
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
         """Block until at least one of the rows is no longer claimed by anybody else.
 
         It was written, or released, or its claim lapsed. Return at once if that is so already. By
@@ -175,7 +181,7 @@ class Store(ABC):
         """
         return None
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Describe the content, one dict per network.
 
         By default the list is empty.

@@ -3,9 +3,12 @@
 A subclass supplies `_train`; where vectors come from otherwise is `_vector_files`' matter.
 """
 
+from __future__ import annotations
+
 import os
 from functools import partial
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -19,6 +22,14 @@ from skembed.words._keyed_vectors import to_keyed_vectors
 from skembed.words._pooling import POOLINGS, learn, needs_rows
 from skembed.words._tokenize import check_rows, chunks, make_tokenizer, number_words, word_ids
 from skembed.words._writers import FORMATS, write_vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skembed.base._typing import Analogy, FilePath, VectorFormat, Vectors, Word
+    from skembed.words._table import Neighbor
+
 
 # Characters (or words, where rows are lists of words) that are looked up at a time, so that what
 # lies between text and vector stays small.
@@ -171,12 +182,12 @@ class _WordVectorizer(Embedder):
     # -- words -----------------------------------------------------------------------------------
 
     @property
-    def vocabulary_(self):
+    def vocabulary_(self) -> dict[str, int]:
         """Number of each word."""
         return self._table().vocabulary
 
     @property
-    def vectors_(self):
+    def vectors_(self) -> Vectors:
         """Vector of each word."""
         return self._table().vectors
 
@@ -200,7 +211,7 @@ class _WordVectorizer(Embedder):
             )
         return vector, spelling
 
-    def most_similar(self, word, topn=10):
+    def most_similar(self, word: Word, topn: int = 10) -> list[Neighbor]:
         """Find the words whose vectors are nearest by cosine.
 
         Parameters
@@ -229,7 +240,7 @@ class _WordVectorizer(Embedder):
         without = () if spelling is None else (spelling,)
         return table.nearest(table.cosines(vector), _checked_topn(topn), without)
 
-    def similarity(self, a, b):
+    def similarity(self, a: Word, b: Word) -> float:
         """Compare two words.
 
         Parameters
@@ -249,10 +260,17 @@ class _WordVectorizer(Embedder):
         NotFittedError
             If the embedder is not fitted.
         """
-        (a, _), (b, _) = self._vector(a), self._vector(b)
-        return float(a @ b / ((np.linalg.norm(a) * np.linalg.norm(b)) or 1))
+        (u, _), (v, _) = self._vector(a), self._vector(b)
+        return float(u @ v / ((np.linalg.norm(u) * np.linalg.norm(v)) or 1))
 
-    def analogy(self, positive, negative, topn=10, *, method="3cosadd"):
+    def analogy(
+        self,
+        positive: Sequence[Word],
+        negative: Sequence[Word],
+        topn: int = 10,
+        *,
+        method: Analogy = "3cosadd",
+    ) -> list[Neighbor]:
         """Complete an analogy: king - man + woman is near queen.
 
         Parameters
@@ -292,7 +310,7 @@ class _WordVectorizer(Embedder):
         scores = table.analogy_scores([v for v, _ in near], [v for v, _ in far], method)
         return table.nearest(scores, _checked_topn(topn), [word for _, word in near + far if word])
 
-    def save_vectors(self, path, *, file_format="auto"):
+    def save_vectors(self, path: FilePath, *, file_format: VectorFormat = "auto") -> None:
         """Write words and vectors to a file, which `vectors` and gensim read.
 
         Parameters
@@ -320,7 +338,7 @@ class _WordVectorizer(Embedder):
             raise ValueError(f"file_format must be one of {list(FORMATS)}, got {file_format!r}.")
         write_vectors(self._table(), path, file_format, self._writes_ngrams)
 
-    def to_keyed_vectors(self):
+    def to_keyed_vectors(self) -> Any:
         """Copy words and vectors into gensim's object.
 
         Returns

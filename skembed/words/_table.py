@@ -211,13 +211,18 @@ def unit(vectors):
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-def table_of_words(words: Iterable[str], vectors, subwords=None, state=None):
+def table_of_words(
+    words: Iterable[str],
+    vectors: np.ndarray,
+    subwords: Subwords | None = None,
+    state: FastTextState | None = None,
+) -> WordTable:
     """Return a `WordTable`. The first of repeated words is kept."""
     words = list(words)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(words) != len(vectors):
         raise ValueError(f"{len(words)} words have vectors of shape {vectors.shape}.")
-    vocabulary = {}
+    vocabulary: dict[str, int] = {}
     for number, word in enumerate(words):
         vocabulary.setdefault(word, number)
     if len(vocabulary) < len(vectors):
