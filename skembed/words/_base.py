@@ -11,7 +11,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -161,12 +160,6 @@ class _WordVectorizer(Embedder):
         """Return a parameter; a number of numpy as Python's, which does not overflow."""
         value = getattr(self, name)
         return value.item() if isinstance(value, np.generic) else value
-
-    def _seed(self):
-        """Return a seed below 2**32: `random_state` itself where it is a number."""
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _no_words_error(self, words):
         """Return the error that says why no word is left to learn of."""

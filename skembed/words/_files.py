@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skembed.base._digest import file_sha256
+from skembed.base._digest import check_unchanged, file_sha256
 from skembed.base._shared import Registry
-from skembed.exceptions import NetworkChangedError, VectorFileError
+from skembed.exceptions import VectorFileError
 from skembed.words._fasttext_file import read_fasttext
 from skembed.words._fasttext_layout import MAGIC
 from skembed.words._keyed_vectors import from_keyed_vectors
@@ -47,11 +47,7 @@ class VectorFile:
         return _files.get((self.sha256, self.max_words), self._read)
 
     def _read(self):
-        if file_sha256(self.path) != self.sha256:
-            raise NetworkChangedError(
-                f"{self.path} holds other vectors now than when the estimator was fitted. Fit it "
-                "again, or put the old file back."
-            )
+        check_unchanged(self.path, self.sha256, "vectors")
         return read_vectors(self.path, self.max_words)
 
 

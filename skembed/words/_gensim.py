@@ -7,6 +7,8 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval, Options
 
+from skembed.base._seeds import seed_of
+
 GENSIM_CONSTRAINTS = {
     "sg": [Options(Integral, {0, 1})],
     "hs": [Options(Integral, {0, 1})],
@@ -29,7 +31,7 @@ def model_settings(estimator):
     names = ("window", "min_count", "sg", "hs", "negative", "epochs", "alpha", "sample")
     settings = {name: estimator._plain(name) for name in names}
     workers = effective_n_jobs(estimator._plain("n_jobs"))
-    return {**settings, "seed": estimator._seed(), "workers": workers}
+    return {**settings, "seed": seed_of(estimator.random_state), "workers": workers}
 
 
 def sentences_of(words):

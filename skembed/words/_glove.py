@@ -9,6 +9,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval
 
+from skembed.base._seeds import seed_of
 from skembed.words._base import _WordVectorizer
 from skembed.words._glove_training import Model, count_pairs, frequent_words
 from skembed.words._table import numbers_in, table_of_words, with_words_of
@@ -222,7 +223,7 @@ class GloVeVectorizer(_WordVectorizer):
                 f"{type(self).__name__}: no two words that occur min_count={self.min_count} times "
                 "or more stand together in a row; there is nothing to learn from."
             )
-        random = np.random.default_rng(self._seed())
+        random = np.random.default_rng(seed_of(self.random_state))
         n_dims = self._plain("vector_size") if start is None else start.vectors.shape[1]
         model = Model(len(frequent), n_dims, random)
         if start is not None:

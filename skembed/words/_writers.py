@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
+from skembed.base._text_rows import has_lone_surrogate
 from skembed.words._fasttext_file import LONGEST_WORD, MAX_N
 from skembed.words._fasttext_layout import (
     DICTIONARY,
@@ -96,11 +97,10 @@ def _check_words(words, file_format):
             wrong = "" if word and "\0" not in word else "is empty or holds a zero byte"
         else:
             wrong = "has blanks" if _BLANKS.search(word) else "" if word else "is empty"
-        try:
-            if len(word.encode()) >= LONGEST_WORD:
-                wrong = f"has {LONGEST_WORD} bytes or more"
-        except UnicodeEncodeError:
-            wrong = "holds half a surrogate pair"
+        if has_lone_surrogate(word):
+            wrong = "contains a lone surrogate"
+        elif len(word.encode()) >= LONGEST_WORD:
+            wrong = f"has {LONGEST_WORD} bytes or more"
         if wrong:
             hint = ' file_format="fasttext" can hold blanks.' if "blanks" in wrong else ""
             raise ValueError(
