@@ -191,13 +191,13 @@ def test_masked_and_sparse_pixels_are_refused():
     assert "an array with 3 masked values; fill it" in refusal(masked)
     with pytest.raises(BadRowsError, match="row 1: an array with 3 masked values"):
         embedder().fit_transform(np.ma.stack([np.ma.masked_array(RGB), masked]))
-    grey = torch.from_numpy(GRAY / 255).float()
-    for X, remedy in zip(without_array(grey), ("to_dense", "to_dense", "dequantize"), strict=True):
+    gray = torch.from_numpy(GRAY / 255).float()
+    for X, remedy in zip(without_array(gray), ("to_dense", "to_dense", "dequantize"), strict=True):
         assert f"tensor.{remedy}()" in refusal(X)
         with pytest.raises(ValueError, match=rf"expects images, got a .*tensor\.{remedy}\(\)"):
             rows_of(X, "CNNImageEmbedder")
     with pytest.raises(ValueError, match="X is numeric"):
-        embedder().fit(grey.bfloat16())
+        embedder().fit(gray.bfloat16())
 
 
 def test_objects_that_make_arrays():
