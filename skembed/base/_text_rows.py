@@ -1,10 +1,10 @@
-"""What is wrong with a row that should be a text, and how to correct it."""
+"""Problems of rows that should be texts, and their remedies."""
 
 import os
 
 from skembed.base._rows import describe
 
-# Reads halves of a pair that stand together as one character, and replaces single ones.
+# The remedy joins two adjacent halves to one character, and replaces single halves.
 HALF_A_PAIR = (
     "str with half a surrogate pair; replace it with "
     'row.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
@@ -17,7 +17,7 @@ _REMEDIES = {
 
 
 def text_problem(row):
-    """Return what is wrong with a row that should be a text; None if nothing is.
+    """Describe the problem of a row that should be a text; return None if there is none.
 
     Examples
     --------
@@ -28,14 +28,14 @@ def text_problem(row):
     """
     if isinstance(row, str):
         return HALF_A_PAIR if _has_half_a_pair(row) else None
-    what = describe(row)
+    description = describe(row)
     for kinds, remedy in _REMEDIES.items():
         if isinstance(row, kinds):
-            return f"{what}; {remedy}"
+            return f"{description}; {remedy}"
     is_words = isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1
     if is_words and all(isinstance(word, str) for word in row):
-        return f'{what} of words; join them with " ".join(row)'
-    return what
+        return f'{description} of words; join them with " ".join(row)'
+    return description
 
 
 def _has_half_a_pair(text):
