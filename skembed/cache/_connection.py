@@ -5,7 +5,6 @@ up for this process. Each costs one warning and no result.
 """
 
 import contextlib
-import os
 import sqlite3
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from skembed.base._files import shortened
 from skembed.base._folders import warn_if_others_may_write, warn_of_network_file_system
+from skembed.base._fork import after_fork_in_child
 from skembed.cache import _owners, _sqlite
 from skembed.exceptions import CacheWarning
 
@@ -216,6 +216,7 @@ def _warn_read_only(folder, reason):
     )
 
 
+@after_fork_in_child
 def _after_fork():
     # SQLite's connections must not be used, nor closed, on the other side of a fork: closing one
     # inside a transaction would roll back the parent's.
@@ -224,7 +225,3 @@ def _after_fork():
         _sqlite.leak(file._connection)
         file._connection = None
     _connected, _connected_lock = {}, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

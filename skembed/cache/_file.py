@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 
+from skembed.base._fork import after_fork_in_child
 from skembed.cache import _owners, _sqlite
 from skembed.cache._connection import ConnectedFile, guarded
 from skembed.cache._sqlite import CHECKSUM_BYTES, DROP_ORPHANS, of_keys
@@ -301,6 +302,7 @@ def file_at(path):
         return _files.setdefault(str(path), VectorFile(path))
 
 
+@after_fork_in_child
 def _after_fork():
     global _files, _files_lock
     _left_behind.append(_files)
@@ -313,5 +315,3 @@ def _at_exit():
 
 
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,10 +1,10 @@
 """Who claims rows: this process, under one name for each folder, as long as it lives."""
 
 import atexit
-import os
 import re
 import threading
 
+from skembed.base._fork import after_fork_in_child
 from skembed.cache._alive import Alive, is_alive, lock_path, stopped_process
 
 _owners = {}
@@ -49,6 +49,7 @@ def _path(folder, owner):
     return match and lock_path(folder, match[1])
 
 
+@after_fork_in_child
 def _after_fork():
     global _lock
     for alive in _owners.values():
@@ -64,5 +65,3 @@ def _at_exit():
 
 
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""From a row to an upright 8-bit image, grey or RGB.
+"""From a row to an upright 8-bit image, gray or RGB.
 
 Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
 Pillow's global settings are neither read for a decision nor changed.
@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from skembed.base._arrays import numbers_of, unmasked
 from skembed.base._files import UnreadableRowError
 from skembed.base._rows import row_key
 from skembed.image._formats import check_size, guarded
@@ -63,9 +64,9 @@ def key_of(row, *, max_pixels, max_value):
 
     Examples
     --------
-    >>> grey = np.zeros((2, 3), dtype=np.uint8)
-    >>> key = key_of(grey, max_pixels=None, max_value=None)
-    >>> key == key_of(Image.fromarray(grey), max_pixels=None, max_value=None)
+    >>> gray = np.zeros((2, 3), dtype=np.uint8)
+    >>> key = key_of(gray, max_pixels=None, max_value=None)
+    >>> key == key_of(Image.fromarray(gray), max_pixels=None, max_value=None)
     True
     """
     source = source_of(row, max_pixels)
@@ -265,7 +266,7 @@ def image_of_array(array, max_value=None):
     ----------
     array : ndarray of shape (height, width), (height, width, 1), (height, width, 3) or \
             (height, width, 4)
-        Grey, RGB, or RGB with opacity; numbers from 0 (black) to `max_value` (white).
+        Gray, RGB, or RGB with opacity; numbers from 0 (black) to `max_value` (white).
     max_value : float or None
         None: 1 for floats and bool, 65,535 for uint16, 255 for other integers.
 
@@ -284,9 +285,7 @@ def image_of_array(array, max_value=None):
     >>> image_of_array(np.array([[0.0, 0.5, 1.0]])).tobytes().hex(" ")
     '00 80 ff'
     """
-    array = np.asarray(array)
-    if array.dtype.kind == "O":  # of numbers: a stack of images that became one array of objects
-        array = guarded(_numbers_of, array)
+    array = numbers_of(unmasked(np.asanyarray(array)))  # a stack may be one array of objects
     if array.dtype.kind not in _WHITE:
         raise UnreadableRowError(f"an array of dtype {array.dtype}")
     if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in _CHANNELS:
@@ -321,11 +320,6 @@ def _shape_problem(shape):
     if len(shape) == 4 and shape[0] == 1:
         return f"{problem}; take the image out of its stack: array[0]"
     return problem
-
-
-def _numbers_of(array):
-    numbers = np.array(array.tolist())
-    return numbers if numbers.dtype.kind in _WHITE else array
 
 
 def _as_8_bits(array, max_value):

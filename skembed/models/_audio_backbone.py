@@ -44,9 +44,9 @@ class AudioStates(HiddenStates):
 
 
 class _ChannelNorm(nn.Module):
-    """Group normalisation of single channels over time, whose sums are in float64.
+    """Group normalization of single channels over time, whose sums are in float64.
 
-    Wav2Vec2 normalises over thousands of steps a second. ONNX Runtime adds them one by one, which
+    Wav2Vec2 normalizes over thousands of steps a second. ONNX Runtime adds them one by one, which
     in float32 moved vectors of five seconds by 1e-3.
     """
 
@@ -55,7 +55,7 @@ class _ChannelNorm(nn.Module):
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, states):
-        """(n_rows, n_channels, n_steps) -> the same, normalised."""
+        """(n_rows, n_channels, n_steps) -> the same, normalized."""
         states = states - states.double().mean(dim=2, keepdim=True).to(states.dtype)
         variance = (states * states).double().mean(dim=2, keepdim=True)
         scale = (self.weight[:, None] / (variance + self.eps).sqrt()).to(states.dtype)

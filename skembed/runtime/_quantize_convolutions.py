@@ -1,7 +1,7 @@
 """Convolutions in 8-bit integers, with scales learned from rows.
 
 The states between layers are rounded to 256 levels, over ranges that were found in `fit` by running
-rows through the network in float32. A scale that is fixed is no neighbour's matter: sums of
+rows through the network in float32. A scale that is fixed is no neighbor's matter: sums of
 integers are exact, so a row's vector does not depend on its batch by a bit. Weights have a scale
 for each channel and take 7 of the 8 bits, for the reason given in `_quantize`.
 

@@ -6,7 +6,7 @@ A product of states and weights becomes
     (states / scale, rounded) x (weights / scales of their columns, rounded) x scales x scale
 
 so that a token's answer depends on nothing but the token: sums of integers are exact in any
-order, and no scale is shared with neighbours. Weights take 7 of the 8 bits, because the sum of two
+order, and no scale is shared with neighbors. Weights take 7 of the 8 bits, because the sum of two
 products must fit into 16 bits on processors without dot products of 8-bit numbers (AVX2 without
 VNNI); so every processor gives the same answer.
 

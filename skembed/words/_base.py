@@ -3,15 +3,19 @@
 A subclass supplies `_train`; `_files` reads pretrained vectors.
 """
 
+from __future__ import annotations
+
 import os
 from functools import partial
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed.base._bad_rows import Problem
+from skembed.base._digest import plain
 from skembed.embedder._base import Block, Embedder
 from skembed.exceptions import UnknownWordError, UnknownWordsWarning
 from skembed.words._files import open_vectors
@@ -20,6 +24,14 @@ from skembed.words._pooling import POOLINGS, fit_pooling, is_learned
 from skembed.words._table import check_analogy_method
 from skembed.words._tokenize import check_rows, chunks, make_tokenizer, number_words, word_ids
 from skembed.words._writers import FORMATS, write_vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skembed.base._typing import Analogy, FilePath, VectorFormat, Vectors, Word
+    from skembed.words._table import Neighbor
+
 
 # Number of characters (or words, if rows are lists of words) embedded at a time. It bounds the
 # memory of intermediate results.
@@ -150,8 +162,7 @@ class _WordVectorizer(Embedder):
 
     def _python_value(self, name):
         """Return a parameter; NumPy scalars, which could overflow, are converted to Python's."""
-        value = getattr(self, name)
-        return value.item() if isinstance(value, np.generic) else value
+        return plain(getattr(self, name))
 
     def _n_dims_of_words(self, start):
         """Return the length of the vectors to train: that of the initial ones if there are any."""
@@ -178,12 +189,12 @@ class _WordVectorizer(Embedder):
     # -- words -----------------------------------------------------------------------------------
 
     @property
-    def vocabulary_(self):
+    def vocabulary_(self) -> dict[str, int]:
         """Index of each word."""
         return self._table().vocabulary
 
     @property
-    def vectors_(self):
+    def vectors_(self) -> Vectors:
         """Vector of each word."""
         return self._table().vectors
 
@@ -206,7 +217,7 @@ class _WordVectorizer(Embedder):
             )
         return vector, spelling
 
-    def most_similar(self, word, topn=10):
+    def most_similar(self, word: Word, topn: int = 10) -> list[Neighbor]:
         """Find the words whose vectors are nearest by cosine.
 
         Parameters
@@ -235,7 +246,7 @@ class _WordVectorizer(Embedder):
         exclude = () if spelling is None else (spelling,)
         return table.nearest(table.cosines(vector), _checked_topn(topn), exclude)
 
-    def similarity(self, a, b):
+    def similarity(self, a: Word, b: Word) -> float:
         """Compare two words.
 
         Parameters
@@ -255,10 +266,17 @@ class _WordVectorizer(Embedder):
         NotFittedError
             If the embedder is not fitted.
         """
-        (a, _), (b, _) = self._vector(a), self._vector(b)
-        return float(a @ b / ((np.linalg.norm(a) * np.linalg.norm(b)) or 1))
+        (u, _), (v, _) = self._vector(a), self._vector(b)
+        return float(u @ v / ((np.linalg.norm(u) * np.linalg.norm(v)) or 1))
 
-    def analogy(self, positive, negative, topn=10, *, method="3cosadd"):
+    def analogy(
+        self,
+        positive: Sequence[Word],
+        negative: Sequence[Word],
+        topn: int = 10,
+        *,
+        method: Analogy = "3cosadd",
+    ) -> list[Neighbor]:
         """Complete an analogy: king - man + woman is near queen.
 
         Parameters
@@ -297,7 +315,7 @@ class _WordVectorizer(Embedder):
         scores = table.analogy_scores([v for v, _ in near], [v for v, _ in far], method)
         return table.nearest(scores, _checked_topn(topn), [word for _, word in near + far if word])
 
-    def save_vectors(self, path, *, file_format="auto"):
+    def save_vectors(self, path: FilePath, *, file_format: VectorFormat = "auto") -> None:
         """Write words and vectors to a file that the parameter `vectors` and gensim can read.
 
         Parameters
@@ -325,7 +343,7 @@ class _WordVectorizer(Embedder):
             raise ValueError(f"file_format must be one of {list(FORMATS)}, got {file_format!r}.")
         write_vectors(self._table(), path, file_format, self._writes_ngrams)
 
-    def to_keyed_vectors(self):
+    def to_keyed_vectors(self) -> Any:
         """Copy words and vectors to gensim's object.
 
         Returns

@@ -70,8 +70,8 @@ class _LimitedReader(io.RawIOBase):
         if self._n_left < 0:
             raise VectorFileError(
                 f"{self._path} decompresses to more than {_MAX_RATIO} times its size, and to more "
-                "than its header or its lines account for. If this is intended, decompress it "
-                "first."
+                "than its header or its lines account for, or than the memory of the machine. "
+                "Decompress it first if it is meant to be read."
             )
         return n
 

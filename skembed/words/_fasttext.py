@@ -1,8 +1,11 @@
 """FastTextVectorizer: word vectors with character n-grams, by gensim or from a file."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -19,6 +22,21 @@ from skembed.words._gensim import (
 from skembed.words._keyed_vectors import from_keyed_vectors
 from skembed.words._subwords import FastTextState
 from skembed.words._tokenize import TOKEN_PATTERN
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skembed.base._typing import (
+        BadRows,
+        FilePath,
+        KeyedVectors,
+        Preprocessor,
+        RandomState,
+        StopWords,
+        Tokenizer,
+        WordPooling,
+    )
+
 
 _MAX_SETTING = 10_000  # plausible maximum of `window` and `negative` in a file
 
@@ -173,34 +191,34 @@ class FastTextVectorizer(_WordVectorizer):
 
     def __init__(
         self,
-        vector_size=100,
+        vector_size: int = 100,
         *,
-        window=5,
-        min_count=5,
-        sg=0,
-        hs=0,
-        negative=5,
-        epochs=5,
-        alpha=0.025,
-        sample=1e-3,
-        min_n=3,
-        max_n=6,
-        bucket=2_000_000,
-        oov="subword",
-        vectors=None,
-        max_words=None,
-        fine_tune=False,
-        pooling="mean",
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        token_pattern=TOKEN_PATTERN,
-        stop_words=None,
-        n_jobs=1,
-        random_state=None,
-        bad_rows="raise",
-        verbose=0,
-    ):
+        window: int = 5,
+        min_count: int = 5,
+        sg: Literal[0, 1] = 0,
+        hs: Literal[0, 1] = 0,
+        negative: int = 5,
+        epochs: int = 5,
+        alpha: float = 0.025,
+        sample: float = 1e-3,
+        min_n: int = 3,
+        max_n: int = 6,
+        bucket: int = 2_000_000,
+        oov: Literal["subword", "ignore"] = "subword",
+        vectors: FilePath | KeyedVectors | None = None,
+        max_words: int | None = None,
+        fine_tune: bool = False,
+        pooling: WordPooling = "mean",
+        lowercase: bool = True,
+        preprocessor: Preprocessor | None = None,
+        tokenizer: Tokenizer | None = None,
+        token_pattern: str | None = TOKEN_PATTERN,
+        stop_words: StopWords = None,
+        n_jobs: int | None = 1,
+        random_state: RandomState = None,
+        bad_rows: BadRows = "raise",
+        verbose: int = 0,
+    ) -> None:
         self.vector_size = vector_size
         self.window = window
         self.min_count = min_count

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import gen_batches
 
-from skembed.base._digest import file_sha256
+from skembed.base._digest import check_unchanged, file_sha256
 from skembed.base._shared import Registry
-from skembed.exceptions import NetworkChangedError, VectorFileError
+from skembed.exceptions import VectorFileError
 from skembed.words._compressed import (
     is_compressed,
     open_file,
@@ -53,11 +53,7 @@ class VectorFile:
         return _tables.get((self.sha256, self.max_words), self._read)
 
     def _read(self):
-        if file_sha256(self.path) != self.sha256:
-            raise NetworkChangedError(
-                f"{self.path} contains other vectors than when the estimator was fitted. Fit it "
-                "again, or restore the file."
-            )
+        check_unchanged(self.path, self.sha256, "vectors")
         return read_vectors(self.path, self.max_words)
 
 

@@ -1,6 +1,9 @@
 """GloVeVectorizer: word vectors trained on co-occurrence counts, or read from a file."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -11,6 +14,18 @@ from skembed.words._base import _WordVectorizer
 from skembed.words._glove_training import GloVeModel, count_pairs, frequent_words
 from skembed.words._table import append_missing_words, common_indices, table_from_words
 from skembed.words._tokenize import TOKEN_PATTERN
+
+if TYPE_CHECKING:
+    from skembed.base._typing import (
+        BadRows,
+        FilePath,
+        KeyedVectors,
+        Preprocessor,
+        RandomState,
+        StopWords,
+        Tokenizer,
+        WordPooling,
+    )
 
 
 class GloVeVectorizer(_WordVectorizer):
@@ -148,31 +163,32 @@ class GloVeVectorizer(_WordVectorizer):
         "power": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
+    loss_curve_: list[float] | None
 
     def __init__(
         self,
-        vector_size=100,
+        vector_size: int = 100,
         *,
-        window=10,
-        min_count=5,
-        epochs=25,
-        x_max=10,
-        power=0.75,
-        learning_rate=0.05,
-        vectors=None,
-        max_words=None,
-        fine_tune=False,
-        pooling="mean",
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        token_pattern=TOKEN_PATTERN,
-        stop_words=None,
-        n_jobs=1,
-        random_state=None,
-        bad_rows="raise",
-        verbose=0,
-    ):
+        window: int = 10,
+        min_count: int = 5,
+        epochs: int = 25,
+        x_max: float = 10,
+        power: float = 0.75,
+        learning_rate: float = 0.05,
+        vectors: FilePath | KeyedVectors | None = None,
+        max_words: int | None = None,
+        fine_tune: bool = False,
+        pooling: WordPooling = "mean",
+        lowercase: bool = True,
+        preprocessor: Preprocessor | None = None,
+        tokenizer: Tokenizer | None = None,
+        token_pattern: str | None = TOKEN_PATTERN,
+        stop_words: StopWords = None,
+        n_jobs: int | None = 1,
+        random_state: RandomState = None,
+        bad_rows: BadRows = "raise",
+        verbose: int = 0,
+    ) -> None:
         self.vector_size = vector_size
         self.window = window
         self.min_count = min_count

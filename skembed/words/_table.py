@@ -245,13 +245,18 @@ def normalize(vectors):
     return vectors / np.where(norms > 0, norms, 1)
 
 
-def table_from_words(words: Iterable[str], vectors, subwords=None, state=None):
+def table_from_words(
+    words: Iterable[str],
+    vectors: np.ndarray,
+    subwords: Subwords | None = None,
+    state: FastTextState | None = None,
+) -> WordTable:
     """Return a `WordTable`. The first of duplicate words is kept."""
     words = list(words)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(words) != len(vectors):
         raise ValueError(f"{len(words)} words have vectors of shape {vectors.shape}.")
-    vocabulary = {}
+    vocabulary: dict[str, int] = {}
     for index, word in enumerate(words):
         vocabulary.setdefault(word, index)
     if len(vocabulary) < len(vectors):

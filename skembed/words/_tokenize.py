@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from skembed.base._rows import describe
-from skembed.base._text_rows import HALF_A_PAIR, text_problem
+from skembed.base._text_rows import has_lone_surrogate, text_problem
 
 TOKEN_PATTERN = "auto"
 COUNT_PATTERN = r"(?u)\b\w\w+\b"  # CountVectorizer's own
@@ -173,23 +173,23 @@ def check_rows(rows):
     """
     keys, bad = [], {}
     for position, row in enumerate(rows):
-        key = row
-        try:
-            if isinstance(row, str):
-                row.encode()  # fails for half a surrogate pair
-            elif isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1:
-                key = tuple(row)
-                "".join(key).encode()
-            else:
-                key, bad[position] = None, text_problem(row)
-        except UnicodeEncodeError:
-            problem = f"{type(row).__name__} with half a surrogate pair"
-            key, bad[position] = None, HALF_A_PAIR if isinstance(row, str) else problem
-        except TypeError:
-            wrong = next(word for word in row if not isinstance(word, str))
-            key, bad[position] = None, f"{type(row).__name__} with {describe(wrong)}"
-        keys.append(key)
+        is_text = isinstance(row, str)
+        is_words = not is_text and (isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1)
+        problem = _words_problem(row) if is_words else text_problem(row)
+        if problem is not None:
+            bad[position] = problem
+        keys.append(None if problem is not None else tuple(row) if is_words else row)
     return keys, bad
+
+
+def _words_problem(words):
+    """Return why a sequence is not a row of words; None if it is one."""
+    try:
+        text = "".join(words)
+    except TypeError:
+        wrong = next(word for word in words if not isinstance(word, str))
+        return f"{type(words).__name__} with {describe(wrong)}"
+    return f"{type(words).__name__} with a lone surrogate" if has_lone_surrogate(text) else None
 
 
 def chunks(lengths, size):

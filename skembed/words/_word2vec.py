@@ -1,5 +1,9 @@
 """Word2VecVectorizer: word vectors trained by gensim's Word2Vec, or read from a file."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from skembed.words._base import _WordVectorizer
 from skembed.words._gensim import (
     GENSIM_CONSTRAINTS,
@@ -10,6 +14,20 @@ from skembed.words._gensim import (
 from skembed.words._keyed_vectors import from_keyed_vectors
 from skembed.words._table import append_missing_words, common_indices
 from skembed.words._tokenize import TOKEN_PATTERN
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skembed.base._typing import (
+        BadRows,
+        FilePath,
+        KeyedVectors,
+        Preprocessor,
+        RandomState,
+        StopWords,
+        Tokenizer,
+        WordPooling,
+    )
 
 
 class Word2VecVectorizer(_WordVectorizer):
@@ -157,30 +175,30 @@ class Word2VecVectorizer(_WordVectorizer):
 
     def __init__(
         self,
-        vector_size=100,
+        vector_size: int = 100,
         *,
-        window=5,
-        min_count=5,
-        sg=0,
-        hs=0,
-        negative=5,
-        epochs=5,
-        alpha=0.025,
-        sample=1e-3,
-        vectors=None,
-        max_words=None,
-        fine_tune=False,
-        pooling="mean",
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        token_pattern=TOKEN_PATTERN,
-        stop_words=None,
-        n_jobs=1,
-        random_state=None,
-        bad_rows="raise",
-        verbose=0,
-    ):
+        window: int = 5,
+        min_count: int = 5,
+        sg: Literal[0, 1] = 0,
+        hs: Literal[0, 1] = 0,
+        negative: int = 5,
+        epochs: int = 5,
+        alpha: float = 0.025,
+        sample: float = 1e-3,
+        vectors: FilePath | KeyedVectors | None = None,
+        max_words: int | None = None,
+        fine_tune: bool = False,
+        pooling: WordPooling = "mean",
+        lowercase: bool = True,
+        preprocessor: Preprocessor | None = None,
+        tokenizer: Tokenizer | None = None,
+        token_pattern: str | None = TOKEN_PATTERN,
+        stop_words: StopWords = None,
+        n_jobs: int | None = 1,
+        random_state: RandomState = None,
+        bad_rows: BadRows = "raise",
+        verbose: int = 0,
+    ) -> None:
         self.vector_size = vector_size
         self.window = window
         self.min_count = min_count

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 from sklearn.utils import gen_batches
 
+from skembed.base._text_rows import has_lone_surrogate
 from skembed.words._fasttext_layout import (
     DICTIONARY,
     ENTRY,
@@ -99,11 +100,10 @@ def _check_words(words, file_format):
             problem = "" if word and "\0" not in word else "is empty or contains a zero byte"
         else:
             problem = "has blanks" if _BLANKS.search(word) else "" if word else "is empty"
-        try:
-            if len(word.encode()) >= LONGEST_WORD:
-                problem = f"has {LONGEST_WORD} bytes or more"
-        except UnicodeEncodeError:
-            problem = "contains half a surrogate pair"
+        if has_lone_surrogate(word):
+            problem = "contains a lone surrogate"
+        elif len(word.encode()) >= LONGEST_WORD:
+            problem = f"has {LONGEST_WORD} bytes or more"
         if problem:
             hint = ' file_format="fasttext" allows blanks.' if "blanks" in problem else ""
             raise ValueError(

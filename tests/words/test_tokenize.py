@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from skembed.base._text_rows import HALF_A_PAIR
+from skembed.base._text_rows import LONE_SURROGATE
 from skembed.words._tokenize import (
     COUNT_PATTERN,
     check_rows,
@@ -170,8 +170,8 @@ def test_keys_and_bad_rows():
         4: "None",
         5: "float",
         6: "list with int",
-        7: HALF_A_PAIR,
-        8: "list with half a surrogate pair",
+        7: LONE_SURROGATE,
+        8: "list with a lone surrogate",
     }
 
 
