@@ -1,5 +1,6 @@
 """What a type checker sees of the public names: mypy checks this file, nothing runs it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from skembed import (
     TokenEmbeddings,
     Word2VecVectorizer,
 )
+from skembed.cache import Store
 from skembed.evaluation import AnalogyAccuracy, WordSimilarity, word_analogies, word_similarity
 from skembed.exceptions import BadRowsError
 
@@ -71,6 +73,20 @@ assert_type(skembed.get_config()["n_threads"], int | None)
 assert_type(skembed.exceptions.BadRowsError, type[BadRowsError])
 with skembed.config_context(offline=True, cache_folder=Path("folder")):
     assert_type(skembed.set_config(progress=True), None)
+
+
+class DictStore(Store):
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, bytes], bytes] = {}
+
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.rows.get((fingerprint, key)) for key in keys]
+
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        self.rows.update(((fingerprint, key), v) for key, v in zip(keys, values, strict=True))
+
+
+BertEmbedder(cache=DictStore())
 
 
 def chosen(bad_rows: Literal["raise", "zero", "nan"], device: str) -> BertEmbedder:
