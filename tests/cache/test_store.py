@@ -180,6 +180,8 @@ def test_release_ends_claims_of_the_calling_thread_only(store):
     store.claim(F, KEYS[:1])
     elsewhere(store.release, F, KEYS[:1])
     assert elsewhere(store.claim, F, KEYS[:1]) == [False]
+    store.release(F, KEYS[:1])
+    assert elsewhere(store.claim, F, KEYS[:1]) == [True]
 
 
 @stores("least", "none")
@@ -204,6 +206,10 @@ def test_wait_ends_when_one_row_is_written_or_released(store, end):
         waiting = pool.submit(store.wait, F, KEYS[:2])
         with pytest.raises(FutureTimeoutError):
             waiting.result(0.2)
+        store.claim(F, KEYS[2:3])
+        store.release(F, KEYS[2:3])  # a row that the thread does not wait for
+        with pytest.raises(FutureTimeoutError):
+            waiting.result(0.1)
         store.write(F, KEYS[1:2], VALUES[1:2]) if end == "write" else store.release(F, KEYS[1:2])
         waiting.result(30)
 
