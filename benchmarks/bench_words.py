@@ -190,7 +190,7 @@ def _seconds(function, *args, **kwargs):
 
 def bench_glove(arguments):
     """Print GloVe's speed and loss on the novels."""
-    from skembed.words._glove_training import Model, count_pairs, frequent_words
+    from skembed.words._glove_training import GloVeModel, count_pairs, frequent_words
     from skembed.words._tokenize import number_words
 
     words = tokenized(novels(arguments.data))
@@ -207,7 +207,7 @@ def bench_glove(arguments):
     ]
     vectors = []
     for n_threads in (1, 1, 2):
-        losses, seconds, model = _trained(Model, pairs, len(frequent), n_threads)
+        losses, seconds, model = _trained(GloVeModel, pairs, len(frequent), n_threads)
         vectors.append(model.vectors)
         speed = n_pairs / min(seconds)
         met = verdict(speed >= goals["pairs"]) if n_threads == 2 else ""
@@ -225,7 +225,7 @@ def bench_glove(arguments):
 def _trained(model_class, pairs, n_words, n_threads):
     random = np.random.default_rng(0)
     model = model_class(n_words, 100, random)
-    settings = {"x_max": 10, "power": 0.75, "rate": 0.05, "random": random}
+    settings = {"x_max": 10, "power": 0.75, "learning_rate": 0.05, "random": random}
     losses, seconds, start = [], [], time.perf_counter()
     for loss in model.train(pairs, epochs=3, n_threads=n_threads, **settings):
         losses.append(loss)

@@ -151,7 +151,7 @@ def test_a_preprocessor_that_returns_other_things_is_refused():
 
 
 def test_neither_pattern_nor_tokenizer():
-    with pytest.raises(ValueError, match="token_pattern=None needs a tokenizer"):
+    with pytest.raises(ValueError, match="token_pattern=None requires a tokenizer"):
         make_tokenizer(token_pattern=None)
 
 
