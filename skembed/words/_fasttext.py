@@ -55,7 +55,7 @@ class FastTextVectorizer(_WordVectorizer):
     window : int, default=5
         Maximum number of context words on either side of a word.
     min_count : int, default=5
-        Minimum number of occurrences; rarer words have no vector of their own.
+        Minimum number of occurrences; rarer words are not in the vocabulary.
     sg : {0, 1}, default=0
         Training algorithm. 1: skip-gram, a word predicts its context. 0: CBOW, the context predicts
         the word.
@@ -114,11 +114,10 @@ class FastTextVectorizer(_WordVectorizer):
         Number of threads for training; -1: all cores. With more than one, results differ slightly
         between runs.
     random_state : int, RandomState instance or None, default=None
-        Seed of the training; gensim receives an int unchanged. With an int and one thread, `fit` is
-        reproducible to the bit.
+        Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that are neither text nor lists of words (None, NaN, numbers): raise an
-        error with their positions, or return vectors of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     verbose : int, default=0
         If 1, a progress bar is shown.
 
@@ -127,7 +126,7 @@ class FastTextVectorizer(_WordVectorizer):
     vocabulary_ : dict of str to int
         Index of each word, most frequent first.
     vectors_ : ndarray of shape (n_words, vector_size), float32
-        Vector of each word, including its n-grams.
+        Vector of each word.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -159,6 +158,11 @@ class FastTextVectorizer(_WordVectorizer):
     A row may also be a list of words, which is used unchanged. gensim truncates texts to 10,000
     words; longer texts are split into several parts for it. gensim leaves random numbers in buckets
     without an n-gram of the vocabulary, which are never trained; here they are zeros.
+
+    Rows that are neither text nor lists of words (None, NaN, numbers) cannot be embedded. gensim
+    receives an int `random_state` unchanged.
+
+    `vectors_` includes the n-grams of each word.
 
     References
     ----------

@@ -40,10 +40,9 @@ class GloVeVectorizer(_WordVectorizer):
     vector_size : int, default=100
         Length of a word's vector. Ignored if `vectors` are given, which have their own length.
     window : int, default=10
-        Maximum distance of the words in a word's context, on either side. A word at distance d
-        counts 1/d. Rare words are removed before distances are measured.
+        Maximum number of context words on either side of a word.
     min_count : int, default=5
-        Minimum number of occurrences; rarer words are ignored.
+        Minimum number of occurrences; rarer words are not in the vocabulary.
     epochs : int, default=25
         Number of passes over the pairs.
     x_max : float, default=10
@@ -88,8 +87,8 @@ class GloVeVectorizer(_WordVectorizer):
     random_state : int, RandomState instance or None, default=None
         Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that are neither text nor lists of words (None, NaN, numbers): raise an
-        error with their positions, or return vectors of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     verbose : int, default=0
         If 1, a progress bar is shown.
 
@@ -136,6 +135,11 @@ class GloVeVectorizer(_WordVectorizer):
     word and one as a context; their sum is used. As in the authors' program, AdaGrad adds up the
     squares of the steps, which include the learning rate, and the learning rate of the biases is 1.
     Training needs about 32 bytes per pair.
+
+    Rows that are neither text nor lists of words (None, NaN, numbers) cannot be embedded.
+
+    A word at distance d in the context counts 1/d. Rare words are removed before distances are
+    measured.
 
     References
     ----------

@@ -43,7 +43,7 @@ class Word2VecVectorizer(_WordVectorizer):
     window : int, default=5
         Maximum number of context words on either side of a word.
     min_count : int, default=5
-        Minimum number of occurrences; rarer words are ignored.
+        Minimum number of occurrences; rarer words are not in the vocabulary.
     sg : {0, 1}, default=0
         Training algorithm. 1: skip-gram, a word predicts its context. 0: CBOW, the context predicts
         the word.
@@ -90,11 +90,10 @@ class Word2VecVectorizer(_WordVectorizer):
         Number of threads for training; -1: all cores. With more than one, results differ slightly
         between runs.
     random_state : int, RandomState instance or None, default=None
-        Seed of the training; gensim receives an int unchanged. With an int and one thread, `fit` is
-        reproducible to the bit.
+        Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that are neither text nor lists of words (None, NaN, numbers): raise an
-        error with their positions, or return vectors of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     verbose : int, default=0
         If 1, a progress bar is shown.
 
@@ -136,6 +135,9 @@ class Word2VecVectorizer(_WordVectorizer):
     -----
     A row may also be a list of words, which is used unchanged. gensim truncates texts to 10,000
     words; longer texts are split into several parts for it.
+
+    Rows that are neither text nor lists of words (None, NaN, numbers) cannot be embedded. gensim
+    receives an int `random_state` unchanged.
 
     References
     ----------
