@@ -1,6 +1,7 @@
 """Tiny networks with seeded random weights, saved as real models are."""
 
 import json
+import warnings
 
 import torch
 import transformers
@@ -144,3 +145,11 @@ def add_modules(folder, *, pooling=None, dense=None, normalize=False, prompts=No
         json.dumps({"prompts": prompts or {}, "default_prompt_name": default})
     )
     return folder
+
+
+def without_array(tensor):
+    """Return a sparse, a compressed and a quantized copy of a 2-D tensor, which torch warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = torch.quantize_per_tensor(tensor, 0.01, 0, torch.qint8)
+        return tensor.to_sparse(), tensor.to_sparse_csr(), quantized

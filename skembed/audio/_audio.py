@@ -1,10 +1,10 @@
 """AudioEmbedder: sounds to vectors with a network that hears."""
 
-from numbers import Integral, Number, Real
+from numbers import Integral, Real
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skembed.audio._containers import rows_of
 from skembed.audio._front import audio_front
 from skembed.audio._waveforms import is_sound, key_of
 from skembed.base._bad_rows import Problem
@@ -132,7 +132,8 @@ class AudioEmbedder(NeuralEmbedder):
     -----
     A row is one of the following:
 
-    - a path, or the content of a file as ``bytes`` or ``io.BytesIO``;
+    - a path, the content of a file as ``bytes``, or a file object: ``io.BytesIO`` or a file opened
+      with mode ``"rb"``;
     - an array of shape (n_samples,) or (n_samples, n_channels) with its rate in `sampling_rate`;
     - a tuple ``(array, rate)``;
     - a dict ``{"array": …, "sampling_rate": …}`` or ``{"bytes": …, "path": …}`` as of the library
@@ -141,9 +142,10 @@ class AudioEmbedder(NeuralEmbedder):
       (n_channels, n_samples) and ``sample_rate``.
 
     A tensor of torch on the CPU may stand for an array. If it is 2-D, its shorter axis may come
-    first, as in torchaudio and torchcodec. Integers of 8, 16 and 32 bits are scaled to the range
-    from -1 to 1. Floats must be on that scale already, or `max_value` says what theirs is; samples
-    that exceed it a little are kept.
+    first, as in torchaudio and torchcodec. X may also be one array or tensor of shape (n_rows,
+    n_samples), with its rate in `sampling_rate`. Arrays with masked values are bad rows. Integers
+    of 8, 16 and 32 bits are scaled to the range from -1 to 1. Floats must be on that scale
+    already, or `max_value` says what theirs is; samples that exceed it a little are kept.
 
     Files are WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF, W64 and RF64. Tags, padding and
     junk before and behind the audio are ignored, and samples are those of ``soundfile.read``.
@@ -255,21 +257,7 @@ class AudioEmbedder(NeuralEmbedder):
     # -- rows ------------------------------------------------------------------------------------
 
     def _unpacked(self, X):
-        if isinstance(X, tuple) and len(X) == 2 and sum(isinstance(x, Number) for x in X) == 1:
-            raise TypeError(
-                "AudioEmbedder expects a collection of sounds, got one tuple of array and rate. "
-                "Wrap it in a list: [(array, rate)]."
-            )
-        if not isinstance(X, np.ndarray) or X.ndim not in (1, 2) or X.dtype.kind not in "fiu":
-            return X
-        if X.ndim == 2 and self.sampling_rate is not None:
-            return list(X)
-        remedy = "its rows are waveforms, set sampling_rate"
-        if X.ndim == 1:
-            remedy = "it is one waveform, wrap it in a list: [x]"
-        raise ValueError(
-            f"AudioEmbedder expects sounds, but X is numeric (dtype {X.dtype}). If {remedy}."
-        )
+        return rows_of(X, type(self).__name__, self.sampling_rate)
 
     def _check_rows(self, rows):
         def checked(row):

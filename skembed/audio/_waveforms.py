@@ -13,7 +13,14 @@ import numpy as np
 import soxr
 
 from skembed.audio._decode import FASTEST, MOST_CHANNELS, SLOWEST, Waveform, decoded, mono
-from skembed.base._files import UnreadableRowError, content_of, shortened
+from skembed.base._arrays import array_of_tensor, is_tensor, numbers_of, unmasked
+from skembed.base._files import (
+    UnreadableRowError,
+    content_of,
+    content_of_object,
+    is_file_object,
+    shortened,
+)
 from skembed.base._rows import describe, row_key
 
 _LARGEST_FILE = 1 << 30  # bytes
@@ -32,19 +39,16 @@ class _Array(NamedTuple):
     rate: int
 
 
-# Row types treated as files.
+# Row types treated as files; so are file objects.
 _FILES = {"bytes": (bytes, bytearray, memoryview, BytesIO), "path": (str, os.PathLike)}
 
 
 def is_sound(row):
     """Tell whether a row is of a kind that may be a sound."""
     kinds = (*_FILES["bytes"], *_FILES["path"], np.ndarray, tuple, Mapping)
-    return isinstance(row, kinds) or _is_tensor(row) or hasattr(row, "get_all_samples")
-
-
-def _is_tensor(value):
-    """Tell whether a value is a tensor of torch, which is not imported for that."""
-    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
+    if isinstance(row, kinds) or is_tensor(row) or is_file_object(row):
+        return True
+    return hasattr(row, "get_all_samples")
 
 
 def key_of(row, sampling_rate, max_value=None):
@@ -52,7 +56,7 @@ def key_of(row, sampling_rate, max_value=None):
 
     Parameters
     ----------
-    row : str, path, bytes, BytesIO, ndarray, tensor, tuple, dict or decoder
+    row : str, path, bytes, file object, ndarray, tensor, tuple, dict or decoder
         The row.
     sampling_rate : int or None
         Rate in Hz of arrays that come without one.
@@ -88,8 +92,8 @@ def _key(content, max_value):
 
 def _content(row, sampling_rate, max_value):
     """Return a file's bytes, or the samples and their rate."""
-    if isinstance(row, BytesIO):
-        return row.getvalue()
+    if is_file_object(row):
+        return content_of_object(row)
     if isinstance(row, _FILES["bytes"]):
         return bytes(row)
     if isinstance(row, _FILES["path"]):
@@ -99,8 +103,9 @@ def _content(row, sampling_rate, max_value):
     if isinstance(row, Mapping):
         return _content_of_dict(row, sampling_rate, max_value)
     if isinstance(row, tuple):
-        return _array(*_pair(row), max_value)
-    if isinstance(row, np.ndarray) or _is_tensor(row):
+        values, rate = _pair(row)
+        return _array(values, sampling_rate if rate is None else rate, max_value)
+    if isinstance(row, np.ndarray) or is_tensor(row):
         return _array(row, sampling_rate, max_value)
     raise UnreadableRowError(describe(row))
 
@@ -108,7 +113,8 @@ def _content(row, sampling_rate, max_value):
 def _content_of_dict(row, sampling_rate, max_value):
     """Return the content of a row as of the library `datasets`."""
     if row.get("array") is not None:
-        return _array(row["array"], row.get("sampling_rate", sampling_rate), max_value)
+        rate = row.get("sampling_rate")
+        return _array(row["array"], sampling_rate if rate is None else rate, max_value)
     for name in ("bytes", "path"):
         if isinstance(row.get(name), _FILES[name]):
             return _content(row[name], sampling_rate, max_value)
@@ -143,34 +149,22 @@ def _all_samples(decoder):
         raise UnreadableRowError(
             f"a {type(decoder).__name__} that cannot decode: {shortened(reason[0])}"
         ) from error
-    values = _of_tensor(samples.data)
+    values = samples.data
+    values = array_of_tensor(values) if is_tensor(values) else np.asarray(values)
     return values.T if values.ndim == 2 else values, samples.sample_rate
-
-
-def _of_tensor(tensor):
-    """Return the array of a tensor on the CPU; an array as it is."""
-    if not _is_tensor(tensor):
-        return np.asarray(tensor)
-    if tensor.device.type != "cpu":
-        raise UnreadableRowError(f"a tensor on {tensor.device}; move it: tensor.cpu()")
-    tensor = tensor.detach()
-    try:
-        return tensor.numpy()
-    except TypeError:  # bfloat16, or sparse
-        return tensor.to_dense().float().numpy()
 
 
 def _samples_of(values):
     """Return samples as an array (n_samples,) or (n_samples, n_channels)."""
-    if _is_tensor(values):
-        values = _of_tensor(values)
+    if is_tensor(values):
+        values = array_of_tensor(values)
         # torchaudio.load and torchcodec return (n_channels, n_samples).
         first, last = values.shape[0] if values.ndim else 0, values.shape[-1:]
         if values.ndim == 2 and first <= MOST_CHANNELS < last[0]:
             return values.T
         return values
     try:
-        return np.asarray(values)
+        return numbers_of(unmasked(np.asanyarray(values)))
     except ValueError as error:  # lists of different lengths
         raise UnreadableRowError("samples that make no array") from error
 
@@ -198,7 +192,9 @@ def _array(values, rate, max_value):
 
 def _check_rate(rate):
     if rate is None:
-        raise UnreadableRowError("an array without sampling_rate")
+        raise UnreadableRowError(
+            "an array without sampling_rate; set the parameter, or make it a pair (array, rate)"
+        )
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         told = shortened(repr(rate)) if isinstance(rate, (str, bool)) else describe(rate)
         raise UnreadableRowError(f"an array with sampling_rate {told}")
@@ -216,7 +212,7 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds, max_value=
 
     Parameters
     ----------
-    row : str, path, bytes, BytesIO, ndarray, tensor, tuple, dict or decoder
+    row : str, path, bytes, file object, ndarray, tensor, tuple, dict or decoder
         The row.
     key : bytes or None
         The row's key by `key_of`; a file that has another content now is refused.

@@ -13,7 +13,8 @@ from skembed.base._rows import reject_column
 from skembed.exceptions import BadRowsError
 
 _N_SHOWN = 5
-_MISSING = ("None", "float nan", "NAType", "NaTType")  # what `describe` says of missing rows
+# What is said of missing rows by `describe`, and of an item that its array masks.
+_MISSING = ("None", "float nan", "NAType", "NaTType", "MaskedConstant", "a masked value")
 
 
 class BadRow(NamedTuple):

@@ -5,8 +5,13 @@ Imports nothing of skembed.
 
 import os
 import stat
+import threading
+from io import BytesIO, TextIOBase
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+# Rows may share one file object, whose position a reader moves.
+_reading = threading.Lock()
 
 
 class UnreadableRowError(Exception):
@@ -74,3 +79,37 @@ def content_of(path, check, n_start=0):
         raise UnreadableRowError(
             f"a file that cannot be read, {shortened(name)}: {reason}"
         ) from error
+
+
+def is_file_object(row):
+    """Tell whether a row is a file object, such as `io.BytesIO` or what `open` returns."""
+    return hasattr(row, "read") and hasattr(row, "seek")
+
+
+def content_of_object(file):
+    """Return all of a file object's bytes, and leave its position as it was.
+
+    Raises
+    ------
+    UnreadableRowError
+        If it is closed, or not opened for reading bytes.
+    """
+    if getattr(file, "closed", False):
+        raise UnreadableRowError("a closed file; open it again, or give its path")
+    if isinstance(file, BytesIO):
+        return file.getvalue()
+    if isinstance(file, TextIOBase):
+        raise UnreadableRowError('a file opened as text; open it with mode "rb"')
+    try:
+        with _reading:
+            position = file.tell()
+            file.seek(0)
+            content = file.read()
+            file.seek(position)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UnreadableRowError(f"a file object that cannot be read: {error}") from error
+    if not isinstance(content, bytes):
+        raise UnreadableRowError(
+            f"a file object that reads {type(content).__name__}, not bytes; give its path"
+        )
+    return content

@@ -1,6 +1,6 @@
 """Columns of rows out of any accepted container; keys of rows.
 
-Imports only `_on_access`. What a row may be is up to the modality; here it
+Imports only `_arrays` and `_on_access`. What a row may be is up to the modality; here it
 is an object.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from skembed.base._arrays import is_tensor
 from skembed.base._on_access import OnAccess
 
 _CONTAINERS = (
@@ -126,6 +127,8 @@ def _columns_of_native(X, estimator, kind):
     """Read the columns and frames of data-frame libraries, and what can be turned into them."""
     import narwhals.stable.v1 as nw
 
+    if is_tensor(X) and X.ndim:  # the modalities that take tensors have unpacked them
+        raise _numeric_column(estimator, kind, None, X.dtype)
     X = _as_native(X, nw)
     if isinstance(X, np.ndarray):
         return _columns_of_array(X, estimator, kind)

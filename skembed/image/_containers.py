@@ -1,13 +1,12 @@
 """Containers of images: a stack in one array or tensor, an array of objects, a lazy column."""
 
-import sys
-
 import numpy as np
 from PIL import Image
 
+from skembed.base._arrays import is_tensor, tensor_problem
+from skembed.base._files import is_file_object
 from skembed.base._on_access import OnAccess, is_lazy
 from skembed.image._pixels import channels_first
-from skembed.image._sources import is_readable
 
 
 def rows_of(X, estimator):
@@ -30,14 +29,13 @@ def rows_of(X, estimator):
     TypeError
         If `X` is one image.
     ValueError
-        If `X` is a stack of images with channels first.
+        If `X` is a stack of images with channels first, or a tensor without an array.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(X, torch.Tensor):
+    if is_tensor(X):
         return _rows_of_tensor(X, estimator)
     if isinstance(X, np.ndarray):
         return _rows_of_array(X, estimator)
-    if isinstance(X, Image.Image) or is_readable(X) or _is_row_of_datasets(X):
+    if isinstance(X, Image.Image) or is_file_object(X) or _is_row_of_datasets(X):
         raise _one_image(X, estimator)
     if is_lazy(X) and not _is_native(X):
         return OnAccess(X)
@@ -77,8 +75,9 @@ def _rows_of_array(X, estimator):
 
 
 def _rows_of_tensor(X, estimator):
+    problem = tensor_problem(X)
+    if problem is not None:
+        raise ValueError(f"{estimator} expects images, got {problem}.")
     if X.ndim == 3 and (X.shape[0] in (1, 3, 4) or X.shape[2] in (1, 3, 4)):
         raise _one_image(X, estimator)
-    if X.ndim in (3, 4):
-        return list(X)
-    return X.detach().cpu().numpy()
+    return list(X) if X.ndim in (3, 4) else X

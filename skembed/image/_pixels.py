@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from skembed.base._arrays import numbers_of, unmasked
 from skembed.base._files import UnreadableRowError
 from skembed.base._rows import row_key
 from skembed.image._formats import check_size, guarded
@@ -284,9 +285,7 @@ def image_of_array(array, max_value=None):
     >>> image_of_array(np.array([[0.0, 0.5, 1.0]])).tobytes().hex(" ")
     '00 80 ff'
     """
-    array = np.asarray(array)
-    if array.dtype.kind == "O":  # of numbers: a stack of images that became one array of objects
-        array = guarded(_numbers_of, array)
+    array = numbers_of(unmasked(np.asanyarray(array)))  # a stack may be one array of objects
     if array.dtype.kind not in _WHITE:
         raise UnreadableRowError(f"an array of dtype {array.dtype}")
     if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in _CHANNELS:
@@ -321,11 +320,6 @@ def _shape_problem(shape):
     if len(shape) == 4 and shape[0] == 1:
         return f"{problem}; take the image out of its stack: array[0]"
     return problem
-
-
-def _numbers_of(array):
-    numbers = np.array(array.tolist())
-    return numbers if numbers.dtype.kind in _WHITE else array
 
 
 def _as_8_bits(array, max_value):

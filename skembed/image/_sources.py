@@ -3,9 +3,6 @@
 An image that the caller opened with Pillow is left as it is: it is opened once more from its file.
 """
 
-import sys
-import threading
-from io import BytesIO, TextIOBase
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -13,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageFile
 from PIL._util import DeferredError
 
-from skembed.base._files import UnreadableRowError, content_of
+from skembed.base._arrays import array_of_tensor, is_tensor, unmasked
+from skembed.base._files import UnreadableRowError, content_of, content_of_object, is_file_object
 from skembed.base._rows import describe, row_key
 from skembed.image._formats import (
     FORMATS,
@@ -29,8 +27,6 @@ from skembed.image._formats import (
 _MAX_BYTES_A_PIXEL = 8
 _CHANNELS = (1, 3, 4)
 _CLOSED = "a closed image of Pillow's; open it again, or give its path"
-# Rows may share one file object, whose position a reader moves.
-_reading = threading.Lock()
 
 
 class File(NamedTuple):
@@ -82,28 +78,22 @@ def source_of(row, max_pixels):
     if isinstance(row, dict):
         row = _part_of_dict(row)
     if isinstance(row, np.ndarray):
-        return row
+        return unmasked(row)
     if isinstance(row, Image.Image):
         return _source_of_image(row)
     if isinstance(row, (str, PathLike)):
         return File(_content_of_path(row, max_pixels))
     if isinstance(row, (bytes, bytearray, memoryview)):
         return _file(bytes(row))
-    if is_readable(row):
-        return _file(_content_of_object(row))
+    if is_file_object(row):
+        return _file(content_of_object(row))
     if isinstance(row, UnreadableRowError):  # of a container that makes its rows on access
         raise row
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(row, torch.Tensor):
-        return _array_of_tensor(row, torch)
+    if is_tensor(row):
+        return _array_of_tensor(row)
     if hasattr(row, "__array__") and not isinstance(row, np.generic):
-        return guarded(np.asarray, row)
+        return unmasked(guarded(np.asanyarray, row))
     raise UnreadableRowError(describe(row))
-
-
-def is_readable(row):
-    """Tell whether a row is a file object, such as `io.BytesIO`."""
-    return hasattr(row, "read") and hasattr(row, "seek") and not isinstance(row, Image.Image)
 
 
 def _file(content):
@@ -131,27 +121,6 @@ def _content_of_path(path, max_pixels):
             )
 
     return content_of(path, check, N_MAGIC)
-
-
-def _content_of_object(file):
-    """Return all of a file object's bytes, and leave its position as it was."""
-    if getattr(file, "closed", False):
-        raise UnreadableRowError("a closed file; open it again, or give its path")
-    if isinstance(file, BytesIO):
-        return file.getvalue()
-    if isinstance(file, TextIOBase):
-        raise UnreadableRowError('a file opened as text; open it with mode "rb"')
-    try:
-        with _reading:
-            position = file.tell()
-            file.seek(0)
-            content = file.read()
-            file.seek(position)
-    except (OSError, ValueError, AttributeError) as error:
-        raise UnreadableRowError(f"a file object that cannot be read: {error}") from error
-    if not isinstance(content, bytes):
-        raise UnreadableRowError(f"a file object that reads {describe(content)}, not bytes")
-    return content
 
 
 # -- images of Pillow's ----------------------------------------------------------------------------
@@ -182,7 +151,7 @@ def _source_of_image(image):
             f"an image file of the format {image.format}, opened but not loaded; formats that are "
             f"read: {FORMATS}. Call its load() first"
         )
-    return image if is_decoded else _view(_file(_content_of_object(file)), image)
+    return image if is_decoded else _view(_file(content_of_object(file)), image)
 
 
 def file_behind(image):
@@ -217,8 +186,8 @@ def _content_behind(image):
     """Return the content of the file that an image was opened from."""
     # PNG, GIF and TIFF images keep a file object that the caller opened.
     file = getattr(image, "fp", None) or vars(image).get("_fp")
-    if is_readable(file) and not getattr(file, "closed", False):
-        return _content_of_object(file)
+    if is_file_object(file) and not getattr(file, "closed", False):
+        return content_of_object(file)
     path = getattr(image, "filename", "") or getattr(file, "name", "")
     return content_of(path if isinstance(path, (str, bytes)) else "", lambda start, size: None)
 
@@ -241,17 +210,15 @@ def _view(source, image):
 # -- tensors ---------------------------------------------------------------------------------------
 
 
-def _array_of_tensor(tensor, torch):
+def _array_of_tensor(tensor):
     """Return a tensor as an array with its channels last."""
-    if tensor.device.type != "cpu":
-        raise UnreadableRowError(f"a tensor on {tensor.device}; move it: tensor.cpu()")
-    if tensor.ndim == 3:
-        first, last = tensor.shape[0] in _CHANNELS, tensor.shape[2] in _CHANNELS
-        if first and last:
-            raise UnreadableRowError(
-                f"a tensor of shape {tuple(tensor.shape)}, whose channels may come first or last; "
-                "make it an array with channels last: tensor.permute(1, 2, 0).numpy()"
-            )
-        tensor = tensor.permute(1, 2, 0) if first else tensor
-    tensor = tensor.detach()
-    return guarded((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy)
+    array = array_of_tensor(tensor)
+    if array.ndim != 3:
+        return array
+    first, last = array.shape[0] in _CHANNELS, array.shape[2] in _CHANNELS
+    if first and last:
+        raise UnreadableRowError(
+            f"a tensor of shape {array.shape}, whose channels may come first or last; make it an "
+            "array with channels last: tensor.permute(1, 2, 0).numpy()"
+        )
+    return array.transpose(1, 2, 0) if first else array

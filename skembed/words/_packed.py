@@ -68,7 +68,8 @@ class _Unpacked(io.RawIOBase):
         if self._left < 0:
             raise VectorFileError(
                 f"{self._path} unpacks to more than {_RATIO} times its size, and to more than its "
-                "header or its lines account for. Unpack it first if it is meant to be read."
+                "header or its lines account for, or than there is memory. Unpack it first if it "
+                "is meant to be read."
             )
         return n
 

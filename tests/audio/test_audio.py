@@ -266,7 +266,7 @@ def test_one_sound_is_not_a_column():
         AudioEmbedder(**SMALL).fit(sound(0.5)[None])
     with pytest.raises(BadRowsError, match="row 0: list; make it an array"):
         small().fit([sound(0.5).tolist()])
-    with pytest.raises(BadRowsError, match="row 0: StringIO"):
+    with pytest.raises(BadRowsError, match="row 0: a file opened as text"):
         small().fit([io.StringIO()])
     for pair in ((sound(0.5), 16000), (16000, sound(0.5))):
         with pytest.raises(TypeError, match=r"got one tuple .* Wrap it in a list"):

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tiny import without_array
 from tiny_images import encode, noise
 
 from skembed import CNNImageEmbedder
 from skembed.base._files import UnreadableRowError
 from skembed.base._on_access import OnAccess
 from skembed.base._rows import columns_of
+from skembed.exceptions import BadRowsError
 from skembed.image._containers import rows_of
 from skembed.image._pixels import image_of, image_of_array, key_of
 
@@ -180,6 +182,22 @@ def test_tensors(dtype):
 def test_tensors_in_doubt_are_refused():
     assert "tensor.permute(1, 2, 0).numpy()" in refusal(torch.zeros(3, 40, 3))
     assert "move it: tensor.cpu()" in refusal(torch.zeros(3, 40, 40, device="meta"))
+
+
+def test_masked_and_sparse_pixels_are_refused():
+    masked = np.ma.masked_array(RGB)
+    np.testing.assert_array_equal(read(masked), RGB)
+    masked[3, 4] = np.ma.masked
+    assert "an array with 3 masked values; fill it" in refusal(masked)
+    with pytest.raises(BadRowsError, match="row 1: an array with 3 masked values"):
+        embedder().fit_transform(np.ma.stack([np.ma.masked_array(RGB), masked]))
+    grey = torch.from_numpy(GREY / 255).float()
+    for X, remedy in zip(without_array(grey), ("to_dense", "to_dense", "dequantize"), strict=True):
+        assert f"tensor.{remedy}()" in refusal(X)
+        with pytest.raises(ValueError, match=rf"expects images, got a .*tensor\.{remedy}\(\)"):
+            rows_of(X, "CNNImageEmbedder")
+    with pytest.raises(ValueError, match="X is numeric"):
+        embedder().fit(grey.bfloat16())
 
 
 def test_objects_that_make_arrays():

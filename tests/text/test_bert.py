@@ -154,7 +154,7 @@ def test_long_texts_error_names_the_rows(tiny_bert):
     n_tokens = len(LONG.split()) + 2
     message = (
         "BertEmbedder: 1 of 3 rows is longer than the network takes (row 1: "
-        f"{n_tokens} tokens, more than max_length=10). Shorten them, set "
+        f"{n_tokens} tokens, more than max_length=10). Shorten it, set "
         'long_texts="truncate" or "chunk", or set bad_rows="zero" or "nan".'
     )
     with pytest.raises(BadRowsError, match=re.escape(message)):
