@@ -9,10 +9,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from skembed.audio._families import ARCHITECTURES
 from skembed.base._digest import file_sha256
 from skembed.base._optional import import_optional
 from skembed.exceptions import ModelFormatError
-from skembed.audio._families import ARCHITECTURES
 
 # Constants of the published network's front end, which are computed here.
 _LEFT_OUT = ("spectrogram_extractor.", "logmel_extractor.")

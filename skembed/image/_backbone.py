@@ -9,6 +9,7 @@ from torch import nn
 
 from skembed.models._backbone import Backbone, HiddenStates
 
+
 class ImageStates(HiddenStates):
     """A transformers model for images that gives the states of its stages and its pooled vector."""
 

@@ -8,6 +8,7 @@ from skembed.exceptions import ModelFormatError
 # Types of its entries.
 _TYPES = {"front": dict, "head": dict, "precision": str, "estimator": str, "format": int}
 
+
 def check_manifest(folder, estimator, modality, version):
     """Raise a ModelFormatError if an exported folder is not for this estimator or this skembed.
 

@@ -1,4 +1,4 @@
-"""What a modality tells the layers below it, as data: a `Modality` and the families of its networks.
+"""What the layers below a modality need of it, as data: a `Modality` and families of networks.
 
 The layers that load and run networks receive a `Modality`; they name no modality themselves.
 Imports only `exceptions`.

@@ -44,8 +44,9 @@ def seeded_folder(architecture, seed, modality):
     """
     name = os.fspath(architecture)
     if name not in modality.architectures:
+        names = sorted(modality.architectures)
         raise ValueError(
-            f"With pretrained=False, model must be one of {sorted(modality.architectures)}, whose weights are drawn at "
+            f"With pretrained=False, model must be one of {names}, whose weights are drawn at "
             f"random. Got {name!r} instead."
         )
     known = modality.architectures[name]

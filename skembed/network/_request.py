@@ -13,8 +13,10 @@ class Request:
     ----------
     estimator : str
         Name of the estimator, for messages and the manifest.
-    model, revision, pooling, layers, normalize, truncate_dim, precompute, backend, precision, device
+    model, revision, pooling, layers, normalize, truncate_dim, precompute
         The parameters of these names, in Python's own types.
+    backend, precision, device
+        As well.
     seed : int or None
         Of random weights; None: `model` is pretrained.
     make_preprocessor : callable

@@ -1,6 +1,6 @@
-"""What a network is: its identity and what was learned about it, as data that fits into a pickle."""
+"""What a network is: its identity and what was learned, as data that fits into a pickle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -39,7 +39,7 @@ class NetworkSpec:
     device: str
     ready_made: bool  # an .onnx graph that is run unchanged
     precomputed: tuple = ()  # pieces of other heads, to be computed by the same run
-    learned: Learned = Learned()
+    learned: Learned = field(default_factory=Learned)
     n_states: int | None = None  # that the backbone gives
     widths: tuple = ()  # of the vectors of `pieces`
     n_dims: int = 0

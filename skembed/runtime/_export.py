@@ -47,8 +47,8 @@ def ensure_exported(
     precision : {"float32", "int8"}, default="float32"
         What the backbone's products are computed in; a folder holds one.
     ranges : tuple, default=None
-        In int8, ranges of the states between convolutions (see `_quantize_convolutions`); None where matrix
-        products are what is computed in integers.
+        In int8, ranges of the states between convolutions (see `_quantize_convolutions`). None:
+        matrix products are computed in integers.
     verify : bool, default=False
         Whether to compare the files with their digests, and export again if they are damaged.
     require : callable, default=None

@@ -37,9 +37,7 @@ def export(folder, pieces, make_network, probes, input_name, poolings, precision
         if record is None:
             record = {"failed": "", "sha256": None, "n_states": None, "pieces": {}}
             with _verdict(record, "failed"):
-                _export_backbone(
-                    folder, network.backbone, probes, input_name, precision, ranges
-                )
+                _export_backbone(folder, network.backbone, probes, input_name, precision, ranges)
                 record["n_states"] = len(_states(network.backbone, probes[0]))
                 record["sha256"] = digest_of_backbone(folder)
         n_states = record["n_states"]

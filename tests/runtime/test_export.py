@@ -29,6 +29,7 @@ from skembed.models._modules import Network
 from skembed.runtime import _export
 from skembed.runtime._export import ensure_exported, ensure_joined, write_standalone
 from skembed.runtime._onnx import OnnxRunner
+from skembed.text._bert import TEXTS
 
 random = np.random.default_rng(0)
 PROBES = [random.integers(5, 60, shape) for shape in [(2, 11), (1, 4), (3, 40)]]
@@ -160,7 +161,7 @@ class BertExport(NamedTuple):
 
 @pytest.fixture(scope="session")
 def bert(tiny_bert, tmp_path_factory):
-    backbone = load_backbone(tiny_bert, "input_ids")
+    backbone = load_backbone(tiny_bert, TEXTS)
     with torch.inference_mode():
         before = (
             backbone.model.config._attn_implementation,

@@ -7,14 +7,15 @@ import tiny_images
 import tiny_sounds
 import torch
 import transformers
-
-from skembed import AudioEmbedder, CNNImageEmbedder
-from skembed.exceptions import ModelFormatError
-from skembed.models import _audio_backbone, _image_backbone
 from skembed.models._architectures import build
 from skembed.models._audio_architectures import AUDIO_ARCHITECTURES
-from skembed.models._backbone import load_backbone
 from skembed.models._depths import AUDIO_DEPTHS, IMAGE_DEPTHS, n_layers_of
+
+from skembed import AudioEmbedder, CNNImageEmbedder
+from skembed.audio._audio import SOUNDS
+from skembed.exceptions import ModelFormatError
+from skembed.models import _audio_backbone, _image_backbone
+from skembed.models._backbone import load_backbone
 from skembed.models._folder import ModelFolder
 
 ONE_CHANNEL = {
@@ -57,7 +58,7 @@ def test_families_of_sounds(family, tmp_path):
     embedder = AudioEmbedder(save_sounds(tmp_path, family))
     folder = ModelFolder(tmp_path)
     n_layers = n_layers_of(folder, AUDIO_DEPTHS, "sounds")
-    assert n_states(tmp_path, embedder._front(folder), "waveforms") == n_layers + 1
+    assert n_states(tmp_path, embedder._front(folder), SOUNDS) == n_layers + 1
 
 
 @pytest.mark.parametrize("family", tiny_images.FAMILIES)

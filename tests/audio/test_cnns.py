@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from skembed.models._audio_cnns import Cnn14, CnnSmall, Vggish
 
 
