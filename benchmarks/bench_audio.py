@@ -241,7 +241,7 @@ def _bare(embedder, files):
     keys, _ = embedder._check_rows(files)
     prepared, _ = network.preprocessor.prepare(files, keys, n_cores())
     sounds = [window for row in prepared for window in row.inputs]
-    grouped = batches(sounds, "auto", embedder._batch_elements)
+    grouped = batches(sounds, "auto", embedder._modality.batch_elements)
     stacked = [np.stack([sounds[i] for i in group]) for group in grouped]
     session = onnxruntime.InferenceSession(str(graph_of(network)))
     name = session.get_inputs()[0].name

@@ -71,7 +71,7 @@ def _bare(embedder, files):
     keys, _ = embedder._check_rows(files)
     prepared, _ = network.preprocessor.prepare(files, keys, n_cores())
     pixels = [row.inputs[0] for row in prepared]
-    grouped = batches(pixels, "auto", embedder._batch_elements)
+    grouped = batches(pixels, "auto", embedder._modality.batch_elements)
     stacked = [np.stack([pixels[i] for i in group]) for group in grouped]
     session = onnxruntime.InferenceSession(str(graph_of(network)))
     name = session.get_inputs()[0].name

@@ -159,7 +159,7 @@ def _ranges(spec, sample):
     inputs = sample(spec.preprocessor, _N_CALIBRATING)
     if not inputs:
         raise ValueError(
-            "precision='int8' is calibrated on rows of fit, and none of those looked at can be "
-            "read. Set precision='float32'."
+            "precision='int8' is calibrated on rows of fit, and none of them can be read. Set "
+            "precision='float32'."
         )
     return ranges_of(graph, inputs)

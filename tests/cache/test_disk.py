@@ -11,6 +11,7 @@ import textwrap
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from skembed.cache import _file, _sqlite
 from skembed.cache._alive import Alive, is_alive, lock_path, stopped_process
 from skembed.cache._sqlite import LEAST_BYTES
 from skembed.exceptions import CacheWarning
+from skembed.text._bert import TEXTS
 
 KEYS = [bytes([i]) * 32 for i in range(40)]
 VALUES = [f"value {i}".encode() * 50 for i in range(40)]
@@ -519,7 +521,7 @@ def test_faults_cost_one_warning_and_no_result(cache, tiny_bert, texts, monkeypa
 
 def test_a_fault_in_the_middle(cache, tiny_bert, texts, monkeypatch):
     """The disk fills up while rows are written: they are computed, and nothing is half there."""
-    monkeypatch.setattr("skembed.embedder._neural.NeuralEmbedder._chunk", 5)
+    monkeypatch.setattr(BertEmbedder, "_modality", replace(TEXTS, chunk=5))
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
     real, written = _file._checksum, []
 
@@ -601,7 +603,7 @@ def test_a_process_whose_rows_are_all_there_loads_no_network(tiny_bert, texts, t
             import sys
             import numpy as np
             from skembed import BertEmbedder
-            from skembed.network._resolve import _runners
+            from skembed.network._load import _runners
             parameters = {{"backend": {backend!r}, "cache": {str(tmp_path)!r}}}
             vectors = BertEmbedder({str(tiny_bert)!r}, **parameters).fit_transform({texts!r})
             assert np.array_equal(vectors, np.load({str(tmp_path / "expected.npy")!r}))
@@ -617,9 +619,9 @@ def test_a_process_whose_rows_are_all_there_loads_no_network(tiny_bert, texts, t
 def test_racing_processes_compute_each_row_once(tiny_bert, tmp_path):
     code = f"""
     import sys
-    import skembed.embedder._neural
+    from dataclasses import replace
     from skembed import BertEmbedder
-    skembed.embedder._neural.NeuralEmbedder._chunk = 16
+    BertEmbedder._modality = replace(BertEmbedder._modality, chunk=16)
     rows = [f"the {{i}} cat" for i in range(200)]
     BertEmbedder({str(tiny_bert)!r}, cache={str(tmp_path)!r}, n_threads=1).fit_transform(rows)
     """

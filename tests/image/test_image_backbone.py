@@ -72,7 +72,7 @@ def test_states_are_those_of_transformers(folder, images, reference):
     n_states = FAMILIES[folder.name].n_states
     embedder = CNNImageEmbedder(folder, backend="torch").fit(images)
     assert embedder._network.head.layers == (-1,)  # the model's own pooled vector
-    assert embedder._n_layers(ModelFolder(folder)) == n_states - 1
+    assert IMAGES.n_layers(ModelFolder(folder)) == n_states - 1
     pixels, _ = embedder._network.preprocessor.prepare(images, [None] * 3, 1)
     with torch.no_grad():
         states = load_backbone(folder, IMAGES)(

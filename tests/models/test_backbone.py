@@ -207,7 +207,8 @@ def test_without_transformers_internals_only_the_fusion_is_lost(name, tiny_bert)
         "import transformers.masking_utils\n"
         f"del transformers.masking_utils.{name}\n"
         "from skembed.models._backbone import load_backbone\n"
-        f"print(load_backbone({str(tiny_bert)!r}, 'input_ids').attentions)\n"
+        "from skembed.text._bert import TEXTS\n"
+        f"print(load_backbone({str(tiny_bert)!r}, TEXTS).attentions)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
