@@ -143,9 +143,9 @@ def parity(arguments):
     for name, (model, extractor, forward) in _networks().items():
         with tempfile.TemporaryDirectory() as folder:
             _network_parity(name, model.eval(), extractor, forward, sounds, folder)
-    from skembed.models._architectures import build
+    from skembed.models._backbone import build
 
-    network = build({"model_type": "skembed-cnn14"})
+    network = build({"model_type": "skembed-cnn14"}, SOUNDS)
     counted = sum(parameter.numel() for parameter in network.parameters())
     print(f"cnn14: {counted:,} parameters, its classifier's among them")
 

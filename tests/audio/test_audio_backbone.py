@@ -8,11 +8,11 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from skembed.models._audio_backbone import AudioStates, steady_norms
 from tiny_sounds import FAMILIES, save_tiny_hearing, sound
 
 from skembed import AudioEmbedder
 from skembed.audio._audio import SOUNDS
+from skembed.audio._backbone import AudioStates, replace_channel_norms
 from skembed.exceptions import ModelFormatError
 from skembed.models._backbone import load_backbone
 
@@ -82,7 +82,7 @@ def test_norms_over_time_add_with_care(tmp_path):
     norm = torch.nn.GroupNorm(8, 8).requires_grad_(False)
     expected = norm.double()(states.double()).numpy()
     model = torch.nn.Sequential(norm.float())
-    steady_norms(model)
+    replace_channel_norms(model)
     path = str(tmp_path / "norm.onnx")
     torch.onnx.export(model, (states,), dynamo=True, opset_version=20, verbose=False).save(path)
     session = onnxruntime.InferenceSession(path)

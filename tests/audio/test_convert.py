@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from skembed.models._audio_cnns import Cnn14
-from skembed.models._convert import convert_panns
 
 from skembed.__main__ import main
 from skembed.audio._audio import SOUNDS
+from skembed.audio._cnns import Cnn14
+from skembed.audio._convert import convert_panns
 from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._backbone import load_backbone

@@ -461,10 +461,13 @@ def test_a_column_in_which_all_is_missing_is_bad_rows(case, embedder):
         assert np.isnan(embedder.set_params(bad_rows="nan").fit_transform(missing)).all()
 
 
-def test_columns_that_share_a_name_are_refused(embedder, rows):
-    frame = pd.DataFrame([[rows[0], rows[1]]], columns=["a", "a"])
-    with pytest.raises(ValueError, match="unique column names"):
-        embedder.fit(frame)
+def test_columns_that_share_a_name_are_told_apart_by_position(embedder, rows):
+    frame = pd.DataFrame([[rows[0], rows[1]], [rows[1], rows[0]]], columns=["a", "a"])
+    vectors = embedder.fit(frame).transform(frame)
+    first, second = np.split(vectors, 2, axis=1)
+    np.testing.assert_array_equal(first, second[::-1])
+    assert first[0].tobytes() != second[0].tobytes()
+    assert len(embedder.get_feature_names_out()) == vectors.shape[1]
 
 
 def test_bad_rows_alone(case, embedder, rows):

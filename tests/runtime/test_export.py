@@ -444,7 +444,9 @@ def test_a_file_that_was_lost_is_made_again(there, file):
 
 def test_the_gate_reports_what_differs(toy, monkeypatch):
     """By how much, and what is allowed; the verdict is kept."""
-    monkeypatch.setitem(PRECISIONS, "float32", replace(PRECISIONS["float32"], max_difference=-1.0, min_cosine=1.0))
+    monkeypatch.setitem(
+        PRECISIONS, "float32", replace(PRECISIONS["float32"], max_difference=-1.0, min_cosine=1.0)
+    )
     report = toy.export()
     assert report["agrees"] is False
     assert report["reason"].startswith("ONNX Runtime in float32 differs from torch by ")
