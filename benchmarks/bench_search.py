@@ -57,7 +57,7 @@ PEERS = {
 }
 
 
-def labelled(data, n_rows):
+def labeled(data, n_rows):
     """Return the first distinct rows of AG News and their labels."""
     labels = {}
     with open(data / "text" / "ag_news.csv", encoding="utf-8", newline="") as file:
@@ -107,7 +107,7 @@ def one_search(who, n_rows, n_jobs, data):
     import pandas as pd
 
     warnings.simplefilter("ignore")
-    rows, y = labelled(data, n_rows)
+    rows, y = labeled(data, n_rows)
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         if who == "parts":
@@ -152,7 +152,7 @@ def one_search_over_heads(who, n_rows, data):
     import skembed
 
     warnings.simplefilter("ignore")
-    rows, y = labelled(data, n_rows)
+    rows, y = labeled(data, n_rows)
     embedder = skembed.BertEmbedder(minilm())
     if "precompute" in embedder.get_params():
         embedder.set_params(precompute=HEADS)

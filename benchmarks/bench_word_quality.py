@@ -76,7 +76,7 @@ def _shown(scores):
     ]
 
 
-def _labelled(path, text):
+def _labeled(path, text):
     """Return the texts and labels of a file, `text` naming the columns that make a text."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -85,7 +85,7 @@ def _labelled(path, text):
 
 def bench_news(arguments):
     """Print the accuracies of pipelines on AG News."""
-    X, y = _labelled(arguments.data / "text" / "ag_news.csv", ["title", "description"])
+    X, y = _labeled(arguments.data / "text" / "ag_news.csv", ["title", "description"])
     longer = {"sg": 1, "epochs": 20, "window": 10, "min_count": 2, "random_state": 0}
     embedders = {
         "TF-IDF": TfidfVectorizer(),
@@ -109,7 +109,7 @@ def bench_news(arguments):
 
 def bench_search(arguments):
     """Print whether a search in one and in two processes gives the same."""
-    X, y = _labelled(arguments.data / "text" / "trec_train.csv", ["text"])
+    X, y = _labeled(arguments.data / "text" / "trec_train.csv", ["text"])
     grid = {
         "word2vecvectorizer__vector_size": [25, 50],
         "word2vecvectorizer__window": [2, 5],

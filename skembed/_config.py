@@ -4,6 +4,8 @@ Imports nothing of skembed. Settings travel with pickled estimators (see `_embed
 process applies them, a main process never does.
 """
 
+from __future__ import annotations
+
 import contextlib
 import multiprocessing
 import os
@@ -11,6 +13,26 @@ import sys
 import threading
 from numbers import Integral
 from pathlib import Path
+
+TYPE_CHECKING = False  # true for type checkers; `typing`'s own would cost an import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, TypedDict
+
+    from typing_extensions import Unpack
+
+    class Config(TypedDict):
+        cache_folder: str
+        offline: bool
+        n_threads: int | None
+        progress: bool
+
+    class Settings(TypedDict, total=False):
+        cache_folder: str | os.PathLike[str] | None
+        offline: bool | None
+        n_threads: int | None
+        progress: bool
+
 
 # Libraries read these when they are imported, and send usage data unless they are set.
 _NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
@@ -62,7 +84,7 @@ def _checked(settings):
     return checked
 
 
-def get_config():
+def get_config() -> Config:
     """Return the settings in force.
 
     Returns
@@ -78,7 +100,7 @@ def get_config():
     >>> skembed.get_config()["progress"]
     False
     """
-    config = dict(_active())
+    config: Any = dict(_active())
     if config["cache_folder"] is None:
         folder = os.environ.get("SKEMBED_CACHE")
         if not folder:
@@ -91,10 +113,16 @@ def get_config():
     return config
 
 
-_UNSET = object()
+_UNSET: Any = object()
 
 
-def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progress=_UNSET):
+def set_config(
+    *,
+    cache_folder: str | os.PathLike[str] | None = _UNSET,
+    offline: bool | None = _UNSET,
+    n_threads: int | None = _UNSET,
+    progress: bool = _UNSET,
+) -> None:
     """Change settings of this process; those not given stay as they are.
 
     The settings travel with pickled estimators. A worker process that unpickles one applies those
@@ -141,7 +169,7 @@ def set_config(*, cache_folder=_UNSET, offline=_UNSET, n_threads=_UNSET, progres
 
 
 @contextlib.contextmanager
-def config_context(**settings):
+def config_context(**settings: Unpack[Settings]) -> Iterator[None]:
     """Change settings inside a ``with`` block, in this thread alone.
 
     The threads and processes of a search with ``n_jobs`` do not see them: use :func:`set_config`.

@@ -1,5 +1,7 @@
 """Every error and warning class of skembed. Imports nothing."""
 
+from __future__ import annotations
+
 __all__ = [
     "BadRowsError",
     "CacheWarning",
@@ -33,11 +35,11 @@ class BadRowsError(ValueError):
         As given.
     """
 
-    def __init__(self, message, rows=None):
+    def __init__(self, message: str, rows: dict[tuple[int, str | int], str] | None = None) -> None:
         super().__init__(message)
         self.rows = rows or {}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[BadRowsError], tuple[str, dict[tuple[int, str | int], str]]]:
         return BadRowsError, (self.args[0], self.rows)
 
 
@@ -64,7 +66,7 @@ class MissingDependencyError(ImportError):
 class UnknownWordError(KeyError):
     """A word was asked for that has no vector."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.args[0])  # KeyError itself would show the message in quotes
 
 

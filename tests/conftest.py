@@ -15,6 +15,7 @@ from tiny_sounds import save_tiny_hearing
 import skembed
 from skembed.runtime import _export
 
+collect_ignore_glob = ["typing/*"]  # samples for mypy: nothing runs them
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

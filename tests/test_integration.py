@@ -23,7 +23,7 @@ ANIMALS, PLACES = ["cat", "dog"], ["river", "town"]
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def labeled():
     random = np.random.default_rng(0)
     words = "the a on over and to while sat ran mat hill".split()
     y = np.array(["animal", "place"] * 30)
@@ -52,11 +52,11 @@ def pipeline(exported):
 @pytest.mark.parametrize(
     ("n_jobs", "backend"), [(1, "loky"), (2, "loky"), (2, "threading")], ids=str
 )
-def test_grid_search_over_pooling_and_C(pipeline, labelled, n_jobs, backend):
+def test_grid_search_over_pooling_and_C(pipeline, labeled, n_jobs, backend):
     grid = {"bertembedder__pooling": ["mean", "cls", "max"], "logisticregression__C": [1e-4, 10]}
     with joblib.parallel_config(backend):
         search = GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise")
-        search.fit(*labelled)
+        search.fit(*labeled)
     scores = {
         (candidate["bertembedder__pooling"], candidate["logisticregression__C"]): score
         for candidate, score in zip(
@@ -66,30 +66,30 @@ def test_grid_search_over_pooling_and_C(pipeline, labelled, n_jobs, backend):
     assert len({scores[pooling, 10] for pooling in ("mean", "cls", "max")}) > 1
     assert scores["mean", 10] > scores["mean", 1e-4]
     assert search.best_score_ > 0.65  # half of them are animals
-    assert search.predict(labelled[0][:5]).shape == (5,)
+    assert search.predict(labeled[0][:5]).shape == (5,)
 
 
-def test_a_search_computes_each_row_once_for_each_network(pipeline, labelled):
+def test_a_search_computes_each_row_once_for_each_network(pipeline, labeled):
     """5 folds x 6 candidates and a refit, in threads: as many rows as there are, thrice."""
     grid = {
         "bertembedder__pooling": ["mean", "cls", "max"],
         "logisticregression__C": [1, 100],
     }
     with joblib.parallel_config("threading"):
-        GridSearchCV(pipeline, grid, cv=5, n_jobs=2, error_score="raise").fit(*labelled)
+        GridSearchCV(pipeline, grid, cv=5, n_jobs=2, error_score="raise").fit(*labeled)
     info = skembed.memory_cache().info()
-    assert info["computed"] == 3 * len(set(labelled[0]))
-    assert info["from_cache"] > 20 * len(set(labelled[0]))
+    assert info["computed"] == 3 * len(set(labeled[0]))
+    assert info["from_cache"] > 20 * len(set(labeled[0]))
 
 
-def test_a_search_gives_the_same_with_and_without_the_cache(pipeline, labelled):
+def test_a_search_gives_the_same_with_and_without_the_cache(pipeline, labeled):
     scores = []
     for cache in ("memory", None):
         search = GridSearchCV(
             clone(pipeline).set_params(bertembedder__cache=cache),
             {"logisticregression__C": [0.1, 10]},
             cv=4,
-        ).fit(*labelled)
+        ).fit(*labeled)
         scores.append(search.cv_results_["mean_test_score"])
     np.testing.assert_array_equal(*scores)
 
@@ -99,21 +99,21 @@ def test_a_search_gives_the_same_with_and_without_the_cache(pipeline, labelled):
     [(1, "loky"), (2, "loky"), (2, "threading"), (2, "multiprocessing")],
     ids=str,
 )
-def test_cross_val_score(pipeline, labelled, n_jobs, backend, recwarn):
+def test_cross_val_score(pipeline, labeled, n_jobs, backend, recwarn):
     with joblib.parallel_config(backend):
-        scores = cross_val_score(pipeline, *labelled, cv=4, n_jobs=n_jobs)
-    np.testing.assert_array_equal(scores, cross_val_score(pipeline, *labelled, cv=4))
+        scores = cross_val_score(pipeline, *labeled, cv=4, n_jobs=n_jobs)
+    np.testing.assert_array_equal(scores, cross_val_score(pipeline, *labeled, cv=4))
 
 
-def test_halving_search(pipeline, labelled):
+def test_halving_search(pipeline, labeled):
     search = HalvingGridSearchCV(
         pipeline, {"logisticregression__C": [1e-4, 1, 100]}, cv=2, random_state=0
-    ).fit(*labelled)
+    ).fit(*labeled)
     assert search.best_params_["logisticregression__C"] > 1e-4
 
 
-def test_feature_union_and_column_transformer(exported, labelled):
-    X, y = labelled
+def test_feature_union_and_column_transformer(exported, labeled):
+    X, y = labeled
     frame = pd.DataFrame({"text": X, "length": [len(text) for text in X], "n": np.arange(len(X))})
     union = FeatureUnion(
         [("mean", BertEmbedder(exported)), ("max", BertEmbedder(exported, pooling="max"))]
@@ -135,8 +135,8 @@ def test_feature_union_and_column_transformer(exported, labelled):
     assert model.score(frame, y) > 0.8
 
 
-def test_skrubs_table_vectorizer(exported, labelled):
-    X, y = labelled
+def test_skrubs_table_vectorizer(exported, labeled):
+    X, y = labeled
     frame = pd.DataFrame({"text": X, "n": np.arange(len(X))})
     vectorizer = TableVectorizer(cardinality_threshold=5, high_cardinality=BertEmbedder(exported))
     table = vectorizer.fit_transform(frame)
@@ -151,9 +151,9 @@ def test_skrubs_table_vectorizer(exported, labelled):
     )
 
 
-def test_imbalanced_learns_pipeline(exported, labelled):
+def test_imbalanced_learns_pipeline(exported, labeled):
     """Rows are embedded, then sampled; the same as by hand."""
-    X, y = labelled[0][:45], np.array(["a"] * 35 + ["b"] * 10)
+    X, y = labeled[0][:45], np.array(["a"] * 35 + ["b"] * 10)
     embedder, sampler = BertEmbedder(exported), RandomOverSampler(random_state=0)
     model = make_imblearn_pipeline(embedder, sampler, LogisticRegression(max_iter=5000)).fit(X, y)
     vectors = embedder.fit_transform(X)

@@ -1,6 +1,8 @@
 """Each layer imports only from the layers below it; modalities never import one another."""
 
 import ast
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,9 @@ LAYERS = [
     ["cli"],
     ["__main__"],
 ]
-# The one exception: `__init__` hands out public names of all layers, on first use.
+# The exceptions: `__init__` hands out public names of all layers, on first use, and so does that of
+# `text` with names of `words`; its imports are for type checkers alone.
+HANDED_OUT = {("text/__init__.py", "words")}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What a bare `import skembed`, or a network that is exported already, must not load.
@@ -40,6 +44,9 @@ LAZY_MODULES = {
     "audio/_log_mel_module.py",
     "words/_glove_kernels.py",
 }
+
+# Packages whose modules have another name.
+MODULE_OF = {"pillow": "PIL", "scikit-learn": "sklearn", "huggingface-hub": "huggingface_hub"}
 
 
 def modules():
@@ -72,7 +79,8 @@ def test_arrows_run_one_way(path):
     for dotted in imports_of(path):
         assert dotted != "skembed", "import from the module that has the name"
         layer = layer_of(dotted)
-        if layer is not None and layer != own:
+        handed_out = (path.relative_to(PACKAGE).as_posix(), layer) in HANDED_OUT
+        if layer is not None and layer != own and not handed_out:
             assert RANK[layer] < RANK[own], f"{own} imports {layer}"
 
 
@@ -82,3 +90,25 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
         pytest.skip("this module is itself imported on first use")
     top = {name.partition(".")[0] for name in imports_of(path, top_level_only=True)}
     assert not top & LAZY_ONLY
+
+
+def declared_dependencies():
+    """Return the modules of the packages that an installation without extras brings."""
+    tomllib = pytest.importorskip("tomllib", reason="tomllib is new in Python 3.11")
+    pyproject = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    names = {re.split("[<>=]", line)[0] for line in pyproject["project"]["dependencies"]}
+    return {MODULE_OF.get(name, name) for name in names}
+
+
+def test_declared_dependencies_are_those_that_the_core_imports():
+    """Modules that torch's users alone import belong to the extra `torch`."""
+    at_the_top, anywhere = set(), set()
+    for path in modules():
+        if path.relative_to(PACKAGE).as_posix() not in LAZY_MODULES:
+            anywhere.update(name for name in imports_of(path) if name != "safetensors.torch")
+            at_the_top.update(imports_of(path, top_level_only=True))
+    anywhere = {name.partition(".")[0] for name in anywhere}
+    at_the_top = {name.partition(".")[0] for name in at_the_top}
+    declared = declared_dependencies()
+    assert at_the_top - set(sys.stdlib_module_names) - {"skembed"} <= declared
+    assert declared <= anywhere

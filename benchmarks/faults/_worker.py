@@ -75,8 +75,8 @@ def fresh():
     finally:
         for file in _file._files.values():
             file._close()
-        for folder in list(_owners._owners):
-            _owners.renounce(folder)
+        for folder in list(_owners._locks):
+            _owners.release_all(folder)
         _file._files.clear()
 
 

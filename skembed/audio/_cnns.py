@@ -13,7 +13,7 @@ from torch import nn
 from skembed.models._backbone import Backbone
 
 
-def _initialised(network):
+def _initialized(network):
     """Draw the weights as PANNs' authors do: Glorot's uniform ones, biases of zero."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -23,7 +23,7 @@ def _initialised(network):
 
 
 def _image(log_mel, norm):
-    """(n_rows, n_frames, n_mels) -> (n_rows, 1, n_frames, n_mels), each band normalised."""
+    """(n_rows, n_frames, n_mels) -> (n_rows, 1, n_frames, n_mels), each band normalized."""
     log_mel = log_mel.to(norm.weight.dtype)
     return norm(log_mel.transpose(1, 2)[..., None]).transpose(1, 3)
 
@@ -81,7 +81,7 @@ class Cnn14(Backbone):
         self.conv_block6 = _Block(1024, 2048, pool=1)
         self.fc1 = nn.Linear(2048, 2048)
         self.fc_audioset = nn.Linear(2048, n_classes)
-        _initialised(self)
+        _initialized(self)
 
     def forward(self, log_mel):
         """(n_rows, n_frames, 64) -> maps (n_rows, n_channels, n_frames', n_mels'), embedding."""
@@ -113,7 +113,7 @@ class CnnSmall(Backbone):
             )
             for i, (n_in, n_out) in enumerate(zip(before, n_channels, strict=False))
         )
-        _initialised(self)
+        _initialized(self)
 
     def forward(self, log_mel):
         """(n_rows, n_frames, n_mels) -> maps of the same order of axes, embedding."""
@@ -159,7 +159,7 @@ class Vggish(Backbone):
                 for layer in (nn.Linear(given, made), nn.ReLU())
             )
         )
-        _initialised(self)
+        _initialized(self)
 
     def forward(self, log_mel):
         """(n_rows, 96, 64) -> maps after each halving, embedding."""

@@ -24,8 +24,7 @@ _BLOCK = 1 << 16  # frames decoded at a time: headers lie about how many there a
 _READ = "WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF, W64 and RF64"
 _REMEDY = "convert it, for instance: ffmpeg -i in.{0} out.wav"
 # What files begin with that libsndfile reads: never taken for MP3.
-_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"dns.", b"caff", b"fLaC")
-_CONTAINERS += (b"OggS",)
+_CONTAINERS = tuple(b"RIFF RIFX RF64 riff FORM .snd dns. caff fLaC OggS".split())
 # (position, magic) -> what the file is, and the extension that it usually has.
 _OTHERS = {
     (4, b"ftyp"): ("an MP4 or M4A file (AAC or ALAC)", "m4a"),
@@ -190,7 +189,7 @@ def _samples(file, n_samples):
 
 
 # Parts of libsndfile's messages -> what is wrong with the file.
-_UNKNOWN = "format not recognised"
+_UNKNOWN = "format not recognised"  # codespell:ignore recognised
 _UNSUPPORTED = ("unimplemented format", "unsupported encoding", "unknown format")
 
 

@@ -236,8 +236,14 @@ _FROM_MEL = {"htk": lambda mel: 700 * (10 ** (mel / 2595) - 1), "slaney": _slane
 # Values of `mel_scale` -> the formula.
 _SCALES = {"htk": "htk", "slaney": "slaney", "kaldi": "htk"}
 
-_WHISPER = {"log": "log10", "dynamic_range": 8.0, "drop_last": True, "reference": -4, "spread": 4}
-_KALDI = {"mel_scale": "kaldi", "area": False, "center": False, "log": "ln"}
+_WHISPER: dict = {
+    "log": "log10",
+    "dynamic_range": 8.0,
+    "drop_last": True,
+    "reference": -4,
+    "spread": 4,
+}
+_KALDI: dict = {"mel_scale": "kaldi", "area": False, "center": False, "log": "ln"}
 
 # Whose networks take what, by their papers' code.
 PRESETS = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 from skembed.audio._log_mel import PRESETS, LogMel
 from skembed.exceptions import ModelFormatError
-from skembed.models._folder import read_json
+from skembed.models._files import read_json
 
 _MAX_SECONDS = 3600  # of a window
 LAYOUTS = (

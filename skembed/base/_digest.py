@@ -1,4 +1,4 @@
-"""Digests of files and settings, from which fingerprints are made. Imports nothing of skembed."""
+"""Digests of files and settings, from which fingerprints are made. Imports only `exceptions`."""
 
 import hashlib
 import json
@@ -6,6 +6,8 @@ import os
 from functools import lru_cache
 
 import numpy as np
+
+from skembed.exceptions import NetworkChangedError
 
 
 @lru_cache(maxsize=256)
@@ -31,11 +33,49 @@ def file_sha256(path):
     return _file_digest(path, "sha256")
 
 
-def plain(value):
-    """Return a value with Python's numbers and lists in place of NumPy's, at any depth.
+def changed_since_fit(path, content="network"):
+    """Return the error that says that a file or folder changed after `fit`.
 
-    Parameters are compared with lists of values, written as JSON and handed to libraries; all three
-    expect Python's own types.
+    Parameters
+    ----------
+    path : str or path
+        The file or folder.
+    content : str, default="network"
+        What it holds, for the message: ``"tokenizer"``, ``"vectors"``.
+
+    Returns
+    -------
+    error : NetworkChangedError
+        To be raised.
+    """
+    other = f"other {content}" if content.endswith("s") else f"another {content}"
+    return NetworkChangedError(
+        f"{path} holds {other} now than when the estimator was fitted. Fit the estimator again, or "
+        "restore the old content."
+    )
+
+
+def check_unchanged(path, sha256, content="network"):
+    """Raise a NetworkChangedError if a file no longer has the digest that `fit` recorded.
+
+    Parameters
+    ----------
+    path : str or path
+        The file. If it does not exist, a FileNotFoundError is raised.
+    sha256 : str
+        The digest recorded in `fit`, in hexadecimal.
+    content : str, default="network"
+        What the file holds, for the message: ``"tokenizer"``, ``"vectors"``.
+    """
+    if file_sha256(path) != sha256:
+        raise changed_since_fit(path, content)
+
+
+def plain(value):
+    """Replace NumPy's scalars and arrays with Python's numbers and lists, at any depth.
+
+    Parameters are compared with lists of values, written as JSON and passed to libraries. All three
+    expect Python's types.
 
     Examples
     --------

@@ -1,17 +1,81 @@
-"""Folders that skembed writes to: what they are on, who else may write to them.
+"""Folders that skembed writes to: how they are written, and warnings about unsafe ones.
 
 Imports nothing of skembed.
 """
 
+import contextlib
 import os
+import shutil
 import stat
+import uuid
 import warnings
 from functools import cache
+from pathlib import Path
 
 _NETWORK_FILE_SYSTEMS = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ceph", "lustre", "gpfs"),
     *("glusterfs", "beegfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"),
 }
+
+
+def check_empty(folder):
+    """Raise a FileExistsError unless a folder is empty or does not exist.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder to be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is not an empty folder.")
+
+
+@contextlib.contextmanager
+def written_aside(folder, mode=0o777):
+    """Write a folder under a temporary name beside it, and rename it at the end; a context manager.
+
+    Nobody sees a half-written folder. If the block fails, nothing is left behind.
+
+    Parameters
+    ----------
+    folder : str or path
+        Must not exist yet, or be empty. Missing parents are created.
+    mode : int, default=0o777
+        Permissions of the folder, before the process's umask is applied.
+
+    Yields
+    ------
+    aside : pathlib.Path
+        The folder to write to.
+
+    Raises
+    ------
+    FileExistsError
+        If `folder` contains files, or is itself a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "model"
+    >>> with written_aside(folder) as aside:
+    ...     _ = (aside / "config.json").write_text("{}")
+    ...     folder.exists()
+    False
+    >>> [path.name for path in folder.iterdir()]
+    ['config.json']
+    """
+    folder = Path(folder)
+    check_empty(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    aside.mkdir(mode=mode)
+    try:
+        yield aside
+        if folder.exists():  # empty; Windows renames no folder to an existing one
+            folder.rmdir()
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @cache

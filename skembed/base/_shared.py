@@ -1,14 +1,15 @@
 """Objects loaded once a process and shared by all estimators in it."""
 
-import os
 import threading
 from collections import OrderedDict
 from contextlib import nullcontext
 from weakref import WeakSet
 
+from skembed.base._fork import after_fork_in_child
+
 # Guards the tables of all registries. It is held for moments only, never while something is built.
 _lock = threading.RLock()
-_registries = WeakSet()
+_registries: WeakSet = WeakSet()
 _awaited = {}  # thread -> the build that it waits for
 
 
@@ -141,13 +142,10 @@ class Registry:
         self._turn = self._new_turn()
 
 
+@after_fork_in_child
 def _after_fork_in_child():
     global _lock
     _lock = threading.RLock()
     _awaited.clear()
     for registry in list(_registries):
         registry._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

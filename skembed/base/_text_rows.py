@@ -1,12 +1,12 @@
-"""What is wrong with a row that should be a text, and how to correct it."""
+"""Why a row is not a text, and how to correct it. Imports `_rows`."""
 
 import os
 
 from skembed.base._rows import describe
 
-# Reads halves of a pair that stand together as one character, and replaces single ones.
-HALF_A_PAIR = (
-    "str with half a surrogate pair; replace it with "
+# The remedy joins the two surrogates of a pair to one character, and replaces lone ones.
+LONE_SURROGATE = (
+    "str with a lone surrogate; replace it with "
     'row.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
 )
 _REMEDIES = {
@@ -17,7 +17,7 @@ _REMEDIES = {
 
 
 def text_problem(row):
-    """Return what is wrong with a row that should be a text; None if nothing is.
+    """Return why a row is not a text; None if it is one.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def text_problem(row):
     list of words; join them with " ".join(row)
     """
     if isinstance(row, str):
-        return HALF_A_PAIR if _has_half_a_pair(row) else None
+        return LONE_SURROGATE if has_lone_surrogate(row) else None
     what = describe(row)
     for kinds, remedy in _REMEDIES.items():
         if isinstance(row, kinds):
@@ -38,7 +38,14 @@ def text_problem(row):
     return what
 
 
-def _has_half_a_pair(text):
+def has_lone_surrogate(text):
+    r"""Tell whether a str contains a surrogate code point, which UTF-8 cannot encode.
+
+    Examples
+    --------
+    >>> has_lone_surrogate("\ud83d"), has_lone_surrogate("\U0001f600")
+    (True, False)
+    """
     try:
         text.encode()
     except UnicodeEncodeError:

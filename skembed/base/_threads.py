@@ -1,7 +1,7 @@
 """Which rows run together, and on how many threads.
 
 Rows of a batch have one shape: texts of the same number of tokens, images of the same size. There
-is no padding, so nothing of a neighbour reaches a row, and no work is done on padding.
+is no padding, so nothing of a neighbor reaches a row, and no work is done on padding.
 """
 
 import os
@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 
 from skembed._config import get_config
+from skembed.base._fork import after_fork_in_child
 
 
 def n_threads_for(n_threads=None):
@@ -69,13 +70,10 @@ def batches(inputs, batch_size="auto", n_elements=512):
 _slots = threading.BoundedSemaphore(joblib.cpu_count())
 
 
+@after_fork_in_child
 def _renew_slots():
     global _slots
     _slots = threading.BoundedSemaphore(joblib.cpu_count())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_slots)
 
 
 def in_threads(function, items, n_threads):

@@ -1,10 +1,12 @@
-"""Vectors already computed, by network and row. Imports only the lowest layer.
+"""Stores of vectors that have been computed. Imports only the layers below.
 
-A store keeps bytes under (fingerprint, key). All stores have the same methods: `describe`, `read`,
-`claim`, `write`, `release`, `wait`, `info`.
+A store keeps bytes under (fingerprint of a network, key of a row). `Store` documents the methods
+that all of them have.
 """
 
 from skembed.cache._disk import EmbeddingCache
+from skembed.cache._info import CacheInfo
 from skembed.cache._memory import MemoryCache, NoCache, memory_cache
+from skembed.cache._store import Store
 
-__all__ = ["EmbeddingCache", "MemoryCache", "NoCache", "memory_cache"]
+__all__ = ["CacheInfo", "EmbeddingCache", "MemoryCache", "NoCache", "Store", "memory_cache"]

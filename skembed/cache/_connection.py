@@ -1,11 +1,11 @@
-"""An SQLite file: the connection of this process, and what is done about errors.
+"""The connection of this process to an SQLite file, and the handling of errors.
 
-Damage: the file is deleted and made anew. No rights, a full disk: it is only read. Else it is given
-up for this process. Each costs one warning and no result.
+A damaged file is deleted and created again. If a file cannot be written (permissions, a full disk),
+it is only read. After any other error this process stops using it. Each case causes one warning;
+results do not change. Imports the base layer, `_owners` and `_sqlite`.
 """
 
 import contextlib
-import os
 import sqlite3
 import threading
 import time
@@ -15,31 +15,36 @@ from pathlib import Path
 
 from skembed.base._files import shortened
 from skembed.base._folders import warn_if_others_may_write, warn_of_network_file_system
+from skembed.base._fork import after_fork_in_child
 from skembed.cache import _owners, _sqlite
 from skembed.exceptions import CacheWarning
 
 _BUSY_SECONDS = 60
-_MAX_CONNECTIONS = 16  # of a process; each is an open file
+_MAX_CONNECTIONS = 16  # per process; each is an open file
 _REMEDY = (
-    "Free some space or get the right to write there, or choose another folder: "
+    "Free disk space, obtain the permission to write there, or choose another folder: "
     "EmbeddingCache(folder) or skembed.set_config(cache_folder=folder)."
 )
 
 
-def guarded(otherwise):
-    """Make a method give `otherwise(*args)` where the file does not work; warn once."""
+def with_fallback(fallback):
+    """Make a method return ``fallback(*args)`` if the file does not work; a decorator.
+
+    The method runs under the lock of the file. It may run again after an error, so it must not
+    change the object before its last access to the file.
+    """
 
     def decorate(method):
         def attempted(self, *args):
             with self._lock:
-                for _ in range(3):  # as it is; deleted and made anew; or only read
-                    if self._given_up:
+                for _ in range(3):  # as it is; after it was created again; read only
+                    if self._disabled:
                         break
                     try:
                         return method(self, *args)
                     except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
                         self._on_error(error)
-                return otherwise(*args)
+                return fallback(*args)
 
         attempted.__name__, attempted.__doc__ = method.__name__, method.__doc__
         return attempted
@@ -48,42 +53,48 @@ def guarded(otherwise):
 
 
 class ConnectedFile:
-    """An SQLite file with one connection of this process, used by one thread at a time."""
+    """An SQLite file with one connection of this process, used by one thread at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; it is created when it is first used.
+    """
 
     def __init__(self, path):
         self._path = path
         self._folder = path.parent
         self._lock = threading.RLock()
         self._connection = None
-        self._opened = None  # which file the connection is to
+        self._opened = None  # identity of the file that the connection is to
         self._reset()
 
     def _reset(self):
-        self._given_up = False
+        self._disabled = False
         self._read_only = False
         self._n_hits = 0
         self._described = None
         self._touched = time.monotonic()
 
     def _on_error(self, error):
-        """Start anew after damage; only read, or give the file up, otherwise. Warn once."""
-        moved = self._is_moved()
+        """Decide how the file is used after an error, and warn once."""
+        replaced = self._was_replaced()
         self._close()
-        if moved:
-            return  # what another process deletes is made again, here or there
+        if replaced:
+            return  # another process deleted the file, which caused the error: try again
         if _sqlite.is_damage(error) and self._remove():
             self._warn(error, "It was deleted, and its rows are computed again.")
             return
-        _owners.renounce(self._folder)  # nobody is to wait for rows that will not be written
+        _owners.release_all(self._folder)  # nobody shall wait for rows that will not be written
         if not self._read_only and self._is_readable(error):
             self._read_only = True
             _warn_read_only(str(self._folder), str(error))
         else:
-            self._given_up = True
+            self._disabled = True
             self._warn(error, f"Vectors are computed without it. {_REMEDY}")
 
     def _warn(self, error, remedy):
-        # Without the path, which is named already and may be very long.
+        # strerror, if there is one: it leaves out the path, which may be very long.
         reason = getattr(error, "strerror", None) or error
         warnings.warn(
             f"The cache {shortened(str(self._path), 200)} does not work ({reason}). {remedy}",
@@ -119,8 +130,8 @@ class ConnectedFile:
             with _connected_lock:
                 _connected.pop(self, None)
 
-    def _is_moved(self):
-        """Tell whether the connection is to a file that is no longer there."""
+    def _was_replaced(self):
+        """Tell whether the connection is to a file that was deleted or replaced."""
         return self._connection is not None and _sqlite.identity(self._path) != self._opened
 
     def _open(self):
@@ -140,10 +151,10 @@ class ConnectedFile:
             raise
         return connection
 
-    def _use(self):
-        """Return the connection, made if there is none."""
-        if self._is_moved():
-            self._close()  # somebody cleared the folder
+    def _connect(self):
+        """Return the connection; open it if there is none, or the file was replaced."""
+        if self._was_replaced():
+            self._close()
         if self._connection is None:
             self._connection = self._open()
             self._opened = _sqlite.identity(self._path)
@@ -152,7 +163,8 @@ class ConnectedFile:
 
     @contextlib.contextmanager
     def _transaction(self):
-        connection = self._use()
+        """Return the context of a transaction; its value is the connection."""
+        connection = self._connect()
         if connection.in_transaction:  # left by an interrupt
             connection.execute("ROLLBACK")
         try:
@@ -163,22 +175,23 @@ class ConnectedFile:
                 self._n_hits = 0
             connection.execute("COMMIT")
         except BaseException:
-            if self._connection is connection:  # else this is a child, forked inside of the block
+            if self._connection is connection:  # else a child that was forked inside the block
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             raise
 
     def delete(self):
-        """Delete the file; raise an OSError if that cannot be done."""
+        """Delete the file; raise an OSError if it cannot be deleted."""
         with self._lock:
             self._close()
-            for suffix in ("-journal", ""):  # never the journal of a file made after this one
+            # The journal first: later it might belong to a new file of another process.
+            for suffix in ("-journal", ""):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             self._reset()
 
     def flush(self):
-        """Write the count of hits, if that takes no time; then close."""
-        if self._connection is not None and not self._is_moved():
+        """Write the count of hits, unless the file is locked for long; close the connection."""
+        if self._connection is not None and not self._was_replaced():
             with contextlib.suppress(sqlite3.Error, OSError):
                 self._connection.execute("PRAGMA busy_timeout = 200")  # milliseconds
                 if self._n_hits and not self._read_only:
@@ -187,14 +200,14 @@ class ConnectedFile:
         self._close()
 
 
-# -- of the process -------------------------------------------------------------------------------
+# -- connections of this process ------------------------------------------------------------------
 
-_connected = {}  # the files that have a connection, the oldest first
+_connected = {}  # files that have a connection, the oldest first; the values are not used
 _connected_lock = threading.Lock()
 
 
 def _close_others(file):
-    """Close connections beyond the number that a process may have, unless they are in use."""
+    """Close the oldest connections above the limit, unless they are in use."""
     with _connected_lock:
         _connected[file] = True
         others = list(_connected)[:-_MAX_CONNECTIONS]
@@ -209,22 +222,19 @@ def _close_others(file):
 @cache
 def _warn_read_only(folder, reason):
     warnings.warn(
-        f"The cache in {folder} cannot be written ({reason}). The vectors that it has are read; "
-        f"new ones are not kept. {_REMEDY}",
+        f"The cache in {folder} cannot be written ({reason}). Its vectors are read, and new "
+        f"vectors are not kept. {_REMEDY}",
         CacheWarning,
         stacklevel=6,
     )
 
 
-def _after_fork():
-    # SQLite's connections must not be used, nor closed, on the other side of a fork: closing one
-    # inside a transaction would roll back the parent's.
+@after_fork_in_child
+def _forget_connections_of_parent():
+    # A child must neither use nor close the connections of its parent: closing one inside a
+    # transaction would roll back the parent's transaction.
     global _connected, _connected_lock
     for file in _connected:
-        _sqlite.leak(file._connection)
+        _sqlite.keep_open(file._connection)
         file._connection = None
     _connected, _connected_lock = {}, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

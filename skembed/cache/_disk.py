@@ -1,37 +1,53 @@
-"""The cache on disk: a folder with a file for each network, shared by processes and runs.
+"""The store on disk: a folder with a file for each network, shared by processes and runs.
 
-Imports only the lowest layer and `_file`.
+Imports `_config` and modules of this layer.
 """
+
+from __future__ import annotations
 
 import os
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skembed._config import get_config
 from skembed.cache._eviction import make_room
 from skembed.cache._file import file_at
 from skembed.cache._info import CacheInfo
 from skembed.cache._sqlite import LEAST_BYTES
+from skembed.cache._store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skembed.base._typing import FilePath
 
 
-class EmbeddingCache:
-    """Vectors kept on disk, found again by other processes and later runs.
+class EmbeddingCache(Store):
+    """Store on disk, shared by processes and later runs.
 
-    Whatever goes wrong with the files (a full disk, no rights, damage) costs one warning and time:
-    the work goes on without them. Files that cannot be written are read.
+    An error of the files (a full disk, missing permissions, damage) causes one warning, and vectors
+    are computed without the cache. Files that cannot be written are still read.
 
     Parameters
     ----------
     folder : str or path, default=None
-        Created with mode 0700 if it does not exist. None: the folder of ``skembed.set_config``.
-        It should be on a local disk: the locks of network file systems are not to be relied on.
+        Created with mode 0700 if it does not exist. None: the ``cache_folder`` of
+        ``skembed.get_config``. It should be on a local disk, because locks of network file systems
+        are unreliable.
     max_bytes : int or None, default=20 GiB
-        The files of the folder take no more; at least 114,688. To make room, what was used longest
-        ago is dropped: networks that nobody has used for a minute, then rows. None: no limit.
+        Limit of the size of all files in the folder, at least 114,688. The least recently used
+        networks and rows are dropped to keep it; rows of networks that were used within the last
+        minute are dropped last. None: no limit.
 
     See Also
     --------
     skembed.MemoryCache : The same in memory, for one process.
+    skembed.cache.Store : The methods of all stores.
+
+    Notes
+    -----
+    Pickles use the same folder. Objects with equal parameters are equal.
 
     Examples
     --------
@@ -47,16 +63,16 @@ class EmbeddingCache:
     >>> cache.clear()
     """
 
-    def __init__(self, folder=None, max_bytes=20 * 2**30):
+    def __init__(self, folder: FilePath | None = None, max_bytes: int | None = 20 * 2**30) -> None:
         folder = get_config()["cache_folder"] if folder is None else os.fsdecode(folder)
         if not folder or "\0" in folder:
-            raise ValueError(f"A cache's folder must be a path, got {folder!r}.")
+            raise ValueError(f"The folder of a cache must be a path, got {folder!r}.")
         if max_bytes is not None and (not isinstance(max_bytes, Integral) or max_bytes < 1):
             raise ValueError(f"max_bytes must be a positive int or None, got {max_bytes!r}.")
         if max_bytes is not None and max_bytes < LEAST_BYTES:
             raise ValueError(
-                f"max_bytes must be at least {LEAST_BYTES:,}, which a file with a few rows takes, "
-                f"got {max_bytes!r}. Without a cache: cache=None."
+                f"max_bytes must be at least {LEAST_BYTES:,}, the size of a file with a few rows. "
+                f"Got {max_bytes!r}. To use no cache, set cache=None."
             )
         self.folder = os.path.abspath(os.path.expanduser(folder))
         self.max_bytes = max_bytes
@@ -77,77 +93,81 @@ class EmbeddingCache:
     def _file(self, fingerprint):
         return file_at(self._vectors / f"{fingerprint}.sqlite")
 
-    # -- what an embedder calls -------------------------------------------------------------------
+    # -- called by embedders ----------------------------------------------------------------------
 
-    def describe(self, fingerprint, model):
-        """Note which model a fingerprint stands for."""
+    def describe(self, fingerprint: str, model: str) -> None:
+        """Record which model a fingerprint stands for; see `Store.describe`."""
         self._file(fingerprint).describe(model)
 
-    def read(self, fingerprint, keys):
-        """Return what is kept under each key, or None."""
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Look up the values of rows; see `Store.read`."""
         return self._file(fingerprint).read(keys, self.max_bytes)
 
-    def claim(self, fingerprint, keys):
-        """Take on the computing of rows that nobody has computed or is computing."""
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
+        """Claim rows for the calling thread; see `Store.claim`.
+
+        Claims of a process that has ended lapse. So do claims of a process that is stopped, after
+        10 seconds, and claims that do not change for 10 minutes.
+        """
         return self._file(fingerprint).claim(keys)
 
-    def write(self, fingerprint, keys, values):
-        """Keep rows that have been computed, and end the claims on them."""
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Keep the values of rows; end the claims on them. See `Store.write`."""
         file = self._file(fingerprint)
         if self.max_bytes is not None:
-            # Not inside of the file's methods: under its lock no other file's may be waited for.
+            # This uses the other files of the folder, so it must not run inside a method of `file`:
+            # under the lock of one file no code may wait for the lock of another.
             others = {path: file_at(path) for path in self._paths() if file_at(path) is not file}
             n_dropped = len(keys) - make_room(file, others, values, self.max_bytes)
             file.release(keys[:n_dropped])
             keys, values = keys[n_dropped:], values[n_dropped:]
         file.write(keys, values)
 
-    def release(self, fingerprint, keys):
-        """End claims on rows that were not computed."""
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
+        """End claims of the calling thread; see `Store.release`."""
         self._file(fingerprint).release(keys)
 
-    def wait(self, fingerprint, keys):
-        """Wait until somebody has finished at least one of the rows, given it up, or died."""
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
+        """Block until one of the rows is written or released, or its claim lapses."""
         self._file(fingerprint).wait(keys)
 
-    # -- what a person calls ----------------------------------------------------------------------
+    # -- called by users --------------------------------------------------------------------------
 
     def _paths(self):
         try:
             names = os.listdir(self._vectors)
-        except OSError:  # also where the path is too long
+        except OSError:  # also if the path is too long
             return []
         return sorted(self._vectors / name for name in names if name.endswith(".sqlite"))
 
     def _all(self):
         return [file_at(path) for path in self._paths()]
 
-    def info(self):
-        """Say what is kept, a line for each network.
+    def info(self) -> CacheInfo:
+        """Describe the content, one dict per network.
 
         Returns
         -------
-        list of dict
-            ``fingerprint``, ``model``; ``rows`` and ``bytes`` kept; ``hits``, rows that were read,
-            and ``misses``, rows that were computed and written, since the file was made. Hits of
-            another process are counted when it writes next, or ends. ``info["rows"]`` is the sum
-            over all networks, and so for the other numbers.
+        info : CacheInfo
+            See :class:`skembed.cache.CacheInfo`. ``hits`` and ``misses`` are counted from the
+            creation of the network's file. Hits of another process are added when it writes next,
+            or ends.
         """
         return CacheInfo(info for file in self._all() if (info := file.info()))
 
-    def verify(self):
-        """Check each row against its checksum, and drop those that fail.
+    def verify(self) -> dict[str, int]:
+        """Compare each row with its checksum, and drop the rows that differ.
 
         Returns
         -------
-        dict
-            ``rows`` checked, and how many were ``damaged``.
+        counts : dict
+            ``rows``: how many were checked; ``damaged``: how many of them were dropped.
         """
         counts = [file.verify() for file in self._all()]
         return {name: sum(count[name] for count in counts) for name in ("rows", "damaged")}
 
-    def clear(self):
-        """Delete all vectors of the folder, of all networks.
+    def clear(self) -> None:
+        """Delete all vectors in the folder, of all networks.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""Keep a cache folder within its limit: what was used longest ago goes first.
+"""Keep a cache folder within its limit by dropping the least recently used rows.
 
-Room is made before rows are written, down to a low-water mark, so that the folder never grows
-beyond its limit and most writes drop nothing. Pages that dropped rows leave are filled again by
-later rows; files are truncated only where they are larger than the limit.
+Rows are dropped before others are written, down to a low-water mark. So the folder never exceeds
+its limit, and most writes drop nothing. Later rows reuse the pages of dropped rows; files are
+truncated only if they exceed the limit. Imports `_sqlite`.
 """
 
 import time
@@ -10,30 +10,31 @@ import time
 from skembed.cache._sqlite import row_bytes, stat_of
 
 _LOW_WATER = 0.9  # of the limit
-_IN_USE_SECONDS = 60  # networks used since then are in use together: no one's rows go first
+# Networks used within this time are in use together: each of them gives up rows.
+_IN_USE_SECONDS = 60
 
 
 def make_room(file, siblings, values, max_bytes):
-    """Drop what was used longest ago, so that rows can be written within a folder's limit.
+    """Drop the least recently used rows, so that others can be written within the limit.
 
-    Networks that nobody has used for a minute go first, one after the other, each beginning with
-    its rows used longest ago. Those in use together each give the same share of their rows.
+    Files of networks that were not used for a minute are shrunk first, one after the other. If that
+    is not enough, the files in use each give up the same share of their rows.
 
     Parameters
     ----------
-    file : VectorFile
+    file : CacheFile
         The file to be written.
-    siblings : dict of path to VectorFile
+    siblings : dict of path to CacheFile
         The other files of the folder.
     values : list of bytes
-        To be written.
+        The values to be written.
     max_bytes : int
-        The folder's limit.
+        The limit of the folder.
 
     Returns
     -------
     n_kept : int
-        How many values, counted from the last, fit.
+        How many values fit, counted from the last.
     """
     stats = {path: stat for path in siblings if (stat := stat_of(path))}
     needed = sum(row_bytes(len(value)) for value in values)
@@ -43,7 +44,7 @@ def make_room(file, siblings, values, max_bytes):
         return len(values)
     excess = others + used + needed - _LOW_WATER * max_bytes
     if others + used + needed <= max_bytes:
-        excess = 0  # the file itself is only to be truncated
+        excess = 0  # it is enough to truncate the file itself
     idle = [p for p, stat in stats.items() if stat.st_mtime < time.time() - _IN_USE_SECONDS]
     for path in sorted(idle, key=lambda path: stats[path].st_mtime):
         if excess > 0:
@@ -60,7 +61,7 @@ def make_room(file, siblings, values, max_bytes):
 
 
 def _n_that_fit(values, room):
-    """Return how many values, counted from the last, take no more than `room` bytes."""
+    """Return how many values, counted from the last, take at most `room` bytes."""
     for n, value in enumerate(reversed(values)):
         room -= row_bytes(len(value))
         if room < 0:

@@ -1,14 +1,26 @@
-"""What all stores say about their content: one shape. Imports nothing of skembed."""
+"""CacheInfo: how every store describes its content. Imports nothing of skembed."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsIndex, overload
 
 _TOTALS = {"computed": "misses", "from_cache": "hits"}
 
 
-class CacheInfo(list):
-    """One dict per network; a name in place of a position gives the sum over all networks.
+class CacheInfo(list[dict[str, Any]]):
+    """List of one dict per network; indexed by a name, the sum over all networks.
 
-    The dicts have the keys ``fingerprint`` and ``model``; ``rows`` and ``bytes`` kept; ``hits``,
-    rows that were read, and ``misses``, rows that were computed and written. In sums, ``computed``
-    and ``from_cache`` stand for misses and hits, too.
+    Each dict has the keys
+
+    - ``fingerprint``: str, the network;
+    - ``model``: str, the parameter `model`, ``""`` if it is not known;
+    - ``rows``, ``bytes``: int, what is kept;
+    - ``hits``: int, rows that were read;
+    - ``misses``: int, rows that were computed and written.
+
+    ``info["rows"]``, ``info["bytes"]``, ``info["hits"]`` and ``info["misses"]`` are sums.
+    ``info["computed"]`` is another name of the sum of misses, ``info["from_cache"]`` of the sum of
+    hits.
 
     Examples
     --------
@@ -18,7 +30,13 @@ class CacheInfo(list):
     ('a', 3, 4)
     """
 
-    def __getitem__(self, item):
+    @overload
+    def __getitem__(self, item: str) -> int: ...
+    @overload
+    def __getitem__(self, item: SupportsIndex) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, item: Any) -> Any:
         if not isinstance(item, str):
             return super().__getitem__(item)
         name = _TOTALS.get(item, item)

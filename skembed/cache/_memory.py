@@ -1,55 +1,61 @@
-"""The cache in memory: one a process, bounded by bytes, what was used longest ago goes first."""
+"""The stores in memory: MemoryCache, which is limited in bytes, and NoCache, which keeps nothing.
 
-import os
+Imports the base layer, `_info` and `_store`.
+"""
+
+from __future__ import annotations
+
 import threading
 from collections import Counter, OrderedDict, defaultdict
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from skembed.base._fork import after_fork_in_child
 from skembed.cache._info import CacheInfo
+from skembed.cache._store import Store
 
-# Per row: the key, the tuple, the bytes object and the dict's entry.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Bytes of a row besides its value: the key, the tuple, the bytes object, the entries of two dicts.
 _OVERHEAD = 250
-_caches = WeakSet()
+_caches: WeakSet[MemoryCache] = WeakSet()
 
 
-class NoCache:
-    """A store that keeps nothing."""
+class NoCache(Store):
+    """Store that keeps nothing; used by estimators with ``cache=None``.
 
-    def describe(self, fingerprint, model):
-        """Do nothing."""
+    Examples
+    --------
+    >>> store = NoCache()
+    >>> store.write("fingerprint", [b"key"], [b"value"])
+    >>> store.read("fingerprint", [b"key"])
+    [None]
+    """
 
-    def read(self, fingerprint, keys):
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return None for each key."""
         return [None] * len(keys)
 
-    def claim(self, fingerprint, keys):
-        """Grant every claim."""
-        return [True] * len(keys)
-
-    def write(self, fingerprint, keys, values):
-        """Keep nothing."""
-
-    def release(self, fingerprint, keys):
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Do nothing."""
 
-    def wait(self, fingerprint, keys):
-        """Return at once."""
 
-    def info(self):
-        """Return an empty list."""
-        return CacheInfo()
+class MemoryCache(Store):
+    """Store of one process, in memory, shared by its estimators and threads.
 
-
-class MemoryCache:
-    """Vectors of this process, shared by all its estimators and threads.
-
-    Clones of an estimator share its cache; a pickle carries no rows, so that another process
-    starts with an empty one.
+    Clones of an estimator share its cache. A pickle contains no rows: another process starts with
+    an empty cache.
 
     Parameters
     ----------
     max_bytes : int, default=512 MiB
-        Above it, the rows used longest ago are dropped.
+        Above this size, the least recently used rows are dropped.
+
+    See Also
+    --------
+    skembed.EmbeddingCache : The same on disk, shared by processes and later runs.
+    skembed.cache.Store : The methods of all stores.
 
     Examples
     --------
@@ -63,46 +69,29 @@ class MemoryCache:
     (1, 1, 1)
     """
 
-    def __init__(self, max_bytes=512 * 2**20):
+    def __init__(self, max_bytes: int = 512 * 2**20) -> None:
         self.max_bytes = max_bytes
-        self._rows = OrderedDict()
+        # (fingerprint, key) -> value; the least recently used first.
+        self._rows: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._n_bytes = 0
-        self._counts = defaultdict(Counter)  # of each network
-        self._models = {}
-        self._start_unclaimed()
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # of each network
+        self._models: dict[str, str] = {}
+        self._reset_claims()
         _caches.add(self)
-
-    def __copy__(self):
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
 
     def __reduce__(self):
         return type(self), (self.max_bytes,)
 
-    def _start_unclaimed(self):
-        self._claims = {}  # (fingerprint, key) -> the thread that computes it
+    def _reset_claims(self):
+        self._claims = {}  # (fingerprint, key) -> the thread that computes the row
         self._changed = threading.Condition()
 
-    def describe(self, fingerprint, model):
-        """Note which model a fingerprint stands for."""
+    def describe(self, fingerprint: str, model: str) -> None:
+        """Record which model a fingerprint stands for; see `Store.describe`."""
         self._models[fingerprint] = model
 
-    def read(self, fingerprint, keys):
-        """Return what is kept under each key, or None.
-
-        Parameters
-        ----------
-        fingerprint : str
-            Of the network.
-        keys : list of bytes
-            Of the rows.
-
-        Returns
-        -------
-        values : list of (bytes or None)
-        """
+    def read(self, fingerprint: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Look up the values of rows; see `Store.read`."""
         values = []
         with self._changed:
             for key in keys:
@@ -113,41 +102,18 @@ class MemoryCache:
                 values.append(value)
         return values
 
-    def claim(self, fingerprint, keys):
-        """Take on the computing of rows that nobody has computed or is computing.
-
-        Parameters
-        ----------
-        fingerprint : str
-            Of the network.
-        keys : list of bytes
-            Of the rows.
-
-        Returns
-        -------
-        granted : list of bool
-            Those that the caller must now `write` or `release`.
-        """
+    def claim(self, fingerprint: str, keys: Sequence[bytes]) -> list[bool]:
+        """Claim rows for the calling thread; see `Store.claim`."""
         with self._changed:
             me = threading.get_ident()
             names = [(fingerprint, key) for key in keys]
-            # One's own claim was left behind by an interrupt: nobody claims twice.
+            # A claim of this thread was left by an interrupt: no thread claims a row twice.
             granted = [n not in self._rows and self._claims.get(n, me) == me for n in names]
             self._claims.update((n, me) for n, mine in zip(names, granted, strict=True) if mine)
         return granted
 
-    def write(self, fingerprint, keys, values):
-        """Keep rows that have been computed, and end the claims on them.
-
-        Parameters
-        ----------
-        fingerprint : str
-            Of the network.
-        keys : list of bytes
-            Of the rows.
-        values : list of bytes
-            What to keep.
-        """
+    def write(self, fingerprint: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Keep the values of rows; end the claims on them. See `Store.write`."""
         with self._changed:
             self._counts[fingerprint]["misses"] += len(keys)
             for key, value in zip(keys, values, strict=True):
@@ -163,36 +129,34 @@ class MemoryCache:
             self._changed.notify_all()
 
     def _count(self, fingerprint, value, sign):
-        """Count a row that comes (1) or goes (-1)."""
+        """Count a row that is added (1) or dropped (-1)."""
         n_bytes = sign * (len(value) + _OVERHEAD)
         self._n_bytes += n_bytes
         self._counts[fingerprint]["rows"] += sign
         self._counts[fingerprint]["bytes"] += n_bytes
 
-    def release(self, fingerprint, keys):
-        """End claims of this thread on rows that were not computed."""
+    def release(self, fingerprint: str, keys: Sequence[bytes]) -> None:
+        """End claims of the calling thread; see `Store.release`."""
         with self._changed:
             for name in ((fingerprint, key) for key in keys):
                 if self._claims.get(name) == threading.get_ident():
                     del self._claims[name]
             self._changed.notify_all()
 
-    def wait(self, fingerprint, keys):
-        """Wait until somebody has finished at least one of the rows, or given it up."""
+    def wait(self, fingerprint: str, keys: Sequence[bytes]) -> None:
+        """Block until another thread has written or released one of the rows; see `Store.wait`."""
         names, me = {(fingerprint, key) for key in keys}, threading.get_ident()
         with self._changed:
             self._changed.wait_for(lambda: any(self._claims.get(n, me) == me for n in names))
 
-    def info(self):
-        """Say what is kept and how it was used, a line for each network.
+    def info(self) -> CacheInfo:
+        """Describe the content, one dict per network.
 
         Returns
         -------
-        info : list of dict
-            ``fingerprint``, ``model``; ``rows`` and ``bytes`` kept; since the start or the last
-            `clear`: ``hits``, rows that were read, and ``misses``, rows that were computed and
-            written. ``info["rows"]`` is the sum over all networks, and so for the other numbers;
-            ``info["computed"]`` and ``info["from_cache"]`` are the sums of misses and hits.
+        info : CacheInfo
+            See :class:`skembed.cache.CacheInfo`. ``hits`` and ``misses`` are counted from the start
+            of the process or the last `clear`.
         """
         with self._changed:
             return CacheInfo(
@@ -204,7 +168,7 @@ class MemoryCache:
                 for fingerprint, counts in self._counts.items()
             )
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all rows and set the counts to zero."""
         with self._changed:
             self._rows.clear()
@@ -215,17 +179,14 @@ class MemoryCache:
 _memory_cache = MemoryCache()
 
 
-def _after_fork_in_child():
+@after_fork_in_child
+def _reset_claims_in_child():
     # A thread that held the lock or a claim in the parent does not exist in the child.
     for cache in list(_caches):
-        cache._start_unclaimed()
+        cache._reset_claims()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def memory_cache():
+def memory_cache() -> MemoryCache:
     """Return the cache in memory of this process, used by estimators with ``cache="memory"``.
 
     Returns

@@ -1,68 +1,69 @@
-"""Who claims rows: this process, under one name for each folder, as long as it lives."""
+"""Owners of claims: names of threads, and whether their processes are still running.
+
+A process has one name in each folder. It is the name of a lock file, which the process keeps locked
+as long as it runs. Imports `_process_lock` and the base layer.
+"""
 
 import atexit
-import os
 import re
 import threading
 
-from skembed.cache._alive import Alive, is_alive, lock_path, stopped_process
+from skembed.base._fork import after_fork_in_child
+from skembed.cache._process_lock import ProcessLock, is_locked, lock_path, stopped_process
 
-_owners = {}
+_locks = {}  # folder -> the lock of this process
 _lock = threading.Lock()
-_left_behind = []
+_of_parents = []  # locks inherited by a fork, kept so that nothing closes them a second time
 
 
-def me(folder):
-    """Return this thread's name as an owner of claims in a folder.
+def this_thread(folder):
+    """Return the name of the calling thread as an owner of claims in a folder.
 
-    The part before the colon is the process's, which holds a lock that dies with it.
+    It is the name of the process's lock, a colon and the number of the thread.
     """
     with _lock:
-        if folder in _owners and not _owners[folder].exists():
-            _owners.pop(folder).end()  # somebody deleted the folder
-        if folder not in _owners:
-            _owners[folder] = Alive(folder)
-        return f"{_owners[folder].name}:{threading.get_ident()}"
+        if folder in _locks and not _locks[folder].exists():
+            _locks.pop(folder).release()  # the folder was deleted
+        if folder not in _locks:
+            _locks[folder] = ProcessLock(folder)
+        return f"{_locks[folder].name}:{threading.get_ident()}"
 
 
-def renounce(folder):
-    """Give up all claims of this process in a folder, without touching its files."""
+def release_all(folder):
+    """Let all claims of this process in a folder lapse, without access to its vector files."""
     with _lock:
-        if folder in _owners:
-            _owners.pop(folder).end()
+        if folder in _locks:
+            _locks.pop(folder).release()
 
 
-def lives(folder, owner):
-    """Tell whether an owner of claims is a process that lives; what is no owner's name is not."""
-    path = _path(folder, owner)
-    return path is not None and is_alive(path)
+def is_running(folder, owner):
+    """Tell whether the process of an owner is running; False if `owner` is not a valid name."""
+    path = _lock_path_of(folder, owner)
+    return path is not None and is_locked(path)
 
 
-def stopped(folder, owner):
-    """Return the number of the process that is an owner if it is stopped, else None."""
-    path = _path(folder, owner)
+def stopped_process_of(folder, owner):
+    """Return the number of an owner's process if it is stopped, else None."""
+    path = _lock_path_of(folder, owner)
     return path and stopped_process(path)
 
 
-def _path(folder, owner):
+def _lock_path_of(folder, owner):
     match = re.fullmatch(r"([0-9a-f]{32}):\d+", owner) if isinstance(owner, str) else None
     return match and lock_path(folder, match[1])
 
 
-def _after_fork():
+@after_fork_in_child
+def _forget_locks_of_parent():
     global _lock
-    for alive in _owners.values():
-        alive.forget()
-    _left_behind.append(dict(_owners))
-    _owners.clear()
+    for lock in _locks.values():
+        lock.close_in_child()
+    _of_parents.append(dict(_locks))
+    _locks.clear()
     _lock = threading.Lock()
 
 
-def _at_exit():
-    for folder in list(_owners):
-        renounce(folder)
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+@atexit.register
+def _release_at_exit():
+    for folder in list(_locks):
+        release_all(folder)

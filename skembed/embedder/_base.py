@@ -5,14 +5,16 @@ X -> rows -> unique rows -> embed -> scatter back to the order of X.
 Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
 """
 
+from __future__ import annotations
+
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -21,6 +23,23 @@ from skembed.base._bad_rows import Problem, bad_rows_error, bad_rows_of
 from skembed.base._on_access import taken
 from skembed.base._rows import columns_of, unique_keys
 from skembed.exceptions import TruncationWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from skembed.base._bad_rows import BadRow
+    from skembed.base._typing import Rows, Vectors
+
+    # scikit-learn has no types, and a decorator without types makes `fit` one without types.
+    def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Method], _Method]: ...
+
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+else:
+    from sklearn.base import _fit_context
 
 
 class Block(NamedTuple):
@@ -64,13 +83,17 @@ class Embedder(TransformerMixin, BaseEstimator):
         "bad_rows": [StrOptions({"raise", "zero", "nan"})],
         "verbose": ["verbose", Interval(Integral, 0, None, closed="left")],
     }
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    n_features_out_: int
+    _n_dims: int
     _kind = "rows"  # what X holds, in the plural
     _problem = Problem("not a row", "not rows")  # of rows that are bad at first sight
     _late_problem = Problem("not a row", "not rows")  # of rows that prove bad when prepared
     _rows_are_files = False  # a row of text is a path, to be named in errors
     # skrub embeds each column by itself, and leaves out those that raise its `RejectColumn`.
     __single_column_transformer__ = True
-    _cut_warning = TruncationWarning
+    _cut_warning: type[Warning] = TruncationWarning
 
     # -- what a subclass supplies ---------------------------------------------------------------
 
@@ -104,7 +127,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     # -- the path --------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Rows, y: Any = None) -> Self:
         """Learn what a later transform needs; a pretrained network is looked up and checked.
 
         Parameters
@@ -130,7 +153,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Rows, y: Any = None) -> Vectors:
         """Fit, then embed the same rows; the same as ``fit(X).transform(X)``.
 
         Parameters
@@ -151,7 +174,7 @@ class Embedder(TransformerMixin, BaseEstimator):
             self._fit_checked(columns, checked, y)
         return self._embed_columns(columns, *checked)
 
-    def transform(self, X):
+    def transform(self, X: Rows) -> Vectors:
         """Embed rows.
 
         Parameters
@@ -176,7 +199,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         columns = self._columns(X, reset=False)
         return self._embed_columns(columns, *self._checked(columns, prepare=True, fitted=True))
 
-    def find_bad_rows(self, X):
+    def find_bad_rows(self, X: Rows) -> list[BadRow]:
         """Find the rows that cannot be embedded, whatever the parameter `bad_rows` says.
 
         All rows are read as :meth:`transform` would read them; the network is not run. The
@@ -329,7 +352,9 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     # -- what scikit-learn asks ------------------------------------------------------------------
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | NDArray[Any] | None = None
+    ) -> NDArray[np.object_]:
         """Name the columns of the answer.
 
         Parameters

@@ -14,14 +14,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skembed._config import cache_folder_was_set
 from skembed.base._digest import plain
 from skembed.base._failures import naming
 from skembed.base._on_access import taken
 from skembed.base._rows import unique_keys
 from skembed.base._threads import batches, n_threads_for
-from skembed.cache import EmbeddingCache, MemoryCache, NoCache, memory_cache
 from skembed.embedder._base import Block, Embedder
+from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
 from skembed.embedder._computed_once import computed_once
 from skembed.embedder._kept import KeptPieces, Windows
 from skembed.exceptions import ExportError
@@ -62,7 +61,7 @@ class NeuralEmbedder(Embedder):
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "cache": [str, os.PathLike, MemoryCache, EmbeddingCache, None],
+        "cache": CACHE_CONSTRAINTS,
         "random_state": ["random_state"],
     }
     _modality: Modality
@@ -125,13 +124,7 @@ class NeuralEmbedder(Embedder):
         return found_again(self._network, self.model)
 
     def _store(self):
-        if self.cache is None:
-            return NoCache()
-        if isinstance(self.cache, (MemoryCache, EmbeddingCache)):
-            return self.cache
-        if os.fspath(self.cache) != "memory":
-            return EmbeddingCache(self.cache)
-        return EmbeddingCache() if cache_folder_was_set() else memory_cache()
+        return store_of(self.cache)
 
     def _embed(self, rows, keys, bad, *, progress=False):
         """Yield blocks of vectors: those in the cache, those computed here, those by others."""

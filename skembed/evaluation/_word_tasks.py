@@ -1,15 +1,24 @@
 """Similarity and analogy tasks for word vectors, and reading the files they are published in."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from skembed.words._keyed_vectors import from_keyed_vectors
 from skembed.words._table import WordTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from skembed.base._typing import Analogy, ComparesWords, FilePath, KeyedVectors
+    from skembed.words._base import _WordVectorizer
+
 
 _SHIPPED = {  # with gensim
     "wordsim353": "wordsim353.tsv",
@@ -20,7 +29,7 @@ _QUESTIONS = 512  # answered at a time
 
 
 class WordSimilarity(NamedTuple):
-    """How well cosines follow people's judgement.
+    """How well cosines follow people's judgment.
 
     Attributes
     ----------
@@ -59,7 +68,9 @@ class AnalogyAccuracy(NamedTuple):
     n_questions: int
 
 
-def word_similarity(embedder, pairs="wordsim353"):
+def word_similarity(
+    embedder: ComparesWords, pairs: FilePath | Sequence[tuple[str, str, float]] = "wordsim353"
+) -> WordSimilarity:
     """Compare cosines of word vectors with people's scores.
 
     Parameters
@@ -113,7 +124,12 @@ def word_similarity(embedder, pairs="wordsim353"):
     return WordSimilarity(float(spearman), len(scores) / max(len(pairs), 1), len(pairs))
 
 
-def word_analogies(embedder, questions="questions-words", *, method="3cosadd"):
+def word_analogies(
+    embedder: _WordVectorizer | KeyedVectors,
+    questions: FilePath | Mapping[str, Sequence[tuple[str, str, str, str]]] = "questions-words",
+    *,
+    method: Analogy = "3cosadd",
+) -> list[AnalogyAccuracy]:
     """Complete analogies: a is to b as c is to what.
 
     Parameters
@@ -230,31 +246,33 @@ def _lines(path):
             yield number, line.strip()
 
 
-def _read_pairs(path):
-    pairs = []
+def _read_pairs(path: Path) -> list[tuple[str, str, float]]:
+    pairs: list[tuple[str, str, float]] = []
     for number, line in _lines(path):
-        a, b, score = (*re.split(r"[\t,;]|\s+", line), None, None, None)[:3]
+        parts = re.split(r"[\t,;]|\s+", line)
         try:
-            pairs.append((a, b, float(score)))
-        except (TypeError, ValueError):
-            if pairs or score is None:  # the first line may name the columns
+            pairs.append((parts[0], parts[1], float(parts[2])))
+        except (IndexError, ValueError):
+            if pairs or len(parts) < 3:  # the first line may name the columns
                 raise ValueError(
                     f"{path}, line {number}: two words and a score are expected, got {line!r}."
                 ) from None
     return pairs
 
 
-def _read_questions(path):
-    sections, section = {}, None
+def _read_questions(path: Path) -> dict[str, list[tuple[str, str, str, str]]]:
+    sections: dict[str, list[tuple[str, str, str, str]]] = {}
+    section = None
     for number, line in _lines(path):
         if line.startswith(":"):
             section = sections.setdefault(line[1:].strip(), [])
             continue
-        words = tuple(line.split())
+        words = line.split()
         if len(words) != 4 or section is None:
             raise ValueError(
                 f"{path}, line {number}: a section (': name') or four words of one are expected, "
                 f"got {line!r}."
             )
-        section.append(words)
+        a, b, c, d = words
+        section.append((a, b, c, d))
     return sections

@@ -156,7 +156,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     (n, height, width) or (n, height, width, channels), or a lazy column. Files are JPEG, PNG, WebP,
     GIF, BMP, TIFF, AVIF, JPEG 2000, ICO, PPM (PBM, PGM, PFM), QOI or TGA. Rotation by EXIF is
     applied; transparent pixels are laid over white; more than 8 bits are scaled to 8; the first
-    frame of an animation is used. Grey images become three equal channels, unless the network
+    frame of an animation is used. Gray images become three equal channels, unless the network
     takes one.
 
     References

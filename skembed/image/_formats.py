@@ -249,7 +249,7 @@ def _ico_size(content):
 
 # Tags of TIFF.
 _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _PLANES, _EXTRA = 258, 259, 262, 266, 284, 338
-# Photometric interpretations whose planes Pillow puts together: grey, RGB, palette, CMYK.
+# Photometric interpretations whose planes Pillow puts together: gray, RGB, palette, CMYK.
 _IN_PLANES = (0, 1, 2, 3, 5)
 
 

@@ -1,4 +1,4 @@
-"""From a row to an upright 8-bit image, grey or RGB.
+"""From a row to an upright 8-bit image, gray or RGB.
 
 Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
 Pillow's global settings are neither read for a decision nor changed.
@@ -64,9 +64,9 @@ def key_of(row, *, max_pixels, max_value):
 
     Examples
     --------
-    >>> grey = np.zeros((2, 3), dtype=np.uint8)
-    >>> key = key_of(grey, max_pixels=None, max_value=None)
-    >>> key == key_of(Image.fromarray(grey), max_pixels=None, max_value=None)
+    >>> gray = np.zeros((2, 3), dtype=np.uint8)
+    >>> key = key_of(gray, max_pixels=None, max_value=None)
+    >>> key == key_of(Image.fromarray(gray), max_pixels=None, max_value=None)
     True
     """
     source = source_of(row, max_pixels)
@@ -266,7 +266,7 @@ def image_of_array(array, max_value=None):
     ----------
     array : ndarray of shape (height, width), (height, width, 1), (height, width, 3) or \
             (height, width, 4)
-        Grey, RGB, or RGB with opacity; numbers from 0 (black) to `max_value` (white).
+        Gray, RGB, or RGB with opacity; numbers from 0 (black) to `max_value` (white).
     max_value : float or None
         None: 1 for floats and bool, 65,535 for uint16, 255 for other integers.
 

@@ -1,7 +1,7 @@
 """From an image to the pixels that a network takes, by the model's own preprocessor_config.json.
 
 transformers' image processors are followed step by step (those that compute with Pillow), and what
-they give is given to the bit: resize, crop, rescale, normalise.
+they give is given to the bit: resize, crop, rescale, normalize.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from skembed.exceptions import ModelFormatError
-from skembed.models._folder import read_json
+from skembed.models._files import read_json
 
 _HALF = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
 _CLIP = {
@@ -95,13 +95,13 @@ class Processor:
     offset : float
         Add this after it.
     mean, std : tuple of float or None
-        Normalise channels by these.
+        Normalize channels by these.
     twice : bool
         Divide by `std` once more.
     flip : bool
         Blue, green, red instead of red, green, blue.
     n_channels : int
-        3, or 1 for networks of grey images.
+        3, or 1 for networks of gray images.
     """
 
     resize: int | tuple | None

@@ -5,12 +5,13 @@ They name no row, and what makes a row bad is reported as its reason.
 
 import ctypes
 import logging
-import os
 import re
 import threading
 import warnings
 
 from PIL import Image
+
+from skembed.base._fork import after_fork_in_child
 
 _log = logging.getLogger("PIL.TiffImagePlugin")  # the one that logs errors
 
@@ -80,5 +81,4 @@ def _setters():
 
 _found = None
 quiet_pillow = _Quiet()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=quiet_pillow.renew)
+after_fork_in_child(quiet_pillow.renew)

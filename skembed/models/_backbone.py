@@ -83,7 +83,7 @@ class HiddenStates(Backbone):
         if inputs.is_floating_point():
             inputs = inputs.to(self.model.dtype)
         answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
-        # Some families normalise after the last layer, outside `hidden_states`.
+        # Some families normalize after the last layer, outside `hidden_states`.
         return (*answer.hidden_states[:-1], answer.last_hidden_state)
 
 

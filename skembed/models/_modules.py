@@ -5,7 +5,7 @@ Imports torch, and so imported only when a network is loaded. What joins pieces 
 compared with those here when a network is exported.
 
 Rows of a batch all have the same number of tokens (see `runtime._schedule`), so that there is no
-padding and no mask anywhere, and a row's vector cannot depend on its neighbours.
+padding and no mask anywhere, and a row's vector cannot depend on its neighbors.
 """
 
 import torch
@@ -50,7 +50,7 @@ def _weighted_mean(states, skip):
 
 
 def _gem(states, skip):
-    """Take the generalised mean with exponent 3, between mean and maximum (Radenović et al., 2018).
+    """Take the generalized mean with exponent 3, between mean and maximum (Radenović et al., 2018).
 
     Of what is above zero: the others have no cube root that means anything.
     """

@@ -1,14 +1,23 @@
-"""The pieces of a head as operators of ONNX, joined to a backbone's graph without torch.
+"""The pieces of a head as ONNX operators, appended to the graph of a backbone without torch.
 
-`models._modules.POOLINGS` defines the poolings; a graph is compared with them when the backbone is
-exported. Imports onnx inside functions: a graph that is already there runs without it.
+`models._modules.POOLINGS` defines the same poolings in torch; the graph is compared with them when
+the backbone is exported. Imports onnx inside functions: a graph that is already exported runs
+without it.
 """
 
 import numpy as np
 
 
 class _Writer:
-    """Appends operators to a graph; each gives a name to what it computes."""
+    """Append operators to a graph; calls return the names of outputs, to be used as inputs.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+        Changed in place.
+    prefix : str
+        Beginning of the names of outputs and constants, which must differ between writers.
+    """
 
     def __init__(self, graph, prefix):
         self._graph, self._prefix, self._n = graph, prefix, 0
@@ -18,7 +27,7 @@ class _Writer:
         return f"{self._prefix}/{self._n}"
 
     def constant(self, value):
-        """Add a constant; return its name."""
+        """Append a constant; return its name."""
         from onnx import numpy_helper
 
         name = self._name()
@@ -26,7 +35,10 @@ class _Writer:
         return name
 
     def __call__(self, operator, *inputs, output=None, **attributes):
-        """Add an operator, arrays among its inputs as constants; return its output's name."""
+        """Append an operator; return the name of its output.
+
+        Arrays among its inputs become constants.
+        """
         from onnx.helper import make_node
 
         inputs = [item if isinstance(item, str) else self.constant(item) for item in inputs]
@@ -48,24 +60,27 @@ def _n_tokens(add, states):
 
 
 def _weighted(add, weights, states):
-    """Sum tokens by weights, (n_tokens,): a matrix product, so that batches do not matter."""
+    """Sum tokens with weights of shape (n_tokens,).
+
+    This is a matrix product, because ReduceMean rounds differently for a batch of one row.
+    """
     row = add("Unsqueeze", weights, _ints(0, 1))
     return add("Squeeze", add("MatMul", row, states), _ints(1))
 
 
-def _equally(add, states, weight):
-    """Sum tokens by one weight."""
+def _equally_weighted(add, states, weight):
+    """Sum tokens with one weight for all of them."""
     return _weighted(add, add("Expand", weight, _n_tokens(add, states)), states)
 
 
 def _mean(add, states, skip):
     n_tokens = add("Cast", _n_tokens(add, states), to=1)
-    return _equally(add, states, add("Div", _floats(1), n_tokens))
+    return _equally_weighted(add, states, add("Div", _floats(1), n_tokens))
 
 
 def _mean_sqrt_len(add, states, skip):
     n_tokens = add("Cast", _n_tokens(add, states), to=1)
-    return _equally(add, states, add("Div", _floats(1), add("Sqrt", n_tokens)))
+    return _equally_weighted(add, states, add("Div", _floats(1), add("Sqrt", n_tokens)))
 
 
 def _weighted_mean(add, states, skip):
@@ -81,7 +96,8 @@ def _gem(add, states, skip):
     return add("Pow", _mean(add, powers, skip), _floats(1 / 3))
 
 
-# States (n_rows, n_tokens, n_dims), which `skip` tokens came before -> (n_rows, n_dims).
+# Functions of (writer, states of shape (n_rows, n_tokens, n_dims), skip) that append a pooling and
+# return the name of its output, (n_rows, n_dims). `skip` tokens before the states were left out.
 _POOLINGS = {
     "mean": _mean,
     "cls": lambda add, states, skip: add("Gather", states, np.int64(0), axis=1),
@@ -97,19 +113,19 @@ _POOLINGS = {
 
 
 def join(backbone, pieces, dense, head=None):
-    """Append pieces to a backbone's graph, in place.
+    """Append the pieces of a head to the graph of a backbone, in place.
 
     Parameters
     ----------
     backbone : onnx.ModelProto
-        Its outputs are ``state_0``, ``state_1``, ...; its weights need not be loaded.
+        Its outputs are ``state_0``, ``state_1``, ... Its weights need not be loaded.
     pieces : list of Head
-        Their layers are counted from 0.
+        The pieces. Their layers are counted from 0.
     dense : callable
         Returns the ``onnx.ModelProto`` of a piece's dense layers.
     head : Head, default=None
-        Joins the pieces to one output, ``vectors``. None: an output for each piece, ``piece_0``,
-        ``piece_1``, ...
+        How the pieces are joined to one output, ``vectors``. None: one output for each piece,
+        ``piece_0``, ``piece_1``, ...
     """
     graph = backbone.graph
     n_axes = {item.name: len(item.type.tensor_type.shape.dim) for item in graph.output}
@@ -127,14 +143,14 @@ def join(backbone, pieces, dense, head=None):
     if head is not None:
         names = [_finished(_Writer(graph, "head"), names, head)]
     _set_outputs(graph, names)
-    for node in graph.node:  # where in which file each operator came from
+    for node in graph.node:  # these name the source files of the exporting machine
         del node.metadata_props[:]
         node.doc_string = ""
     graph.doc_string = ""
 
 
 def _tokens(add, state, n_axes):
-    """Turn a map, (n_rows, n_channels, height, width), into tokens; leave tokens alone."""
+    """Turn a map, (n_rows, n_channels, height, width), into tokens; return tokens unchanged."""
     if n_axes != 4:
         return state
     return add("Transpose", add("Reshape", state, _ints(0, 0, -1)), perm=[0, 2, 1])
@@ -149,19 +165,19 @@ def _pooled(add, states, piece):
     return pooled[0] if len(pooled) == 1 else add("Concat", *pooled, axis=-1)
 
 
-def _append(graph, model, given, prefix):
-    """Append a model of one input and one output to a graph; return the output's name."""
+def _append(graph, model, source, prefix):
+    """Append a model with one input and one output to a graph; return the name of the output."""
     import onnx
 
     part = onnx.compose.add_prefix(model, prefix).graph
-    graph.node.append(onnx.helper.make_node("Identity", [given], [part.input[0].name]))
+    graph.node.append(onnx.helper.make_node("Identity", [source], [part.input[0].name]))
     graph.node.extend(part.node)
     graph.initializer.extend(part.initializer)
     return part.output[0].name
 
 
 def _finished(add, names, head):
-    """Do what `Head.finished` does."""
+    """Join, truncate and normalize vectors, as `Head.finished` does."""
     vectors = names[0] if len(names) == 1 else add("Concat", *names, axis=1)
     cut = head.truncate_dim is not None
     if cut and not head.truncate_last:

@@ -18,7 +18,7 @@ _IMPLIED = {
     "position_ids": lambda ids: np.broadcast_to(np.arange(ids.shape[1]), ids.shape).copy(),
 }
 # Fusions of ONNX Runtime that are slower than what they replace: in the fused operators the loop
-# over a row is not vectorised (profiled with 1.32; 7 % of MiniLM's time).
+# over a row is not vectorized (profiled with 1.32; 7 % of MiniLM's time).
 _SLOW_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
 _DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 

@@ -1,16 +1,16 @@
-"""Convolutions in 8-bit integers, with scales learned from rows.
+"""Convolutions in 8-bit integers, with scales found by calibration.
 
-The states between layers are rounded to 256 levels, over ranges that were found in `fit` by running
-rows through the network in float32. A scale that is fixed is no neighbour's matter: sums of
-integers are exact, so a row's vector does not depend on its batch by a bit. Weights have a scale
-for each channel and take 7 of the 8 bits, for the reason given in `_quantize`.
+The states between layers are rounded to 256 levels. `fit` finds their ranges: it runs rows through
+the network in float32. As the scales are fixed and sums of integers are exact, the vector of a row
+does not depend on the other rows of its batch. Weights have one scale for each channel and use 7 of
+the 8 bits, for the reason given in `_quantize_products`.
 
-ONNX Runtime finds the operators between two roundings and computes them in integers.
+The graph is written with a rounding (QuantizeLinear, DequantizeLinear) after each state. ONNX
+Runtime computes the operators between two roundings in integers.
 
-Imports onnx inside functions: a graph that is already there runs without it.
+Imports onnx inside functions: a graph that is already exported runs without it.
 """
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -18,16 +18,17 @@ import numpy as np
 import onnxruntime
 
 from skembed.exceptions import ExportError
+from skembed.runtime._initializers import replace_nodes, save_with_weights
 from skembed.runtime._quantize_products import is_product
 
 _MAX_STATE, _MAX_WEIGHT = 255, 63
-# Operators that are computed in integers, and those that a rounding takes in.
+# Operators computed in integers, and those that ONNX Runtime merges into a rounding.
 _COMPUTED = {"Conv", "Add", "MaxPool"}
 _ACTIVATIONS = {"Relu", "Clip"}
 
 
 def has_products(path):
-    """Tell whether a graph has products with weights, which `_quantize.quantize` is for."""
+    """Tell whether a graph has products with weights, which `_quantize_products` rewrites."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
@@ -43,7 +44,7 @@ def ranges_of(path, inputs):
     path : path
         The backbone's graph, in float32.
     inputs : list of ndarray
-        Prepared rows.
+        Prepared rows, one array each, without the axis of the batch.
 
     Returns
     -------
@@ -64,8 +65,8 @@ def ranges_of(path, inputs):
                     make_tensor_value_info(f"{name}/{kind}", onnx.TensorProto.FLOAT, [])
                 )
         session = onnxruntime.InferenceSession(model.SerializeToString(), _options())
-    given = session.get_inputs()[0].name
-    found = np.array([session.run(None, {given: item[None]}) for item in inputs])
+    source = session.get_inputs()[0].name
+    found = np.array([session.run(None, {source: item[None]}) for item in inputs])
     low, high = found[:, : len(names)].min(axis=0), found[:, len(names) :].max(axis=0)
     return tuple(zip(names, low.tolist(), high.tolist(), strict=True))
 
@@ -85,45 +86,50 @@ def quantize_convolutions(path, ranges):
     ExportError
         If the graph is not the one that the ranges were found in.
     """
-    import onnx
-    from onnx import numpy_helper
-
     with tempfile.TemporaryDirectory() as scratch:
         model = _simplified(path, scratch)
     graph = model.graph
     names = _rounded(graph)
     if names != [name for name, *_ in ranges]:
         raise ExportError("the ranges found in fit are those of another graph: fit again")
-    arrays = {}
-    scales = {}
+    arrays, scales = {}, {}
     for name, low, high in ranges:
         scales[name], arrays[f"{name}/zero"] = _scale_and_zero(low, high)
         arrays[f"{name}/scale"] = scales[name]
+    replace_nodes(graph, _with_roundings(graph, scales, arrays), arrays)
+    graph.ClearField("value_info")
+    save_with_weights(model, path)
+
+
+def _with_roundings(graph, scales, arrays):
+    """Return the operators of a graph with roundings after its states.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+        The graph; its operators are changed.
+    scales : dict of str to float32
+        The scale of each state that is rounded.
+    arrays : dict of str to ndarray
+        Receives the integers of weights and biases.
+    """
+    from onnx import numpy_helper
+
     weights = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
-    given = graph.input[0].name
-    nodes = _round_trip(given, f"{given}/rounded", given) if given in scales else []
+    source = graph.input[0].name
+    nodes = _round_trip(source, f"{source}/rounded", source) if source in scales else []
     for node in graph.node:
-        node.input[:] = [f"{given}/rounded" if i == given in scales else i for i in node.input]
+        node.input[:] = [f"{source}/rounded" if i == source in scales else i for i in node.input]
         if node.op_type == "Conv":
-            source = node.input[0].removesuffix("/rounded")
-            nodes += _round_weights(node, weights, scales.get(source), arrays)
+            state = node.input[0].removesuffix("/rounded")
+            nodes += _round_weights(node, weights, scales.get(state), arrays)
         rounded = [name for name in node.output if name in scales]
+        # The rounded state takes over the name, so that the operators after it need no change.
         node.output[:] = [f"{name}/exact" if name in rounded else name for name in node.output]
         nodes.append(node)
         for name in rounded:
             nodes += _round_trip(f"{name}/exact", name, name)
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    graph.ClearField("node")
-    graph.node.extend(copies)
-    used = {name for node in copies for name in node.input}
-    kept = [item for item in graph.initializer if item.name in used]
-    graph.ClearField("initializer")
-    graph.initializer.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in arrays.items())
-    graph.ClearField("value_info")
-    data = f"{path}.data"
-    os.unlink(data)  # onnx would append to it
-    onnx.save(model, path, save_as_external_data=True, location=os.path.basename(data))
+    return nodes
 
 
 def _options():
@@ -137,7 +143,7 @@ def _simplified(path, scratch):
     """Return the graph with batch norms and paddings folded into its convolutions."""
     import onnx
 
-    # Beside the original, since the answer goes on using its file of weights.
+    # Written beside the original, because the result refers to the original's file of weights.
     path, options = Path(path), _options()
     target = path.with_name(f".{Path(scratch).name}.onnx")
     options.optimized_model_filepath = str(target)
@@ -149,37 +155,43 @@ def _simplified(path, scratch):
 
 
 def _rounded(graph):
-    """Return the names of the states that go into and come out of what is computed in integers."""
+    """Return the names of the states that are inputs or outputs of operators in integers.
+
+    The activation after such an operator belongs to it: its output is rounded instead.
+    """
     consumers = {}
     for node in graph.node:
         for name in node.input:
             consumers.setdefault(name, []).append(node)
-    names, maps = {}, set()
+    names, maps = {}, set()  # names in order; outputs of convolutions and of what follows them
     for node in graph.node:
-        answer = node.output[0]
+        output = node.output[0]
         states = node.input[:1] if node.op_type in ("Conv", *_ACTIVATIONS) else node.input
         if node.op_type != "Conv" and not maps.issuperset(states):
-            continue  # not of maps: the arithmetic of shapes
+            continue  # not a map: arithmetic of shapes
         if node.op_type in _ACTIVATIONS:
-            maps.add(answer)
+            maps.add(output)
         elif node.op_type in _COMPUTED:
-            after = consumers.get(answer, [])
-            maps.add(answer)
+            after = consumers.get(output, [])
+            maps.add(output)
             if len(after) == 1 and after[0].op_type in _ACTIVATIONS:
-                answer = after[0].output[0]
-            names |= dict.fromkeys((*states, answer))
+                output = after[0].output[0]
+            names |= dict.fromkeys((*states, output))
     return list(names)
 
 
 def _scale_and_zero(low, high):
-    """Return the step between 256 levels that hold low, zero and high, and the level of zero."""
+    """Return the scale of 256 levels from `low` to `high`, and the level of 0.
+
+    The range is extended to include 0, which paddings and activations need exactly.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = np.float32(max(high - low, 1e-6) / _MAX_STATE)
     return scale, np.array(np.clip(np.rint(-low / scale), 0, _MAX_STATE), dtype=np.uint8)
 
 
 def _round_trip(source, target, name):
-    """Return the operators that round a state and scale it back."""
+    """Return the operators that round a state to levels and scale these back."""
     from onnx.helper import make_node
 
     scale = [f"{name}/scale", f"{name}/zero"]
@@ -190,7 +202,10 @@ def _round_trip(source, target, name):
 
 
 def _round_weights(node, weights, scale, arrays):
-    """Replace a convolution's weights and bias by integers; return what scales them back."""
+    """Replace the weights and bias of a convolution by integers; return operators for its scales.
+
+    Nothing is done if its input is not rounded or its weights are computed.
+    """
     from onnx.helper import make_node
 
     if scale is None or node.input[1] not in weights:
@@ -202,14 +217,14 @@ def _round_weights(node, weights, scale, arrays):
     levels = np.rint(values / steps.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
     arrays |= {f"{name}/weights": levels, f"{name}/steps": steps}
     arrays[f"{name}/zeros"] = np.zeros(len(steps), dtype=np.int8)
-    given = [f"{name}/weights", f"{name}/steps", f"{name}/zeros"]
-    nodes = [make_node("DequantizeLinear", given, [f"{name}/kernel"], axis=0)]
+    inputs = [f"{name}/weights", f"{name}/steps", f"{name}/zeros"]
+    nodes = [make_node("DequantizeLinear", inputs, [f"{name}/kernel"], axis=0)]
     node.input[1] = f"{name}/kernel"
     if len(node.input) > 2 and node.input[2] in weights:
         bias_steps = (steps * scale).astype(np.float32)
         bias = np.clip(np.rint(weights[node.input[2]] / bias_steps), -(2**31) + 1, 2**31 - 1)
         arrays |= {f"{name}/bias": bias.astype(np.int32), f"{name}/bias_steps": bias_steps}
-        given = [f"{name}/bias", f"{name}/bias_steps"]
-        nodes.append(make_node("DequantizeLinear", given, [f"{name}/shift"], axis=0))
+        inputs = [f"{name}/bias", f"{name}/bias_steps"]
+        nodes.append(make_node("DequantizeLinear", inputs, [f"{name}/shift"], axis=0))
         node.input[2] = f"{name}/shift"
     return nodes

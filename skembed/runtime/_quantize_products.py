@@ -1,23 +1,22 @@
-"""Matrix products in 8-bit integers, with a scale of its own for each token.
+"""Matrix products in 8-bit integers, with one scale for each token.
 
 A product of states and weights becomes
 
-    scale = max |states| / 127, of each token
+    scale = max |states| / 127, for each token
     (states / scale, rounded) x (weights / scales of their columns, rounded) x scales x scale
 
-so that a token's answer depends on nothing but the token: sums of integers are exact in any
-order, and no scale is shared with neighbours. Weights take 7 of the 8 bits, because the sum of two
-products must fit into 16 bits on processors without dot products of 8-bit numbers (AVX2 without
-VNNI); so every processor gives the same answer.
+So the result of a token depends on that token alone. Sums of integers are exact in any order, and
+tokens share no scale. Weights use 7 of the 8 bits: processors without dot products of 8-bit numbers
+(AVX2 without VNNI) add two products in 16 bits, which 8-bit weights could overflow. So all
+processors compute the same result.
 
-Imports onnx inside functions: a graph that is already there runs without it.
+Imports onnx inside functions: a graph that is already exported runs without it.
 """
-
-import os
 
 import numpy as np
 
 from skembed.exceptions import ExportError
+from skembed.runtime._initializers import replace_nodes, save_with_weights
 
 _MAX_STATE, _MAX_WEIGHT = 127, 63
 _CONTRIB = "com.microsoft"
@@ -31,7 +30,10 @@ _CONSTANTS = {
 
 
 def is_product(weights):
-    """Tell whether an initializer is a layer's weights, (n_in, n_out); stems stay exact."""
+    """Tell whether an initializer is the weights of a layer, (n_in, n_out), to be quantized.
+
+    The weights of preprocessing, such as the cosines of a spectrogram, stay in float32.
+    """
     import onnx
 
     single = weights.data_type == onnx.TensorProto.FLOAT
@@ -70,22 +72,14 @@ def quantize(path):
             nodes.append(node)
             continue
         states, name = node.input
-        if states not in seen:  # queries, keys and values are made of the same states
+        if states not in seen:  # queries, keys and values are computed from the same states
             nodes += _quantize_states(states)
             seen.add(states)
         nodes += _product(states, name, node.output[0])
-    graph.ClearField("node")
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [item for item in graph.initializer if item.name in used]
-    graph.ClearField("initializer")
-    graph.initializer.extend(kept)
-    graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in arrays.items())
+    replace_nodes(graph, nodes, arrays)
     if all(item.domain != _CONTRIB for item in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(_CONTRIB, 1))
-    data = f"{path}.data"
-    os.unlink(data)  # onnx would append to it
-    onnx.save(model, path, save_as_external_data=True, location=os.path.basename(data))
+    save_with_weights(model, path)
 
 
 def _quantized(weights):
@@ -95,7 +89,7 @@ def _quantized(weights):
 
 
 def _quantize_states(name):
-    """Return the operators that make of states their integers and the scale of each token."""
+    """Return the operators that compute the integers of states and the scale of each token."""
     from onnx.helper import make_node
 
     def at(part):
@@ -112,18 +106,18 @@ def _quantize_states(name):
     ]
 
 
-def _product(states, weights, answer):
-    """Return the operators that multiply integers and scale the answer."""
+def _product(states, weights, output):
+    """Return the operators that multiply integers and scale the result."""
     from onnx.helper import make_node
 
-    given = [f"{states}/int8/values", f"{weights}/int8", "int8/one", f"{weights}/scales"]
-    summed = f"{answer}/int8/summed"
+    inputs = [f"{states}/int8/values", f"{weights}/int8", "int8/one", f"{weights}/scales"]
+    summed = f"{output}/int8/summed"
     return [
         make_node(
-            "MatMulIntegerToFloat",  # its scale of the states cannot be one for each token
-            [*given, "int8/zero"],
+            "MatMulIntegerToFloat",  # takes one scale for all states; those of tokens follow
+            [*inputs, "int8/zero"],
             [summed],
             domain=_CONTRIB,
         ),
-        make_node("Mul", [summed, f"{states}/int8/scale"], [answer]),
+        make_node("Mul", [summed, f"{states}/int8/scale"], [output]),
     ]

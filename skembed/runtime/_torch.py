@@ -68,7 +68,7 @@ class TorchRunner:
             yield vectors
 
     def _run_on_gpu(self, batches):
-        """Copy to and fro beside the computing: from and to memory that is never paged out."""
+        """Copy to and from the GPU beside the computing."""
         waiting = deque()
         for batch in batches:
             with torch.inference_mode(), torch.cuda.device(self._device):

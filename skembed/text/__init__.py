@@ -4,7 +4,14 @@ The word-vector estimators live in `skembed.words`; their names work here, too. 
 loaded on first use.
 """
 
+from __future__ import annotations
+
 import importlib
+
+TYPE_CHECKING = False  # true for type checkers; `typing`'s own would cost an import
+if TYPE_CHECKING:
+    from skembed.text._bert import BertEmbedder, TokenEmbeddings
+    from skembed.words import FastTextVectorizer, GloVeVectorizer, Neighbor, Word2VecVectorizer
 
 _LAZY = {
     "BertEmbedder": "skembed.text._bert",
@@ -15,14 +22,23 @@ _LAZY = {
     "Word2VecVectorizer": "skembed.words._word2vec",
 }
 
-__all__ = [*_LAZY]
+__all__ = [
+    "BertEmbedder",
+    "FastTextVectorizer",
+    "GloVeVectorizer",
+    "Neighbor",
+    "TokenEmbeddings",
+    "Word2VecVectorizer",
+]
 
 
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'skembed.text' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+
+    def __getattr__(name):
+        if name in _LAZY:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        raise AttributeError(f"module 'skembed.text' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -84,7 +84,7 @@ class BertEmbedder(NeuralEmbedder):
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": what the model's own ``modules.json`` says, else no.
     truncate_dim : int, default=None
-        Keep only this many dimensions, before normalising; for models trained for it [3]_. None:
+        Keep only this many dimensions, before normalizing; for models trained for it [3]_. None:
         the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which comes
         after the model's own normalizing.
     precompute : dict, default=None
@@ -108,7 +108,7 @@ class BertEmbedder(NeuralEmbedder):
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
         What the network computes in; vectors are float32 in any case. "int8": matrix products in
         8-bit integers, run by ONNX Runtime on a CPU, more than twice as fast as float32. Cosines
-        to float32 vectors are about 0.995; a row's vector depends on its neighbours no more than in
+        to float32 vectors are about 0.995; a row's vector depends on its neighbors no more than in
         float32. "bfloat16" is run by torch; cosines are about 0.9999, and a row's vector may
         differ by 2e-3 in another batch. "float16" is for CUDA.
     batch_size : int or "auto", default="auto"
@@ -275,7 +275,7 @@ class BertEmbedder(NeuralEmbedder):
         -------
         list of TokenEmbeddings, of length n_rows
             For each text its ``tokens``, ``spans`` and ``vectors``: the states of `layers`,
-            neither pooled nor normalised. What `long_texts` says holds here too. A bad row has no
+            neither pooled nor normalized. What `long_texts` says holds here too. A bad row has no
             tokens unless ``bad_rows="raise"``.
 
         Raises

@@ -57,8 +57,7 @@ CLASSES = {
     **dict.fromkeys(_OTHER_KINDS, "other"),
 }
 # The special tokens of a family, where tokenizer_config.json does not state them.
-NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
-NAMED = (*NAMED, "mask_token")
+NAMED = tuple(f"{name}_token" for name in "bos eos unk sep pad cls mask".split())
 _ROBERTA_TOKENS = ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>")
 TOKENS = {
     "bert": dict(zip(NAMED[2:], ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), strict=True)),

@@ -1,33 +1,45 @@
-"""The base of the word-vector estimators: rows -> words -> ids -> counts @ vectors, and queries.
+"""Base of the word-vector estimators: rows -> words -> ids -> counts @ vectors, and queries.
 
-A subclass supplies `_train`; where vectors come from otherwise is `_vector_files`' matter.
+A subclass supplies `_train`; `_files` reads pretrained vectors.
 """
+
+from __future__ import annotations
 
 import os
 from functools import partial
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed.base._bad_rows import Problem
+from skembed.base._digest import plain
 from skembed.embedder._base import Block, Embedder
 from skembed.exceptions import UnknownWordError, UnknownWordsWarning
 from skembed.words._files import open_vectors
 from skembed.words._keyed_vectors import to_keyed_vectors
-from skembed.words._pooling import POOLINGS, learn, needs_rows
+from skembed.words._pooling import POOLINGS, fit_pooling, is_learned
+from skembed.words._table import check_analogy_method
 from skembed.words._tokenize import check_rows, chunks, make_tokenizer, number_words, word_ids
 from skembed.words._writers import FORMATS, write_vectors
 
-# Characters (or words, where rows are lists of words) that are looked up at a time, so that what
-# lies between text and vector stays small.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skembed.base._typing import Analogy, FilePath, VectorFormat, Vectors, Word
+    from skembed.words._table import Neighbor
+
+
+# Number of characters (or words, if rows are lists of words) embedded at a time. It bounds the
+# memory of intermediate results.
 _CHUNK = 1_000_000
 
 
 class _WordVectorizer(Embedder):
-    """Base of the estimators that embed a row by the vectors of its words."""
+    """Base of the estimators that combine the vectors of a row's words."""
 
     _parameter_constraints: dict = {
         **Embedder._parameter_constraints,
@@ -62,7 +74,7 @@ class _WordVectorizer(Embedder):
         words : NumberedWords
             The words of each row.
         start : WordTable or None
-            Vectors to go on from.
+            Initial vectors.
 
         Returns
         -------
@@ -70,8 +82,8 @@ class _WordVectorizer(Embedder):
         """
         raise NotImplementedError
 
-    def _wants_subwords(self):
-        """Tell whether unknown words get a vector from their n-grams."""
+    def _uses_subwords(self):
+        """Tell whether unknown words get vectors from their n-grams."""
         return False
 
     # -- the path --------------------------------------------------------------------------------
@@ -88,42 +100,44 @@ class _WordVectorizer(Embedder):
             token_pattern=self.token_pattern,
             stop_words=self.stop_words,
         )
-        self._with_subwords = self._wants_subwords()
+        self._with_subwords = self._uses_subwords()
         source = None
         if self.vectors is not None:
-            source = open_vectors(self.vectors, self._plain("max_words"))
+            source = open_vectors(self.vectors, self._python_value("max_words"))
         trains = source is None or self.fine_tune
         words = None
-        if trains or needs_rows(self.pooling):
+        if trains or is_learned(self.pooling):
             words = number_words(map(self._tokenizer.words, rows))
         if trains:
             source = self._train(words, None if source is None else source.table())
-        self._source = source  # a WordTable, or the file that holds one
+        self._source = source  # a WordTable, or a VectorFile
         table = source.table()
         bags = partial(self._bags, table, words)
-        self._pooling = learn(self.pooling, bags, *table.vectors.shape)
+        self._pooling = fit_pooling(self.pooling, bags, *table.vectors.shape)
         self._n_dims = table.vectors.shape[1] * self._pooling.n_parts
 
     def _check_parameters(self):
-        """Raise a ValueError for parameters that do not go together."""
+        """Raise a ValueError if the combination of parameters is unsupported."""
         if self.vectors is None:
             for name in ("fine_tune", "max_words"):
                 if getattr(self, name):
-                    raise ValueError(f"{name} says how to use `vectors`, which is None.")
+                    raise ValueError(f"{name} applies to `vectors`, which is None.")
 
     def _bags(self, table, words):
-        """Yield the `Bag` of some rows of `fit` after the other."""
-        numbers, _ = word_ids([words.distinct], table.vocabulary)
+        """Yield a `Bag` for each chunk of the rows of `fit`, whose words are numbered already."""
+        table_ids, _ = word_ids([words.distinct], table.vocabulary)
         for start, stop in chunks(np.diff(words.starts), _CHUNK):
             starts = words.starts[start : stop + 1]
-            seen = words.ids[starts[0] : starts[-1]]
-            ids, unknown = numbers[seen], ()
+            word_numbers = words.ids[starts[0] : starts[-1]]
+            ids, unknown = table_ids[word_numbers], ()
             if self._with_subwords:
-                unknown = [words.distinct[i] for i in seen[ids < 0]]
+                unknown = [words.distinct[i] for i in word_numbers[ids < 0]]
             yield table.bag(ids, starts - starts[0], unknown)
 
     def _bag(self, table, rows):
         """Return the `Bag` of some rows of `transform`."""
+        # A lazy map: the words of a row are looked up before the next row is split, so that they
+        # are freed at once. They are only kept if unknown ones are needed.
         words, unknown = map(self._tokenizer.words, rows), ()
         if self._with_subwords:
             words = list(words)
@@ -135,7 +149,7 @@ class _WordVectorizer(Embedder):
         self._pooling.check(*table.vectors.shape)
         with self._progress(len(rows), unit="row") as bar:
             for start, stop in chunks([len(row) for row in rows], _CHUNK):
-                vectors, known = self._pooling.rows(self._bag(table, rows[start:stop]))
+                vectors, known = self._pooling.pool(self._bag(table, rows[start:stop]))
                 yield Block(np.arange(start, stop), vectors, ~known)
                 bar.update(stop - start)
 
@@ -143,32 +157,29 @@ class _WordVectorizer(Embedder):
         texts, have = "texts" if n_rows > 1 else "text", "have" if n_cut > 1 else "has"
         n_words = len(self.vocabulary_)
         return (
-            f"{n_cut} of {n_rows} {texts} {have} none of the {n_words} known words, and got zeros."
+            f"{n_cut} of {n_rows} {texts} {have} none of the {n_words} known words and got zeros."
         )
 
-    def _plain(self, name):
-        """Return a parameter; a number of numpy as Python's, which does not overflow."""
-        value = getattr(self, name)
-        return value.item() if isinstance(value, np.generic) else value
+    def _python_value(self, name):
+        """Return a parameter; NumPy scalars, which could overflow, are converted to Python's."""
+        return plain(getattr(self, name))
 
-    def _seed(self):
-        """Return a seed below 2**32: `random_state` itself where it is a number."""
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+    def _n_dims_of_words(self, start):
+        """Return the length of the vectors to train: that of the initial ones if there are any."""
+        return self._python_value("vector_size") if start is None else start.vectors.shape[1]
 
-    def _no_words_error(self, words):
-        """Return the error that says why no word is left to learn of."""
+    def _empty_vocabulary_error(self, words):
+        """Return the error for rows without a word to train on."""
         if not words.distinct:
-            what = "the rows hold no words that token_pattern finds, or only stop words"
+            reason = "token_pattern finds no words in the rows, or only stop words"
         else:
             counts = words.counts()
             most = int(counts.argmax())
-            what = (
+            reason = (
                 f"no word occurs min_count={self.min_count} times or more; the most frequent is "
                 f"{words.distinct[most]!r} with {counts[most]}. Lower min_count"
             )
-        return ValueError(f"{type(self).__name__}: empty vocabulary; {what}.")
+        return ValueError(f"{type(self).__name__}: empty vocabulary; {reason}.")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -178,12 +189,12 @@ class _WordVectorizer(Embedder):
     # -- words -----------------------------------------------------------------------------------
 
     @property
-    def vocabulary_(self):
-        """Number of each word."""
+    def vocabulary_(self) -> dict[str, int]:
+        """Index of each word."""
         return self._table().vocabulary
 
     @property
-    def vectors_(self):
+    def vectors_(self) -> Vectors:
         """Vector of each word."""
         return self._table().vectors
 
@@ -192,7 +203,7 @@ class _WordVectorizer(Embedder):
         return self._source.table()
 
     def _vector(self, word):
-        """Return the vector of a word, or a vector as it is; and the word, if it is one."""
+        """Return a vector and its word; the word is None if a vector is passed."""
         table = self._table()
         if not isinstance(word, str):
             return _checked_vector(word, table.vectors.shape[1:]), None
@@ -202,27 +213,26 @@ class _WordVectorizer(Embedder):
         vector = table.find(spelling) if self._with_subwords else None
         if vector is None:
             raise UnknownWordError(
-                f"{word!r} is not among the {len(table.words)} words that "
-                f"{type(self).__name__} knows."
+                f"{word!r} is not among the {len(table.words)} words of {type(self).__name__}."
             )
         return vector, spelling
 
-    def most_similar(self, word, topn=10):
+    def most_similar(self, word: Word, topn: int = 10) -> list[Neighbor]:
         """Find the words whose vectors are nearest by cosine.
 
         Parameters
         ----------
         word : str or array-like of shape (vector_size,)
-            A word, which is left out of the answer, or a vector. A word that is not known as it
-            stands is looked up as a word of a text would be, in lower case if `lowercase`.
+            A word, which is excluded from the result, or a vector. A word without a vector is
+            preprocessed like a text and looked up again, in lowercase if `lowercase`.
         topn : int, default=10
-            How many to return.
+            Number of words to return.
 
         Returns
         -------
         list of Neighbor, of length topn or less
-            Pairs ``(word, similarity)``, the nearest first. ``pandas.DataFrame(...)`` makes a
-            frame of them.
+            Pairs ``(word, similarity)``, nearest first. ``pandas.DataFrame(...)`` converts them to
+            a frame.
 
         Raises
         ------
@@ -233,10 +243,10 @@ class _WordVectorizer(Embedder):
         """
         vector, spelling = self._vector(word)
         table = self._table()
-        without = () if spelling is None else (spelling,)
-        return table.nearest(table.cosines(vector), _checked_topn(topn), without)
+        exclude = () if spelling is None else (spelling,)
+        return table.nearest(table.cosines(vector), _checked_topn(topn), exclude)
 
-    def similarity(self, a, b):
+    def similarity(self, a: Word, b: Word) -> float:
         """Compare two words.
 
         Parameters
@@ -256,28 +266,35 @@ class _WordVectorizer(Embedder):
         NotFittedError
             If the embedder is not fitted.
         """
-        (a, _), (b, _) = self._vector(a), self._vector(b)
-        return float(a @ b / ((np.linalg.norm(a) * np.linalg.norm(b)) or 1))
+        (u, _), (v, _) = self._vector(a), self._vector(b)
+        return float(u @ v / ((np.linalg.norm(u) * np.linalg.norm(v)) or 1))
 
-    def analogy(self, positive, negative, topn=10, *, method="3cosadd"):
+    def analogy(
+        self,
+        positive: Sequence[Word],
+        negative: Sequence[Word],
+        topn: int = 10,
+        *,
+        method: Analogy = "3cosadd",
+    ) -> list[Neighbor]:
         """Complete an analogy: king - man + woman is near queen.
 
         Parameters
         ----------
         positive : list of str or array-like
-            Words or vectors that the answer should be near to: ``["king", "woman"]``.
+            Words or vectors that the result should be near to: ``["king", "woman"]``.
         negative : list of str or array-like
-            Those that it should be far from: ``["man"]``.
+            Words or vectors that the result should be far from: ``["man"]``.
         topn : int, default=10
-            How many to return.
+            Number of words to return.
         method : {"3cosadd", "3cosmul"}, default="3cosadd"
-            Add cosines up, or multiply them; Levy & Goldberg, "Linguistic Regularities in Sparse
+            Add the cosines, or multiply them; Levy & Goldberg, "Linguistic Regularities in Sparse
             and Explicit Word Representations", CoNLL 2014.
 
         Returns
         -------
         list of Neighbor, of length topn or less
-            Pairs ``(word, similarity)``, the best first, without the words that were given.
+            Pairs ``(word, similarity)``, best first, without the words that were passed.
 
         Raises
         ------
@@ -286,38 +303,37 @@ class _WordVectorizer(Embedder):
         NotFittedError
             If the embedder is not fitted.
         """
-        if method not in ("3cosadd", "3cosmul"):
-            raise ValueError(f"method must be '3cosadd' or '3cosmul', got {method!r}.")
+        check_analogy_method(method)
         for name, given in (("positive", positive), ("negative", negative)):
             if given is None or isinstance(given, str):
                 raise TypeError(f"{name} must be a list of words or vectors, got {given!r}.")
         if not len(positive):
-            raise ValueError("positive must hold at least one word.")
+            raise ValueError("positive must contain at least one word.")
         near = [self._vector(word) for word in positive]
         far = [self._vector(word) for word in negative]
         table = self._table()
         scores = table.analogy_scores([v for v, _ in near], [v for v, _ in far], method)
         return table.nearest(scores, _checked_topn(topn), [word for _, word in near + far if word])
 
-    def save_vectors(self, path, *, file_format="auto"):
-        """Write words and vectors to a file, which `vectors` and gensim read.
+    def save_vectors(self, path: FilePath, *, file_format: VectorFormat = "auto") -> None:
+        """Write words and vectors to a file that the parameter `vectors` and gensim can read.
 
         Parameters
         ----------
         path : str or path
-            The file. It is written aside and then takes the place of an old one. With a name that
-            ends in ``.gz``, ``.bz2`` or ``.xz`` it is packed.
+            The file. An existing one is replaced once the new one is complete. A name that ends in
+            ``.gz``, ``.bz2`` or ``.xz`` compresses it.
         file_format : {"auto", "text", "binary", "glove", "fasttext"}, default="auto"
             "text" and "binary": word2vec's formats. "glove": text without a header. "fasttext":
-            fastText's ``.bin``, which also holds the vectors of n-grams and what training goes on
-            from. "auto": by the suffix, ``.txt`` or ``.vec`` for "text" and ``.bin`` for "binary",
-            of FastTextVectorizer for "fasttext". Only "fasttext" keeps the vectors of n-grams.
+            fastText's ``.bin``, which also contains the vectors of n-grams and the weights needed
+            to continue training. "auto": by the suffix, ``.txt`` or ``.vec`` for "text" and
+            ``.bin`` for "binary" (FastTextVectorizer: "fasttext").
 
         Raises
         ------
         ValueError
-            If the suffix is another one, or the format cannot hold a word, as the formats other
-            than "fasttext" hold no blanks.
+            If the suffix is unknown, or the format does not allow a word; only "fasttext" allows
+            blanks in words.
         FileNotFoundError
             If the folder does not exist.
         NotFittedError
@@ -327,14 +343,14 @@ class _WordVectorizer(Embedder):
             raise ValueError(f"file_format must be one of {list(FORMATS)}, got {file_format!r}.")
         write_vectors(self._table(), path, file_format, self._writes_ngrams)
 
-    def to_keyed_vectors(self):
-        """Copy words and vectors into gensim's object.
+    def to_keyed_vectors(self) -> Any:
+        """Copy words and vectors to gensim's object.
 
         Returns
         -------
         gensim.models.KeyedVectors
-            With a copy of the vectors; of ``FastTextKeyedVectors``, which also knows unseen words,
-            where there are vectors of character n-grams.
+            With a copy of the vectors. If there are vectors of character n-grams, it is a
+            ``FastTextKeyedVectors``, which has vectors for unseen words, too.
 
         Raises
         ------
@@ -351,10 +367,10 @@ def _checked_vector(vector, shape):
     except (TypeError, ValueError):
         raise ValueError(f"{expected} {vector!r}.") from None
     if checked.shape != shape:
-        what = f"{vector!r}" if checked.ndim == 0 else f"one of shape {checked.shape}"
-        raise ValueError(f"{expected} {what}.")
+        got = f"{vector!r}" if checked.ndim == 0 else f"one of shape {checked.shape}"
+        raise ValueError(f"{expected} {got}.")
     if not np.isfinite(checked).all():
-        raise ValueError(f"{expected} one that holds NaN or infinity.")
+        raise ValueError(f"{expected} one that contains NaN or infinity.")
     return checked
 
 

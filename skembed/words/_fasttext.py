@@ -1,14 +1,18 @@
 """FastTextVectorizer: word vectors with character n-grams, by gensim or from a file."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skembed.exceptions import VectorFileError
 from skembed.words._base import _WordVectorizer
+from skembed.words._compressed import decompressed
 from skembed.words._gensim import (
     GENSIM_CONSTRAINTS,
     build_vocabulary,
@@ -16,127 +20,149 @@ from skembed.words._gensim import (
     train,
 )
 from skembed.words._keyed_vectors import from_keyed_vectors
-from skembed.words._packed import unpacked
 from skembed.words._subwords import FastTextState
 from skembed.words._tokenize import TOKEN_PATTERN
 
-_MOST = 10_000  # words around a word, and negative examples, in the settings of a file
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skembed.base._typing import (
+        BadRows,
+        FilePath,
+        KeyedVectors,
+        Preprocessor,
+        RandomState,
+        StopWords,
+        Tokenizer,
+        WordPooling,
+    )
+
+
+_MAX_SETTING = 10_000  # plausible maximum of `window` and `negative` in a file
 
 
 class FastTextVectorizer(_WordVectorizer):
     r"""Embed texts by the vectors of their words, trained in `fit` with fastText [1]_.
 
-    A word's vector is the mean of its own and of those of its character n-grams. So a word that was
-    not seen in `fit`, or too seldom, has one, too: misspelt words and rare forms come out near
-    their kin. gensim trains.
+    The vector of a word is the mean of its own vector and the vectors of its character n-grams. So
+    rare and unseen words have vectors, too: misspelled words and rare forms are close to similar
+    words. gensim trains the vectors.
 
     Parameters
     ----------
     vector_size : int, default=100
-        Dimensions of a word's vector. Not used with `vectors`, which have their own.
+        Length of a word's vector. Ignored if `vectors` are given, which have their own length.
     window : int, default=5
-        Words on either side that are a word's context, at most.
+        Maximum number of context words on either side of a word.
     min_count : int, default=5
-        Words that occur less often have no vector of their own.
+        Minimum number of occurrences; rarer words are not in the vocabulary.
     sg : {0, 1}, default=0
-        1: skip-gram, a word predicts its context. 0: CBOW, the context predicts the word.
+        Training algorithm. 1: skip-gram, a word predicts its context. 0: CBOW, the context predicts
+        the word.
     hs : {0, 1}, default=0
-        1: hierarchical softmax.
+        1: use hierarchical softmax.
     negative : int, default=5
-        Words drawn as negative examples for each word. 0: none.
+        Number of negative samples for each word. 0: no negative sampling.
     epochs : int, default=5
-        Passes over the texts.
+        Number of passes over the texts.
     alpha : float, default=0.025
-        Learning rate at the start; it falls to 0.0001.
+        Initial learning rate, which decreases linearly to 0.0001.
     sample : float, default=1e-3
-        Share of all words above which a word's occurrences are thinned out. 0: none are.
+        Relative frequency above which occurrences of a word are randomly dropped. 0: none are.
     min_n : int, default=3
-        Least characters of an n-gram; a word's beginning and end count as one each.
+        Minimum length of n-grams in characters; the beginning and the end of a word count as one
+        each.
     max_n : int, default=6
-        Most characters of an n-gram. 0: no n-grams.
+        Maximum length of n-grams in characters. 0: no n-grams.
     bucket : int, default=2_000_000
-        Into how many n-grams are hashed. Training takes ``4 * bucket * vector_size`` bytes; what is
-        kept afterwards are the buckets that were used.
+        Number of buckets that n-grams are hashed into. Training needs ``4 * bucket * vector_size``
+        bytes; afterwards only the buckets in use are kept.
     oov : {"subword", "ignore"}, default="subword"
-        What to do with words outside the vocabulary: make their vectors of their n-grams, or leave
-        them out.
+        How words outside the vocabulary are handled. "subword": they get vectors from their
+        n-grams. "ignore": they are ignored.
     vectors : str, path, gensim.models.KeyedVectors or None, default=None
-        Published vectors instead of training: a file in fastText's ``.bin`` format, with n-grams;
-        or, without n-grams, ``.vec``, word2vec's text or binary format or GloVe's text; also packed
-        by gzip, bz2 or xz, told apart by their content; or gensim's object. Never a pickle. A
-        ``.bin`` file is mapped into memory. Set ``lowercase=False`` for vectors of cased words.
+        Pretrained vectors to use instead of training: a file in fastText's ``.bin`` format, with
+        n-grams; a file without n-grams in fastText's ``.vec``, word2vec's text or binary, or
+        GloVe's text format; or gensim's object. The content decides the format. Files may be
+        compressed with gzip, bz2 or xz. Pickles are not read. A ``.bin`` file is mapped into
+        memory. Set ``lowercase=False`` for cased words.
     max_words : int, default=None
-        How many words of `vectors` to read, from the first on. None: all.
+        Maximum number of words read from `vectors`, from the first. None: all.
     fine_tune : bool, default=False
-        Go on training from `vectors`, a ``.bin`` file, on the texts; `vector_size`, `window`, `sg`,
-        `hs`, `negative`, `sample`, `min_n`, `max_n` and `bucket` are those of the file.
+        Continue the training of `vectors`, a ``.bin`` file, on the texts. `vector_size`, `window`,
+        `sg`, `hs`, `negative`, `sample`, `min_n`, `max_n` and `bucket` are read from the file.
     pooling : {"mean", "sum", "max", "min_max", "tfidf", "sif", "usif"}, default="mean"
-        How the vectors of a text's words become one. "min_max": both, side by side. "tfidf": mean
-        weighted by the inverse document frequencies of the texts seen in `fit`. "sif": frequent
-        words weigh less, and the direction that is common to all texts is taken away [2]_. "usif":
-        the same with weights that depend on the vocabulary and five directions [3]_.
+        How the vectors of a text's words are combined. "min_max": minimum and maximum,
+        concatenated. "tfidf": mean weighted by inverse document frequency in the texts of `fit`.
+        "sif": mean with lower weights for frequent words, minus the component that is common to all
+        texts [2]_. "usif": the same with weights that depend on the vocabulary, and five common
+        components [3]_.
     lowercase : bool, default=True
-        Put texts in lower case first.
+        Convert texts to lowercase before they are split.
     preprocessor : callable, default=None
-        Function from text to text, in place of `lowercase`.
+        Function from text to text that replaces `lowercase`.
     tokenizer : callable, default=None
-        Function from text to a list of words, in place of `token_pattern`.
+        Function from text to a list of words that replaces `token_pattern`.
     token_pattern : str, default="auto"
         Regular expression of a word. "auto": two or more letters, digits or underscores, with their
-        combining marks and zero-width joiners, so that words of Indic, Tibetan and pointed scripts
-        stay whole; other words are those of CountVectorizer, whose pattern is
+        combining marks and zero-width joiners. So words of Indic, Tibetan and pointed scripts are
+        not split; all other words are those of CountVectorizer, whose pattern is
         ``r"(?u)\b\w\w+\b"``.
     stop_words : {"english"}, list, set or tuple, default=None
-        Words to leave out.
+        Words to ignore.
     n_jobs : int, default=1
-        Threads to train on; -1: all cores. With more than one, results differ a little from run to
-        run.
+        Number of threads for training; -1: all cores. With more than one, results differ slightly
+        between runs.
     random_state : int, RandomState instance or None, default=None
-        Seeds training; an int is handed to gensim as it is. With an int and one thread, `fit` gives
-        the same bits again.
+        Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        What to do with rows that are neither text nor lists of words (None, NaN, numbers): raise an
-        error that names them, or give them a vector of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     verbose : int, default=0
-        1: show a progress bar.
+        If 1, a progress bar is shown.
 
     Attributes
     ----------
     vocabulary_ : dict of str to int
-        The number of each word; frequent words first.
+        Index of each word, most frequent first.
     vectors_ : ndarray of shape (n_words, vector_size), float32
-        Their vectors, n-grams included.
+        Vector of each word.
     n_features_in_ : int
-        Columns seen in `fit`.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where they have names.
+        Names of the columns seen in `fit`, if they have names.
     n_features_out_ : int
-        Columns of the answer.
+        Number of output features.
 
     Raises
     ------
     ValueError
-        By `fit`: no word occurs `min_count` times, ``hs=0`` and ``negative=0``, `max_words` or
-        `fine_tune` without `vectors`, or `fine_tune` with vectors that have no n-grams.
+        By `fit`, if no word occurs `min_count` times, if ``hs=0`` and ``negative=0``, if
+        `max_words` or `fine_tune` is set without `vectors`, or if `fine_tune` is set with vectors
+        that have no n-grams.
     VectorFileError
-        By `fit`: a file of `vectors` is damaged, or of another kind.
+        By `fit`, if a file of `vectors` is damaged, or of another kind.
 
     Warns
     -----
     UnknownWordsWarning
-        By `transform`, once, with a count: texts without any known word, which get zeros.
+        By `transform`, once, with the number of texts that contain no known word and get zeros.
 
     See Also
     --------
-    Word2VecVectorizer : The same without n-grams; faster, and smaller.
-    GloVeVectorizer : Vectors trained on the counts of words that stand together.
+    Word2VecVectorizer : Without n-grams; faster, and smaller.
+    GloVeVectorizer : Vectors trained on co-occurrence counts.
 
     Notes
     -----
-    A row may also be a list of words, which is taken as it stands. gensim reads 10,000 words of a
-    text; longer ones are handed to it in several parts. Buckets into which no n-gram of the
-    vocabulary fell have learned nothing; gensim leaves random numbers in them, here they count as
-    zeros.
+    A row may also be a list of words, which is used unchanged. gensim truncates texts to 10,000
+    words; longer texts are split into several parts for it. gensim leaves random numbers in buckets
+    without an n-gram of the vocabulary, which are never trained; here they are zeros.
+
+    Rows that are neither text nor lists of words (None, NaN, numbers) cannot be embedded. gensim
+    receives an int `random_state` unchanged.
+
+    `vectors_` includes the n-grams of each word.
 
     References
     ----------
@@ -169,34 +195,34 @@ class FastTextVectorizer(_WordVectorizer):
 
     def __init__(
         self,
-        vector_size=100,
+        vector_size: int = 100,
         *,
-        window=5,
-        min_count=5,
-        sg=0,
-        hs=0,
-        negative=5,
-        epochs=5,
-        alpha=0.025,
-        sample=1e-3,
-        min_n=3,
-        max_n=6,
-        bucket=2_000_000,
-        oov="subword",
-        vectors=None,
-        max_words=None,
-        fine_tune=False,
-        pooling="mean",
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        token_pattern=TOKEN_PATTERN,
-        stop_words=None,
-        n_jobs=1,
-        random_state=None,
-        bad_rows="raise",
-        verbose=0,
-    ):
+        window: int = 5,
+        min_count: int = 5,
+        sg: Literal[0, 1] = 0,
+        hs: Literal[0, 1] = 0,
+        negative: int = 5,
+        epochs: int = 5,
+        alpha: float = 0.025,
+        sample: float = 1e-3,
+        min_n: int = 3,
+        max_n: int = 6,
+        bucket: int = 2_000_000,
+        oov: Literal["subword", "ignore"] = "subword",
+        vectors: FilePath | KeyedVectors | None = None,
+        max_words: int | None = None,
+        fine_tune: bool = False,
+        pooling: WordPooling = "mean",
+        lowercase: bool = True,
+        preprocessor: Preprocessor | None = None,
+        tokenizer: Tokenizer | None = None,
+        token_pattern: str | None = TOKEN_PATTERN,
+        stop_words: StopWords = None,
+        n_jobs: int | None = 1,
+        random_state: RandomState = None,
+        bad_rows: BadRows = "raise",
+        verbose: int = 0,
+    ) -> None:
         self.vector_size = vector_size
         self.window = window
         self.min_count = min_count
@@ -226,14 +252,14 @@ class FastTextVectorizer(_WordVectorizer):
 
     _writes_ngrams = True
 
-    def _wants_subwords(self):
+    def _uses_subwords(self):
         return self.oov == "subword"
 
     def _check_parameters(self):
         super()._check_parameters()
         if self.fine_tune and self.max_words:
             raise ValueError(
-                "fine_tune goes on with the whole of a .bin file: leave max_words out."
+                "fine_tune continues the training of all words of a .bin file: leave max_words out."
             )
 
     def _train(self, words, start):
@@ -241,48 +267,50 @@ class FastTextVectorizer(_WordVectorizer):
 
         settings = model_settings(self)
         if start is not None:
-            model = self._model_of_file(start, settings)
+            model = self._load_model(start, settings)
             build_vocabulary(self, model, words, update=True)
         else:
             names = ("vector_size", "min_n", "max_n", "bucket")
-            model = FastText(**{name: self._plain(name) for name in names}, **settings)
+            model = FastText(**{name: self._python_value(name) for name in names}, **settings)
             build_vocabulary(self, model, words)
         train(self, model, words)
         table = from_keyed_vectors(model.wv)
         table = replace(table, state=_state_of(model, table, len(words.ids)))
         if start is not None or table.subwords is None:
             return table
+        # gensim keeps random initial vectors in buckets that no n-gram of the vocabulary uses.
         used = np.unique(np.concatenate(model.wv.buckets_word)).astype(np.int64)
         rows = table.subwords.vectors[used]
         return replace(table, subwords=replace(table.subwords, vectors=rows, buckets=used))
 
-    def _model_of_file(self, start, settings):
-        """Let gensim load a ``.bin`` file that has proved sound as far as its vectors go."""
+    def _load_model(self, start, settings):
+        """Load a ``.bin`` file, whose vectors were checked before, as gensim's model."""
         from gensim.models.fasttext import load_facebook_model
 
         if start.state is None or not isinstance(self.vectors, (str, os.PathLike)):
             raise ValueError(
-                "fine_tune needs a .bin file of fastText: other vectors lack the n-grams and what "
-                "the network had learned besides."
+                "fine_tune needs a .bin file of fastText: other vectors lack n-grams and output "
+                "weights."
             )
         path = os.fspath(self.vectors)
         if start.state.output is None:
             raise VectorFileError(
-                f"{path} is cut off after its vectors, or a classifier: what training needs "
-                "besides is not there."
+                f"{path} is truncated after its vectors, or a classifier: it lacks the output "
+                "weights that training needs."
             )
         window, negative = (start.state.settings[name] for name in ("window", "negative"))
-        hierarchical = start.state.settings["hs"]
-        if not 1 <= window <= _MOST or not (0 < negative <= _MOST or hierarchical):
+        hs = start.state.settings["hs"]
+        # gensim fails in its training threads for other settings, and then waits forever.
+        if not 1 <= window <= _MAX_SETTING or not (0 < negative <= _MAX_SETTING or hs):
             raise VectorFileError(
-                f"{path} cannot be trained further: window={window}, negative={negative}, "
-                f"hs={hierarchical}."
+                f"The training of {path} cannot be continued: window={window}, "
+                f"negative={negative}, hs={hs}."
             )
         try:
-            with unpacked(path) as plain:
+            with decompressed(path) as plain:
                 model = load_facebook_model(plain)
         except (AssertionError, ValueError) as error:
-            raise VectorFileError(f"{path} cannot be trained further: {error}") from error
+            raise VectorFileError(f"The training of {path} cannot be continued: {error}") from error
         model.seed, model.workers = settings["seed"], settings["workers"]
         model.random = np.random.RandomState(model.seed)
         model.alpha, model.min_count = settings["alpha"], settings["min_count"]
@@ -290,11 +318,11 @@ class FastTextVectorizer(_WordVectorizer):
 
 
 def _state_of(model, table, n_tokens):
-    """Return what gensim's model has learned besides, with negative sampling if it had both."""
+    """Return the `FastTextState` of gensim's model; of two output layers, negative sampling's."""
     names = ("window", "epochs", "min_count", "negative", "sg", "sample")
     settings = {name: getattr(model, name) for name in names}
     return FastTextState(
-        own=table.vectors if table.subwords is None else model.wv.vectors_vocab,
+        own_vectors=table.vectors if table.subwords is None else model.wv.vectors_vocab,
         counts=np.array([model.wv.get_vecattr(word, "count") for word in table.words]),
         output=model.syn1neg if model.negative else model.syn1,
         settings={**settings, "hs": int(not model.negative), "n_tokens": n_tokens},

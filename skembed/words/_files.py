@@ -1,41 +1,47 @@
-"""Files of word vectors, read by parsers that execute nothing of what they read.
+"""Read files of word vectors, without executing anything in them.
 
-word2vec's text and binary format, GloVe's text, fastText's ``.vec`` and ``.bin``; each also packed
-by gzip, bz2 or xz. Formats are told apart by their content, not by the name. `_fasttext_file` reads
-``.bin``, `_word2vec_file` the others.
+The formats are word2vec's text and binary format, GloVe's text, fastText's ``.vec`` and ``.bin``;
+any of them may be compressed with gzip, bz2 or xz. The content decides the format, not the name.
+`_fasttext_file` parses ``.bin`` files, `_word2vec_file` all others.
 """
 
 import os
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils import gen_batches
 
-from skembed.base._digest import file_sha256
+from skembed.base._digest import check_unchanged, file_sha256
 from skembed.base._shared import Registry
-from skembed.exceptions import NetworkChangedError, VectorFileError
+from skembed.exceptions import VectorFileError
+from skembed.words._compressed import (
+    is_compressed,
+    open_file,
+    reading_errors,
+    remaining_content,
+)
 from skembed.words._fasttext_file import read_fasttext
 from skembed.words._fasttext_layout import MAGIC
 from skembed.words._keyed_vectors import from_keyed_vectors
-from skembed.words._kinds import refuse_other_kinds
-from skembed.words._packed import is_packed, open_file, rest_of, unpacking_errors
-from skembed.words._word2vec_file import read_words
+from skembed.words._kinds import check_kind
+from skembed.words._word2vec_file import read_word2vec
 
-_files = Registry(max_items=2)
-_ROWS = 4096  # looked at at a time
+_tables = Registry(max_items=2)
+_CHECKED_ROWS = 4096  # checked at a time
 
 
 @dataclass(frozen=True)
 class VectorFile:
-    """A file that holds a word table, read once a process.
+    """A file with a word table, which is read once per process.
 
     Parameters
     ----------
     path : str
-        Where it is.
+        Path of the file.
     sha256 : str
-        Of its content.
+        Digest of its content.
     max_words : int or None
-        How many words to read, from the first on. None: all.
+        Maximum number of words. None: all.
     """
 
     path: str
@@ -44,14 +50,10 @@ class VectorFile:
 
     def table(self):
         """Return the `WordTable`."""
-        return _files.get((self.sha256, self.max_words), self._read)
+        return _tables.get((self.sha256, self.max_words), self._read)
 
     def _read(self):
-        if file_sha256(self.path) != self.sha256:
-            raise NetworkChangedError(
-                f"{self.path} holds other vectors now than when the estimator was fitted. Fit it "
-                "again, or put the old file back."
-            )
+        check_unchanged(self.path, self.sha256, "vectors")
         return read_vectors(self.path, self.max_words)
 
 
@@ -63,21 +65,21 @@ def open_vectors(vectors, max_words):
     vectors : str, path or gensim.models.KeyedVectors
         A file, or the vectors themselves.
     max_words : int or None
-        How many words to take, from the first on. None: all.
+        Maximum number of words, from the first. None: all.
 
     Returns
     -------
     source : VectorFile or WordTable
-        What has a method ``table()``.
+        An object with a method ``table()``.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     VectorFileError
         If the file is damaged, or of another kind.
     ValueError
-        If ``KeyedVectors`` are empty, or hold NaN or infinity.
+        If ``KeyedVectors`` are empty, or contain NaN or infinity.
     """
     if not isinstance(vectors, (str, os.PathLike)):
         table = from_keyed_vectors(vectors, max_words)
@@ -86,37 +88,37 @@ def open_vectors(vectors, max_words):
     path = os.path.abspath(os.path.expanduser(os.fspath(vectors)))
     given = f"vectors={os.fspath(vectors)!r}"
     if os.path.isdir(path):
-        raise VectorFileError(f"{given} is a folder; name the file of vectors in it.")
+        raise VectorFileError(f"{given} is a folder; pass a file of vectors.")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{given}: there is no such file.")
     if not os.path.isfile(path):
         raise VectorFileError(f"{given} is a device, pipe or socket: a file is expected.")
     try:
-        _refuse_early(path)
+        _check_start(path)
         source = VectorFile(path, file_sha256(path), max_words)
-    except unpacking_errors() as error:
+    except reading_errors() as error:
         raise VectorFileError(f"{path} cannot be read: {error}") from error
     source.table()
     return source
 
 
-def _refuse_early(path):
-    """Look at the first word of a file before all of it is read for its digest."""
+def _check_start(path):
+    """Parse the first word, so that other files are rejected before they are read for a digest."""
     with open_file(path) as file:
-        refuse_other_kinds(file, path)
-        if file.peek(4)[:4] != MAGIC and not is_packed(file):
-            read_words(file, path, 1)
+        check_kind(file, path)
+        if file.peek(4)[:4] != MAGIC and not is_compressed(file):
+            read_word2vec(file, path, 1)
 
 
 def read_vectors(path, max_words=None):
-    """Read a file of word vectors.
+    r"""Read a file of word vectors.
 
     Parameters
     ----------
     path : str or path
         The file.
     max_words : int, default=None
-        How many words to read, from the first on; they are mostly written by falling frequency.
+        Maximum number of words, from the first; most files are sorted by descending frequency.
         None: all.
 
     Returns
@@ -131,32 +133,47 @@ def read_vectors(path, max_words=None):
 
     Examples
     --------
-    >>> from gensim.test.utils import datapath
-    >>> table = read_vectors(datapath("test_glove.txt"), max_words=3)
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile(suffix=".txt") as file:
+    ...     _ = file.write(b"cat 1 2 3\ndog 4 5 6\n")
+    ...     file.flush()
+    ...     table = read_vectors(file.name)
     >>> table.words, table.vectors.shape
-    (['the', 'ö', 'é'], (3, 50))
+    (['cat', 'dog'], (2, 3))
     """
     path = os.fspath(path)
     try:
         with open_file(path) as file:
-            refuse_other_kinds(file, path)
+            check_kind(file, path)
             if file.peek(4)[:4] == MAGIC:
-                table = read_fasttext(rest_of(file)[0], path, max_words)
+                table = read_fasttext(remaining_content(file)[0], path, max_words)
             else:
-                table = read_words(file, path, max_words)
-    except unpacking_errors() as error:  # mmap's, too
+                table = read_word2vec(file, path, max_words)
+    except reading_errors() as error:  # also those of mmap
         raise VectorFileError(f"{path} cannot be read: {error}") from error
     check_finite(table.words, table.vectors, path, VectorFileError)
     table.vectors.flags.writeable = False
     return table
 
 
-def check_finite(words, vectors, what, error):
-    """Raise `error` if there are no words, or a vector holds NaN or infinity."""
+def check_finite(words, vectors, source, error):
+    """Raise `error` if there are no words, or a vector contains NaN or infinity.
+
+    Parameters
+    ----------
+    words : list of n_words str
+        The words.
+    vectors : ndarray of shape (n_words, n_dims)
+        Their vectors. They are checked in batches, without a copy of all.
+    source : str
+        Where they come from, for messages.
+    error : type
+        Class of the exception.
+    """
     if not len(words):
-        raise error(f"{what}: there are no words.")
-    for start in range(0, len(words), _ROWS):
-        finite = np.isfinite(vectors[start : start + _ROWS]).all(axis=1)
+        raise error(f"{source}: there are no words.")
+    for batch in gen_batches(len(words), _CHECKED_ROWS):
+        finite = np.isfinite(vectors[batch]).all(axis=1)
         if not finite.all():
-            word = words[start + int(finite.argmin())]
-            raise error(f"{what}: the vector of {word!r} holds NaN or infinity.")
+            word = words[batch.start + int(finite.argmin())]
+            raise error(f"{source}: the vector of {word!r} contains NaN or infinity.")

@@ -1,123 +1,145 @@
-"""GloVeVectorizer: word vectors trained on counts of pairs, or read from a file."""
+"""GloVeVectorizer: word vectors trained on co-occurrence counts, or read from a file."""
+
+from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval
 
+from skembed.base._seeds import seed_of
 from skembed.words._base import _WordVectorizer
-from skembed.words._glove_training import Model, count_pairs, frequent_words
-from skembed.words._table import numbers_in, table_of_words, with_words_of
+from skembed.words._glove_training import GloVeModel, count_pairs, frequent_words
+from skembed.words._table import append_missing_words, common_indices, table_from_words
 from skembed.words._tokenize import TOKEN_PATTERN
+
+if TYPE_CHECKING:
+    from skembed.base._typing import (
+        BadRows,
+        FilePath,
+        KeyedVectors,
+        Preprocessor,
+        RandomState,
+        StopWords,
+        Tokenizer,
+        WordPooling,
+    )
 
 
 class GloVeVectorizer(_WordVectorizer):
     r"""Embed texts by the vectors of their words, trained in `fit` with GloVe [1]_.
 
-    Words that stand together, at most `window` words apart, are counted; vectors are learned whose
-    products come near the logarithms of the counts. Needs numba: ``pip install 'skembed[glove]'``,
-    unless `vectors` are given. A text's vector is what `pooling` makes of the vectors of its words.
+    Co-occurrences of words at most `window` words apart are counted. Vectors are trained whose dot
+    products approximate log counts. Training needs numba: ``pip install 'skembed[glove]'``.
+    `pooling` combines the vectors of a text's words.
 
     Parameters
     ----------
     vector_size : int, default=100
-        Dimensions of a word's vector. Not used with `vectors`, which have their own.
+        Length of a word's vector. Ignored if `vectors` are given, which have their own length.
     window : int, default=10
-        Words on either side that are a word's context, at most. A word so many words away counts
-        as one divided by so many; words that are left out are not counted.
+        Maximum number of context words on either side of a word.
     min_count : int, default=5
-        Words that occur less often are left out.
+        Minimum number of occurrences; rarer words are not in the vocabulary.
     epochs : int, default=25
-        Passes over the pairs.
+        Number of passes over the pairs.
     x_max : float, default=10
-        A pair that is counted x times weighs ``min(1, (x / x_max) ** power)``. For billions of
-        words the paper takes 100.
+        A pair that is counted x times has the weight ``min(1, (x / x_max) ** power)``. The paper
+        uses 100 for billions of words.
     power : float, default=0.75
         See `x_max`.
     learning_rate : float, default=0.05
-        Learning rate at the start; AdaGrad lowers it, value by value.
+        Initial learning rate; AdaGrad decreases it for each value separately.
     vectors : str, path, gensim.models.KeyedVectors or None, default=None
-        Published vectors instead of training: a file in word2vec's text or binary format, GloVe's
-        text, fastText's ``.vec`` or ``.bin``, also packed by gzip, bz2 or xz, told apart by their
-        content; or gensim's object. Never a pickle. Set ``lowercase=False`` for vectors of cased
-        words.
+        Pretrained vectors to use instead of training: a file in word2vec's text or binary, GloVe's
+        text, or fastText's ``.vec`` or ``.bin`` format; or gensim's object. The content decides the
+        format. Files may be compressed with gzip, bz2 or xz. Pickles are not read. Set
+        ``lowercase=False`` for cased words.
     max_words : int, default=None
-        How many words of `vectors` to read, from the first on. None: all.
+        Maximum number of words read from `vectors`, from the first. None: all.
     fine_tune : bool, default=False
-        Train with `vectors` as first values. Words that do not occur in the texts keep their
+        Train with `vectors` as initial values. Words that do not occur in the texts keep their
         vectors.
     pooling : {"mean", "sum", "max", "min_max", "tfidf", "sif", "usif"}, default="mean"
-        How the vectors of a text's words become one. "min_max": both, side by side. "tfidf": mean
-        weighted by the inverse document frequencies of the texts seen in `fit`. "sif": frequent
-        words weigh less, and the direction that is common to all texts is taken away [2]_. "usif":
-        the same with weights that depend on the vocabulary and five directions [3]_.
+        How the vectors of a text's words are combined. "min_max": minimum and maximum,
+        concatenated. "tfidf": mean weighted by inverse document frequency in the texts of `fit`.
+        "sif": mean with lower weights for frequent words, minus the component that is common to all
+        texts [2]_. "usif": the same with weights that depend on the vocabulary, and five common
+        components [3]_.
     lowercase : bool, default=True
-        Put texts in lower case first.
+        Convert texts to lowercase before they are split.
     preprocessor : callable, default=None
-        Function from text to text, in place of `lowercase`.
+        Function from text to text that replaces `lowercase`.
     tokenizer : callable, default=None
-        Function from text to a list of words, in place of `token_pattern`.
+        Function from text to a list of words that replaces `token_pattern`.
     token_pattern : str, default="auto"
         Regular expression of a word. "auto": two or more letters, digits or underscores, with their
-        combining marks and zero-width joiners, so that words of Indic, Tibetan and pointed scripts
-        stay whole; other words are those of CountVectorizer, whose pattern is
+        combining marks and zero-width joiners. So words of Indic, Tibetan and pointed scripts are
+        not split; all other words are those of CountVectorizer, whose pattern is
         ``r"(?u)\b\w\w+\b"``.
     stop_words : {"english"}, list, set or tuple, default=None
-        Words to leave out.
+        Words to ignore.
     n_jobs : int, default=1
-        Threads to train on; -1: all cores. With more than one, results differ a little from run to
-        run.
+        Number of threads for training; -1: all cores. With more than one, results differ slightly
+        between runs.
     random_state : int, RandomState instance or None, default=None
-        Seeds training. With an int and one thread, `fit` gives the same bits again.
+        Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        What to do with rows that are neither text nor lists of words (None, NaN, numbers): raise an
-        error that names them, or give them a vector of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     verbose : int, default=0
-        1: show a progress bar.
+        If 1, a progress bar is shown.
 
     Attributes
     ----------
     vocabulary_ : dict of str to int
-        The number of each word; frequent words first.
+        Index of each word, most frequent first.
     vectors_ : ndarray of shape (n_words, vector_size), float32
-        Their vectors.
+        Vector of each word.
     loss_curve_ : list of float or None
-        Mean over all pairs, after each epoch, of half the weighted squared error. None: nothing was
-        trained.
+        Mean of half the weighted squared error over all pairs, for each epoch. None: no training
+        took place.
     n_features_in_ : int
-        Columns seen in `fit`.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where they have names.
+        Names of the columns seen in `fit`, if they have names.
     n_features_out_ : int
-        Columns of the answer.
+        Number of output features.
 
     Raises
     ------
     ValueError
-        By `fit`: no word occurs `min_count` times, no two of them stand together, training
-        diverges, or `max_words` or `fine_tune` without `vectors`.
+        By `fit`, if no word occurs `min_count` times, if no two such words co-occur, if training
+        diverges, or if `max_words` or `fine_tune` is set without `vectors`.
     MissingDependencyError
-        By `fit`: numba is not installed.
+        By `fit`, if numba is not installed.
     VectorFileError
-        By `fit`: a file of `vectors` is damaged, or of another kind.
+        By `fit`, if a file of `vectors` is damaged, or of another kind.
 
     Warns
     -----
     UnknownWordsWarning
-        By `transform`, once, with a count: texts without any known word, which get zeros.
+        By `transform`, once, with the number of texts that contain no known word and get zeros.
 
     See Also
     --------
-    Word2VecVectorizer : Vectors that predict the words around a word.
-    FastTextVectorizer : The same with vectors of character n-grams, so that unseen words have one.
+    Word2VecVectorizer : Vectors trained to predict the context of a word.
+    FastTextVectorizer : Also trains vectors of character n-grams, so that unseen words have
+        vectors.
 
     Notes
     -----
-    A row may also be a list of words, which is taken as it stands. A word has two vectors, as a
-    word and as a context; their sum is used. As in the authors' program the squares that AdaGrad
-    adds up are those of the steps, learning rate included, and biases are learned at rate one.
-    Training takes some 32 bytes a pair.
+    A row may also be a list of words, which is used unchanged. A word has two vectors, one as a
+    word and one as a context; their sum is used. As in the authors' program, AdaGrad adds up the
+    squares of the steps, which include the learning rate, and the learning rate of the biases is 1.
+    Training needs about 32 bytes per pair.
+
+    Rows that are neither text nor lists of words (None, NaN, numbers) cannot be embedded.
+
+    A word at distance d in the context counts 1/d. Rare words are removed before distances are
+    measured.
 
     References
     ----------
@@ -145,31 +167,32 @@ class GloVeVectorizer(_WordVectorizer):
         "power": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
+    loss_curve_: list[float] | None
 
     def __init__(
         self,
-        vector_size=100,
+        vector_size: int = 100,
         *,
-        window=10,
-        min_count=5,
-        epochs=25,
-        x_max=10,
-        power=0.75,
-        learning_rate=0.05,
-        vectors=None,
-        max_words=None,
-        fine_tune=False,
-        pooling="mean",
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        token_pattern=TOKEN_PATTERN,
-        stop_words=None,
-        n_jobs=1,
-        random_state=None,
-        bad_rows="raise",
-        verbose=0,
-    ):
+        window: int = 10,
+        min_count: int = 5,
+        epochs: int = 25,
+        x_max: float = 10,
+        power: float = 0.75,
+        learning_rate: float = 0.05,
+        vectors: FilePath | KeyedVectors | None = None,
+        max_words: int | None = None,
+        fine_tune: bool = False,
+        pooling: WordPooling = "mean",
+        lowercase: bool = True,
+        preprocessor: Preprocessor | None = None,
+        tokenizer: Tokenizer | None = None,
+        token_pattern: str | None = TOKEN_PATTERN,
+        stop_words: StopWords = None,
+        n_jobs: int | None = 1,
+        random_state: RandomState = None,
+        bad_rows: BadRows = "raise",
+        verbose: int = 0,
+    ) -> None:
         self.vector_size = vector_size
         self.window = window
         self.min_count = min_count
@@ -196,39 +219,38 @@ class GloVeVectorizer(_WordVectorizer):
         super()._fit_rows(rows, y)
 
     def _train(self, words, start):
-        frequent, ids = frequent_words(words, self._plain("min_count"))
+        frequent, ids = frequent_words(words, self._python_value("min_count"))
         if not frequent:
-            raise self._no_words_error(words)
-        vocabulary = {word: number for number, word in enumerate(frequent)}
-        pairs = count_pairs(ids, words.starts, len(frequent), self._plain("window"))
+            raise self._empty_vocabulary_error(words)
+        vocabulary = {word: index for index, word in enumerate(frequent)}
+        pairs = count_pairs(ids, words.starts, len(frequent), self._python_value("window"))
         if not len(pairs.rows):
             raise ValueError(
                 f"{type(self).__name__}: no two words that occur min_count={self.min_count} times "
-                "or more stand together in a row; there is nothing to learn from."
+                "or more co-occur in a row; there are no pairs to train on."
             )
-        random = np.random.default_rng(self._seed())
-        n_dims = self._plain("vector_size") if start is None else start.vectors.shape[1]
-        model = Model(len(frequent), n_dims, random)
+        random = np.random.default_rng(seed_of(self.random_state))
+        model = GloVeModel(len(frequent), self._n_dims_of_words(start), random)
         if start is not None:
-            here, there = numbers_in(vocabulary, start)
-            model.start_from(here, start.vectors[there])
-        self.loss_curve_ = self._losses(model, pairs, random)
-        table = table_of_words(frequent, model.vectors)
-        return with_words_of(table, start)
+            indices, start_indices = common_indices(vocabulary, start)
+            model.set_vectors(indices, start.vectors[start_indices])
+        self.loss_curve_ = self._train_epochs(model, pairs, random)
+        table = table_from_words(frequent, model.vectors)
+        return append_missing_words(table, start)
 
-    def _losses(self, model, pairs, random):
+    def _train_epochs(self, model, pairs, random):
         """Train, and return the loss of each epoch."""
         epochs = model.train(
             pairs,
-            epochs=self._plain("epochs"),
-            x_max=self._plain("x_max"),
-            power=self._plain("power"),
-            rate=self._plain("learning_rate"),
-            n_threads=effective_n_jobs(self._plain("n_jobs")),
+            epochs=self._python_value("epochs"),
+            x_max=self._python_value("x_max"),
+            power=self._python_value("power"),
+            learning_rate=self._python_value("learning_rate"),
+            n_threads=effective_n_jobs(self._python_value("n_jobs")),
             random=random,
         )
         losses = []
-        with self._progress(self._plain("epochs"), unit="epoch") as bar:
+        with self._progress(self._python_value("epochs"), unit="epoch") as bar:
             for loss in epochs:
                 if not np.isfinite(loss):
                     raise ValueError(

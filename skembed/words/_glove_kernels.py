@@ -1,6 +1,6 @@
 """The two inner loops of GloVe, compiled by numba. Imported on first use.
 
-They run without the GIL, so several Python threads can each run one.
+They release the GIL, so that each of several Python threads can run one.
 """
 
 import numpy as np
@@ -8,56 +8,62 @@ from numba import njit
 
 
 def _compiled(**options):
-    """Return numba's decorator; what it compiles is kept on disk where there is a place for it."""
+    """Return numba's decorator, with a cache on disk if a folder for it is writable."""
 
     def decorate(function):
         try:
             return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # neither the package's folder nor the user's can be written
+        except RuntimeError:  # neither the package's folder nor the user's is writable
             return njit(nogil=True, **options)(function)
 
     return decorate
 
 
 @_compiled()
-def count_neighbors(sequence, positions, firsts, weights, starts, columns, values):
+def count_neighbors(sequence, positions, firsts, distance_weights, starts, columns, values):
     """Add up, for each word, the weights of the words around its occurrences.
+
+    It is called twice: first with empty `columns`, to count each word's neighbors; then with arrays
+    of that size, to fill them.
 
     Parameters
     ----------
     sequence : ndarray of shape (n_positions,), int32
-        Words of all rows, with -1 before the first row and after every row.
+        Indices of the words of all rows, with -1 before the first row and after every row.
     positions : ndarray of shape (n_occurrences,), int64
-        Where the words occur, word by word.
+        Positions of the words in `sequence`, word by word.
     firsts : ndarray of shape (n_words + 1,), int64
         Word i occurs at ``positions[firsts[i]:firsts[i + 1]]``.
-    weights : ndarray of shape (window + 1,), float64
-        Weight of a word so many words away.
+    distance_weights : ndarray of shape (window + 1,), float64
+        Weight of a word at each distance; the first, of distance 0, is not read.
     starts : ndarray of shape (n_words + 1,), int64
-        Word i's neighbors go to ``columns[starts[i]:starts[i + 1]]``. Written if `columns` is
-        empty, such that each entry but the first holds a number of neighbors; else read.
+        If `columns` is empty, ``starts[i + 1]`` is set to the number of neighbors of word i. Else
+        the neighbors of word i are written to ``columns[starts[i]:starts[i + 1]]``.
     columns : ndarray of shape (n_pairs,), int32
         Filled with neighbors, or empty.
     values : ndarray of shape (n_pairs,), float32
-        Filled with their sums, or empty.
+        Filled with the sums of their weights, or empty.
     """
     n_words = len(firsts) - 1
+    # One dense array of sums is used for all words in turn. `found` lists its entries that are not
+    # zero, so that reading and clearing them takes time in proportion to a word's neighbors, not to
+    # the vocabulary. There is no hash table, and no memory beyond the result.
     sums = np.zeros(n_words)
     found = np.empty(n_words, dtype=np.int32)
     for word in range(n_words):
         n_found = 0
         for k in range(firsts[word], firsts[word + 1]):
-            for step in (-1, 1):
-                place = positions[k]
-                for distance in range(1, len(weights)):
-                    place += step
-                    other = sequence[place]
-                    if other < 0:
+            for step in (-1, 1):  # to the left, then to the right
+                position = positions[k]
+                for distance in range(1, len(distance_weights)):
+                    position += step
+                    neighbor = sequence[position]
+                    if neighbor < 0:  # end of the row
                         break
-                    if sums[other] == 0.0:
-                        found[n_found] = other
+                    if sums[neighbor] == 0.0:
+                        found[n_found] = neighbor
                         n_found += 1
-                    sums[other] += weights[distance]
+                    sums[neighbor] += distance_weights[distance]
         if not len(columns):
             starts[word + 1] = n_found
         for i in range(n_found):
@@ -67,29 +73,33 @@ def count_neighbors(sequence, positions, firsts, weights, starts, columns, value
             sums[found[i]] = 0.0
 
 
+# "reassoc" lets the compiler add the terms of the dot product in any order, and so use vector
+# instructions; "contract" allows fused multiply-adds. NaN and infinity keep their meaning.
 @_compiled(fastmath={"reassoc", "contract"})
-def sweep(rows, columns, logs, shares, words, contexts, word_biases, context_biases, rate):
-    """Go over pairs once, with a step of AdaGrad for each.
+def train_pairs(
+    rows, columns, log_counts, weights, words, contexts, word_biases, context_biases, learning_rate
+):
+    """Take one step of AdaGrad for each pair.
 
     Parameters
     ----------
     rows, columns : ndarray of shape (n_pairs,), int32
         Word and context of each pair.
-    logs : ndarray of shape (n_pairs,), float32
+    log_counts : ndarray of shape (n_pairs,), float32
         Logarithm of each pair's count.
-    shares : ndarray of shape (n_pairs,), float32
+    weights : ndarray of shape (n_pairs,), float32
         Weight of each pair's error.
     words, contexts : ndarray of shape (n_words, 2, n_dims), float32
-        Vectors, and the sums of their squared steps. Changed.
+        Vectors, and the sums of their squared steps. Modified in place.
     word_biases, context_biases : ndarray of shape (n_words, 2), float32
-        The same of the biases. Changed.
-    rate : float32
-        Learning rate of the vectors.
+        Biases, and the sums of their squared steps. Modified in place.
+    learning_rate : float32
+        Learning rate of the vectors. That of the biases is 1.
 
     Returns
     -------
     loss : float
-        Sum of half the weighted squared errors, each taken before its step.
+        Sum of half the weighted squared errors, each before its step.
     """
     loss = 0.0
     for k in range(len(rows)):
@@ -98,18 +108,21 @@ def sweep(rows, columns, logs, shares, words, contexts, word_biases, context_bia
         dot = np.float32(0)
         for i in range(word.shape[1]):
             dot += word[0, i] * context[0, i]
-        error = dot + word_bias[0] + context_bias[0] - logs[k]
-        pull = shares[k] * error
-        loss += 0.5 * pull * error
-        scaled = rate * pull
+        error = dot + word_bias[0] + context_bias[0] - log_counts[k]
+        weighted_error = weights[k] * error
+        loss += 0.5 * weighted_error * error
+        scaled_error = learning_rate * weighted_error
         for i in range(word.shape[1]):
-            of_word, of_context = scaled * context[0, i], scaled * word[0, i]
-            word[0, i] -= of_word / np.sqrt(word[1, i])
-            context[0, i] -= of_context / np.sqrt(context[1, i])
-            word[1, i] += of_word * of_word
-            context[1, i] += of_context * of_context
-        word_bias[0] -= pull / np.sqrt(word_bias[1])
-        context_bias[0] -= pull / np.sqrt(context_bias[1])
-        word_bias[1] += pull * pull
-        context_bias[1] += pull * pull
+            # The gradient of each vector is the other one times the error. Both steps are computed
+            # before either vector changes. As in the authors' program, a step is divided by the
+            # root of the squares before it, and the squares include the learning rate.
+            word_step, context_step = scaled_error * context[0, i], scaled_error * word[0, i]
+            word[0, i] -= word_step / np.sqrt(word[1, i])
+            context[0, i] -= context_step / np.sqrt(context[1, i])
+            word[1, i] += word_step * word_step
+            context[1, i] += context_step * context_step
+        word_bias[0] -= weighted_error / np.sqrt(word_bias[1])
+        context_bias[0] -= weighted_error / np.sqrt(context_bias[1])
+        word_bias[1] += weighted_error * weighted_error
+        context_bias[1] += weighted_error * weighted_error
     return loss

@@ -1,20 +1,20 @@
-"""Word tables from gensim's objects, and gensim's objects of word tables."""
+"""Convert gensim's objects to word tables, and word tables to gensim's objects."""
 
 import numpy as np
 
 from skembed.words._subwords import Subwords
-from skembed.words._table import table_of_words
+from skembed.words._table import table_from_words
 
 
 def from_keyed_vectors(vectors, max_words=None):
-    """Take the words out of gensim's ``KeyedVectors``, sharing their memory where possible.
+    """Convert gensim's ``KeyedVectors`` to a word table, sharing memory where possible.
 
     Parameters
     ----------
     vectors : gensim.models.KeyedVectors
         The words and their vectors.
     max_words : int or None, default=None
-        How many words to take, from the first on. None: all.
+        Maximum number of words, from the first. None: all.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def from_keyed_vectors(vectors, max_words=None):
     Raises
     ------
     ValueError
-        If words and vectors do not belong together, or words are not str.
+        If words and vectors do not match, or words are not str.
     """
     words, matrix = vectors.index_to_key, np.asarray(vectors.vectors)
     if matrix.ndim != 2 or len(words) != len(matrix):
@@ -43,38 +43,44 @@ def from_keyed_vectors(vectors, max_words=None):
             subwords = Subwords(ngrams, None, vectors.bucket, vectors.min_n, vectors.max_n)
         except ValueError as error:
             raise ValueError(f"vectors: {error}") from None
-    return table_of_words(words[:max_words], matrix[:max_words], subwords)
+    return table_from_words(words[:max_words], matrix[:max_words], subwords)
 
 
-def falling(n_words):
-    """Return counts for words in the order of their frequency, where none are known."""
+def descending_counts(n_words):
+    """Return counts that keep the order of the words, for vectors without counts.
+
+    Examples
+    --------
+    >>> descending_counts(3)
+    array([3, 2, 1])
+    """
     return np.arange(n_words, 0, -1, dtype=np.int64)
 
 
 def to_keyed_vectors(table):
-    """Return gensim's ``KeyedVectors``, or ``FastTextKeyedVectors`` where there are n-grams."""
+    """Return gensim's ``KeyedVectors``, or ``FastTextKeyedVectors`` if there are n-grams."""
     from gensim.models import KeyedVectors
     from gensim.models.fasttext import FastTextKeyedVectors
 
     n_dims, subwords = table.vectors.shape[1], table.subwords
     if subwords is None:
-        made = KeyedVectors(n_dims)
-        made.add_vectors(table.words, table.vectors)
+        keyed = KeyedVectors(n_dims)
+        keyed.add_vectors(table.words, table.vectors)
     else:
-        made = FastTextKeyedVectors(n_dims, subwords.min_n, subwords.max_n, subwords.n_buckets)
-        made.index_to_key, made.key_to_index = list(table.words), dict(table.vocabulary)
-        made.vectors, made.vectors_vocab = table.vectors.copy(), own_vectors(table).copy()
-        made.vectors_ngrams = np.array(subwords.all_buckets())
-        made.recalc_char_ngram_buckets()
+        keyed = FastTextKeyedVectors(n_dims, subwords.min_n, subwords.max_n, subwords.n_buckets)
+        keyed.index_to_key, keyed.key_to_index = list(table.words), dict(table.vocabulary)
+        keyed.vectors, keyed.vectors_vocab = table.vectors.copy(), own_vectors(table).copy()
+        keyed.vectors_ngrams = np.array(subwords.all_buckets())
+        keyed.recalc_char_ngram_buckets()
     if table.state is not None:
-        made.expandos["count"] = table.state.counts.copy()
-    return made
+        keyed.expandos["count"] = table.state.counts.copy()
+    return keyed
 
 
 def own_vectors(table):
-    """Return the words' own vectors without those of their n-grams, (n_words, n_dims)."""
+    """Return the words' own vectors, without their n-grams, (n_words, n_dims)."""
     if table.state is not None:
-        return table.state.own
+        return table.state.own_vectors
     if table.subwords is None:
         return table.vectors
-    return table.subwords.taken_apart(table.words, table.vectors)
+    return table.subwords.decompose(table.words, table.vectors)

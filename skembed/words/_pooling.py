@@ -1,7 +1,7 @@
 """From the vectors of a row's words to the vector of the row.
 
-A pooling is an entry of `POOLINGS`: how words are weighed, what the sum is divided by, which
-common components are taken away. What that needs to know of the rows is learned in `learn`.
+A pooling is an entry of `POOLINGS`: word weights, a divisor, common components to remove.
+`fit_pooling` learns the weights and components from the rows. Imports nothing of skembed.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,18 @@ _SIF_A = 1e-3  # Arora et al. recommend 1e-3 to 1e-4
 
 
 class Bag(NamedTuple):
-    """The words of some rows.
+    """Bag of words of some rows.
 
-    ``counts`` is a CSR matrix (n_rows, n_columns) of ones, with an entry for each word of a row, so
-    that a word may have several; ``vectors`` (n_columns, n_dims) holds the columns' vectors. The
-    columns are the vocabulary, or those words of it that ``ids`` (n_columns,) names, -1 meaning a
-    word outside of it.
+    Attributes
+    ----------
+    counts : scipy.sparse.csr_matrix of shape (n_rows, n_columns), float32
+        Ones, with one entry for each occurrence of a word. A word that occurs twice in a row has
+        two entries.
+    vectors : ndarray of shape (n_columns, n_dims), float32
+        Vector of each column.
+    ids : ndarray of shape (n_columns,) or None
+        Index in the vocabulary of each column's word; -1 for a word outside the vocabulary. None:
+        the columns are the vocabulary.
     """
 
     counts: object
@@ -27,99 +33,106 @@ class Bag(NamedTuple):
     ids: np.ndarray | None = None
 
 
-class _Statistics(NamedTuple):
-    """What `learn` counts; the last entry of the arrays is 0 and stands for all other words."""
+class _WordCounts(NamedTuple):
+    """Counts that weights are computed from. The arrays end in a 0 for words never seen."""
 
-    words: np.ndarray  # (n_words + 1,) how often each word occurs
-    rows: np.ndarray | None  # (n_words + 1,) in how many rows; counted where `by_rows`
+    words: np.ndarray  # (n_words + 1,) occurrences of each word
+    rows: np.ndarray | None  # (n_words + 1,) rows with each word; only for `needs_row_counts`
     n_rows: int
 
     @property
-    def shares(self):
+    def probabilities(self):
         """Probability of each word, (n_words + 1,)."""
         return self.words / max(self.words.sum(), 1)
 
 
-def _inverse_document_frequency(statistics):
-    return np.log((1 + statistics.n_rows) / (1 + statistics.rows)) + 1
+def _inverse_document_frequency(counts):
+    return np.log((1 + counts.n_rows) / (1 + counts.rows)) + 1
 
 
-def _smooth_inverse_frequency(statistics):
-    return _SIF_A / (_SIF_A + statistics.shares)
+def _smooth_inverse_frequency(counts):
+    return _SIF_A / (_SIF_A + counts.probabilities)
 
 
-def _unsupervised_smooth_inverse_frequency(statistics):
-    """Weights of Ethayarajh 2018, a / (a / 2 + p), written so that no common word gives 2."""
-    shares, n_words = statistics.shares, len(statistics.words) - 1
-    length = max(statistics.words.sum() / max(statistics.n_rows, 1), 1)
-    common = (shares[:-1] > 1 - (1 - 1 / n_words) ** length).mean()
-    return 1 / (0.5 + shares * common * n_words / 2 / (1 - common))
+def _unsupervised_smooth_inverse_frequency(counts):
+    """Weights of Ethayarajh 2018, a / (a / 2 + p).
+
+    With a = (1 - alpha) / (alpha * n_words / 2), where alpha is the share of words that are more
+    likely than not to occur in a row. The fraction is expanded, so that alpha = 0 gives 2 rather
+    than a division by zero.
+    """
+    p, n_words = counts.probabilities, len(counts.words) - 1
+    mean_length = max(counts.words.sum() / max(counts.n_rows, 1), 1)
+    alpha = (p[:-1] > 1 - (1 - 1 / n_words) ** mean_length).mean()
+    return 1 / (0.5 + p * alpha * n_words / 2 / (1 - alpha))
 
 
-class _Method(NamedTuple):
-    weigh: Callable | None = None  # _Statistics -> weights (n_words + 1,)
-    by_rows: bool = False  # whether that asks in how many rows a word occurs
-    divisor: str | None = "words"  # or "weights"
-    extremes: tuple = ()  # ufuncs over a row's words, instead of a sum
-    n_components: int = 0  # common components to take away
+class _PoolingMethod(NamedTuple):
+    """Entry of `POOLINGS`."""
+
+    word_weights: Callable | None = None  # _WordCounts -> weights (n_words + 1,)
+    needs_row_counts: bool = False  # whether `word_weights` reads `_WordCounts.rows`
+    divisor: str | None = "words"  # what the sum is divided by: None, "words" or "weights"
+    reductions: tuple = ()  # ufuncs over the vectors of a row's words, in place of the sum
+    n_components: int = 0  # common components to remove
 
 
 POOLINGS = {
-    "mean": _Method(),
-    "sum": _Method(divisor=None),
-    "max": _Method(extremes=(np.maximum,)),
-    "min_max": _Method(extremes=(np.minimum, np.maximum)),
-    "tfidf": _Method(weigh=_inverse_document_frequency, by_rows=True, divisor="weights"),
-    "sif": _Method(weigh=_smooth_inverse_frequency, n_components=1),
-    "usif": _Method(weigh=_unsupervised_smooth_inverse_frequency, n_components=5),
+    "mean": _PoolingMethod(),
+    "sum": _PoolingMethod(divisor=None),
+    "max": _PoolingMethod(reductions=(np.maximum,)),
+    "min_max": _PoolingMethod(reductions=(np.minimum, np.maximum)),
+    "tfidf": _PoolingMethod(_inverse_document_frequency, needs_row_counts=True, divisor="weights"),
+    "sif": _PoolingMethod(_smooth_inverse_frequency, n_components=1),
+    "usif": _PoolingMethod(_unsupervised_smooth_inverse_frequency, n_components=5),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Pooling:
-    """A pooling and what it has learned.
+    """A fitted pooling.
 
     Parameters
     ----------
     name : str
         Key of `POOLINGS`.
     weights : ndarray of shape (n_words + 1,), float32, or None
-        Weight of each word; the last is that of any other word.
+        Weight of each word; the last is the weight of words outside the vocabulary.
     components : ndarray of shape (n_components, n_dims), float32, or None
-        Common directions, each of unit length.
-    shares : ndarray of shape (n_components,), float32, or None
-        How much of each is taken away, 0 to 1.
+        Common directions to remove, each of unit length.
+    strengths : ndarray of shape (n_components,), float32, or None
+        Share of each component that is removed, in [0, 1].
     """
 
     name: str
     weights: np.ndarray | None = None
     components: np.ndarray | None = None
-    shares: np.ndarray | None = None
+    strengths: np.ndarray | None = None
 
     @property
     def n_parts(self):
-        """How many times longer a row's vector is than a word's."""
-        return max(len(POOLINGS[self.name].extremes), 1)
+        """Length of a row's vector, as a multiple of a word vector's."""
+        return max(len(POOLINGS[self.name].reductions), 1)
 
     def check(self, n_words, n_dims):
-        """Raise a ValueError if the pooling was not learned for vectors of this shape."""
+        """Raise a ValueError if the pooling was not fitted on vectors of this shape."""
         weights, components = self.weights, self.components
         if (weights is not None and weights.shape != (n_words + 1,)) or (
             components is not None
-            and (components.shape[1:] != (n_dims,) or len(components) != len(self.shares))
+            and (components.shape[1:] != (n_dims,) or len(components) != len(self.strengths))
         ):
             raise ValueError(
-                f"The pooling {self.name!r} was not learned for {n_words} words of {n_dims} "
-                "dimensions. Fit again."
+                f"The pooling {self.name!r} was not fitted on {n_words} words of {n_dims} "
+                "dimensions. Fit the embedder again."
             )
 
-    def rows(self, bag):
+    def pool(self, bag):
         """Pool words into rows.
 
         Parameters
         ----------
         bag : Bag
-            The words. It is changed.
+            The words of the rows. Modified in place.
 
         Returns
         -------
@@ -129,27 +142,34 @@ class Pooling:
             Whether a row has words.
         """
         known = np.diff(bag.counts.indptr) > 0
-        if POOLINGS[self.name].extremes:
-            return self._extremes(bag, known), known
-        vectors = self._sums(bag)
+        if POOLINGS[self.name].reductions:
+            return self._reduce(bag, known), known
+        vectors = self._weighted_sums(bag)
         if self.components is not None:
-            vectors -= (vectors @ self.components.T * self.shares) @ self.components
+            # The projection on each component is removed in proportion to its strength.
+            vectors -= (vectors @ self.components.T * self.strengths) @ self.components
         return vectors, known
 
-    def _extremes(self, bag, known):
+    def _reduce(self, bag, known):
         counts, n_dims = bag.counts, bag.vectors.shape[1]
-        counts.sum_duplicates()
+        counts.sum_duplicates()  # repeated words change neither a minimum nor a maximum
         vectors = np.zeros((len(known), n_dims * self.n_parts), dtype=np.float32)
         if known.any():
-            words = bag.vectors[counts.indices]
+            word_vectors = bag.vectors[counts.indices]
+            # `reduceat` returns an element of the next segment for an empty one, so that rows
+            # without words are left out. The others border on each other without them.
             starts = counts.indptr[:-1][known]
-            parts = [of.reduceat(words, starts, axis=0) for of in POOLINGS[self.name].extremes]
+            parts = [
+                ufunc.reduceat(word_vectors, starts, axis=0)
+                for ufunc in POOLINGS[self.name].reductions
+            ]
             vectors[known] = np.concatenate(parts, axis=1)
         return vectors
 
-    def _sums(self, bag):
+    def _weighted_sums(self, bag):
         counts, method = bag.counts, POOLINGS[self.name]
         if self.weights is not None:
+            # Index -1, a word outside the vocabulary, takes the last weight.
             weights = self.weights if bag.ids is None else self.weights[bag.ids]
             counts.data = weights[counts.indices]
         vectors = counts @ bag.vectors
@@ -161,23 +181,29 @@ class Pooling:
         return vectors
 
 
-def needs_rows(name):
-    """Tell whether a pooling learns anything of the rows."""
-    return POOLINGS[name].weigh is not None
+def is_learned(name):
+    """Tell whether a pooling learns from the rows of `fit`.
+
+    Examples
+    --------
+    >>> is_learned("mean"), is_learned("sif")
+    (False, True)
+    """
+    return POOLINGS[name].word_weights is not None
 
 
-def learn(name, bags, n_words, n_dims):
-    """Learn a pooling.
+def fit_pooling(name, bags, n_words, n_dims):
+    """Fit a pooling on rows.
 
     Parameters
     ----------
     name : str
         Key of `POOLINGS`.
     bags : callable
-        Called without arguments, gives an iterable of the `Bag` of all rows, part by part. It is
-        called twice at most, and may give the same bags again.
+        Takes no arguments and returns an iterable of `Bag`, which together hold all rows. It is
+        called twice at most, and may return the same bags again.
     n_words : int
-        Words of the vocabulary.
+        Size of the vocabulary.
     n_dims : int
         Length of a word's vector.
 
@@ -186,38 +212,41 @@ def learn(name, bags, n_words, n_dims):
     pooling : Pooling
     """
     method = POOLINGS[name]
-    if method.weigh is None:
+    if method.word_weights is None:
         return Pooling(name)
-    weights = method.weigh(_count(bags(), n_words, method.by_rows)).astype(np.float32)
-    pooling = Pooling(name, weights)
+    counts = _count_words(bags(), n_words, method.needs_row_counts)
+    pooling = Pooling(name, method.word_weights(counts).astype(np.float32))
     if not method.n_components:
         return pooling
-    # The singular vectors of all rows are the eigenvectors of the sum of the rows' outer products.
+    # The right singular vectors of the matrix of all rows are the eigenvectors of the sum of the
+    # rows' outer products. That sum has a fixed size and is added up bag by bag.
     products = np.zeros((n_dims, n_dims))
     for bag in bags():
-        vectors = pooling.rows(bag)[0].astype(np.float64)
+        vectors = pooling.pool(bag)[0].astype(np.float64)
         products += vectors.T @ vectors
-    squares, directions = np.linalg.eigh(products)
+    squares, directions = np.linalg.eigh(products)  # in ascending order
     squares = np.maximum(squares[::-1][: method.n_components], 0)
-    shares = squares / max(squares.sum(), np.finfo(float).tiny)
+    strengths = squares / max(squares.sum(), np.finfo(float).tiny)
     components = directions.T[::-1][: method.n_components]
-    return Pooling(name, weights, components.astype(np.float32), shares.astype(np.float32))
+    return Pooling(
+        name, pooling.weights, components.astype(np.float32), strengths.astype(np.float32)
+    )
 
 
-def _count(bags, n_words, by_rows):
+def _count_words(bags, n_words, with_rows):
     words, rows = np.zeros((2, n_words + 1), dtype=np.int64)
     n_rows = 0
     for bag in bags:
-        words += _bincount(bag, n_words)
+        words += _count_entries(bag, n_words)
         n_rows += bag.counts.shape[0]
-        if by_rows:
-            bag.counts.sum_duplicates()
-            rows += _bincount(bag, n_words)
-    return _Statistics(words, rows if by_rows else None, n_rows)
+        if with_rows:
+            bag.counts.sum_duplicates()  # one entry for each row that has the word
+            rows += _count_entries(bag, n_words)
+    return _WordCounts(words, rows if with_rows else None, n_rows)
 
 
-def _bincount(bag, n_words):
-    """Count the entries of each word; those of other words are left out."""
+def _count_entries(bag, n_words):
+    """Count the entries of each word; words outside the vocabulary are ignored."""
     indices = bag.counts.indices
     if bag.ids is not None:
         indices = bag.ids[indices]

@@ -1,4 +1,7 @@
-"""Character n-grams: vectors of words outside the vocabulary, and what fastText had learned."""
+"""Character n-grams: vectors of words outside the vocabulary, and the rest of a fastText model.
+
+Imports nothing of skembed.
+"""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -9,26 +12,36 @@ from scipy import sparse
 END = "</s>"  # fastText's end of a line, a word without n-grams
 
 
+class CheckedOnLoad:
+    """Mixin for dataclasses that check their fields when they are unpickled, too."""
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.__post_init__()
+
+
 @dataclass(frozen=True, eq=False)
-class Subwords:
-    """Vectors of character n-grams, from which fastText makes those of unknown words.
+class Subwords(CheckedOnLoad):
+    """Vectors of character n-grams, from which fastText computes the vectors of unknown words.
 
     Parameters
     ----------
     vectors : ndarray of shape (n_rows, n_dims), float32
-        Vectors of the buckets that n-grams fall into. Rows of zeros have learned nothing; their
+        Vectors of the buckets that n-grams are hashed into. A row of zeros was not trained; its
         n-grams count as unknown.
     buckets : ndarray of shape (n_rows,), int64, or None
-        Which buckets these are, ascending; the vectors of the others are zeros. None: all.
+        Bucket of each row, ascending; the vectors of all other buckets are zeros. None: the rows
+        are all the buckets.
     n_buckets : int
-        Into how many n-grams are hashed.
+        Number of buckets.
     min_n, max_n : int
-        Lengths of n-grams, in characters; a word's beginning and end count as one each.
+        Minimum and maximum length of n-grams, in characters; the beginning and the end of a word
+        count as one each.
 
     Raises
     ------
     ValueError
-        If the arrays do not fit each other.
+        If the arrays do not match.
     """
 
     vectors: np.ndarray
@@ -38,8 +51,8 @@ class Subwords:
     max_n: int
 
     def __post_init__(self):
-        # Rows are found by `buckets` and the hash modulo `n_buckets`: all that can go wrong there
-        # is looked at here.
+        # Rows are looked up without bounds checks, by `buckets` and by hashes modulo `n_buckets`.
+        # These checks keep the look-ups inside `vectors`.
         if self.vectors.ndim != 2 or self.n_buckets < 1 or min(self.min_n, self.max_n) < 0:
             raise ValueError(
                 f"Vectors of n-grams have shape {self.vectors.shape}, {self.n_buckets} buckets and "
@@ -53,93 +66,97 @@ class Subwords:
             if (steps <= 0).any():
                 raise ValueError(f"Buckets must ascend from 0 to below {self.n_buckets}.")
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.__post_init__()
-
-    def _ngrams(self, words):
-        """Look n-grams up.
+    def _look_up(self, words):
+        """Look up the n-grams of words.
 
         Returns
         -------
-        rows : ndarray of shape (n_found,), intp
-            Rows of `vectors`, of one word after the other.
-        of : ndarray of shape (n_found,), int64
-            Which word each belongs to.
+        rows : ndarray of shape (n_found,), int64
+            Rows of `vectors`, word by word.
+        word_of : ndarray of shape (n_found,), int64
+            Index of the word that each row belongs to.
         n_ngrams : ndarray of shape (n_words,), int64
-            N-grams of each word, found or not.
+            Number of n-grams of each word, found or not.
         """
         from gensim.models.fasttext import ft_ngram_hashes
 
+        # fastText's hash: 32-bit FNV-1a over the UTF-8 bytes of an n-gram of "<word>", modulo the
+        # number of buckets. Different n-grams may share a bucket, and so a vector.
         settings = (self.min_n, self.max_n, self.n_buckets)
         hashes = [() if word == END else ft_ngram_hashes(word, *settings) for word in words]
         n_ngrams = np.array([len(of_word) for of_word in hashes], dtype=np.int64)
         rows = np.fromiter(chain.from_iterable(hashes), dtype=np.int64, count=n_ngrams.sum())
-        of = np.repeat(np.arange(len(words)), n_ngrams)
+        word_of = np.repeat(np.arange(len(words)), n_ngrams)
         if self.buckets is not None:
+            # Only some buckets have a row. A binary search finds the row where there is one; the
+            # appended -1, which is no bucket, catches hashes beyond the last bucket.
             places = np.searchsorted(self.buckets, rows)
             found = np.append(self.buckets, -1)[places] == rows
-            rows, of = places[found], of[found]
-        return rows, of, n_ngrams
+            rows, word_of = places[found], word_of[found]
+        return rows, word_of, n_ngrams
 
-    def sums(self, words, own=None):
+    def ngram_sums(self, words, initial=None):
         """Add up the vectors of each word's n-grams.
 
         Parameters
         ----------
         words : list of n_words str
             The words.
-        own : ndarray of shape (n_words, n_dims), float32, default=None
-            What to begin with. None: zeros. The order of the additions is gensim's, so that sums
-            are equal to the bit.
+        initial : ndarray of shape (n_words, n_dims), float32, default=None
+            Vectors that the sums start from. None: zeros. gensim adds in this order, so that the
+            sums are equal to the bit.
 
         Returns
         -------
         sums : ndarray of shape (n_words, n_dims), float32
             Zeros for a word without known n-grams.
         n_ngrams : ndarray of shape (n_words,), int64
-            N-grams of each word, known or not.
+            Number of n-grams of each word, known or not.
         known : ndarray of shape (n_words,), bool
             Whether a word has a known n-gram.
         """
-        rows, of, n_ngrams = self._ngrams(words)
-        # Only the rows that are wanted are touched, so that a memory map stays on disk.
-        wanted, columns = np.unique(rows, return_inverse=True)
-        vectors = np.asarray(self.vectors[wanted])
-        learned = vectors.any(axis=1)[columns] if len(columns) else np.empty(0, dtype=bool)
-        n_known = np.bincount(of[learned], minlength=len(words))
-        columns = columns[learned]
-        if own is None:
+        rows, word_of, n_ngrams = self._look_up(words)
+        # Each bucket is read once, and no other: `vectors` may be a memory map of gigabytes.
+        distinct_rows, columns = np.unique(rows, return_inverse=True)
+        vectors = np.asarray(self.vectors[distinct_rows])
+        # Buckets of zeros were never trained, so their n-grams are left out.
+        trained = vectors.any(axis=1)[columns] if len(columns) else np.empty(0, dtype=bool)
+        n_known = np.bincount(word_of[trained], minlength=len(words))
+        columns = columns[trained]
+        # The sums are the product of a sparse matrix of ones, word by n-gram, and the vectors.
+        if initial is None:
             starts = np.concatenate([[0], np.cumsum(n_known)])
         else:
+            # Each word gets one more entry before its n-grams, for its initial vector. The initial
+            # vectors are put before those of the n-grams, whose columns move up by len(words).
             starts = np.concatenate([[0], np.cumsum(n_known + 1)])
-            firsts = np.zeros(starts[-1], dtype=bool)
-            firsts[starts[:-1]] = True
-            with_own = np.empty(starts[-1], dtype=np.int64)
-            with_own[firsts] = np.arange(len(words))
-            with_own[~firsts] = columns + len(words)
-            columns, vectors = with_own, np.concatenate([own, vectors])
+            is_initial = np.zeros(starts[-1], dtype=bool)
+            is_initial[starts[:-1]] = True
+            all_columns = np.empty(starts[-1], dtype=np.int64)
+            all_columns[is_initial] = np.arange(len(words))
+            all_columns[~is_initial] = columns + len(words)
+            columns, vectors = all_columns, np.concatenate([initial, vectors])
         ones = np.ones(len(columns), dtype=np.float32)
         ngrams = sparse.csr_matrix((ones, columns, starts), (len(words), len(vectors)))
         return ngrams @ vectors, n_ngrams, n_known > 0
 
-    def vectors_of(self, words):
+    def mean_vectors(self, words):
         """Return the mean of each word's n-grams (n_words, n_dims), and whether it has any."""
-        sums, n_ngrams, known = self.sums(words)
+        sums, n_ngrams, known = self.ngram_sums(words)
         return sums / np.maximum(n_ngrams, 1).astype(np.float32)[:, None], known
 
-    def composed(self, words, own):
-        """Return the means of words' own vectors and of their n-grams, (n_words, n_dims)."""
-        sums, n_ngrams, _ = self.sums(words, own)
+    def compose(self, words, own_vectors):
+        """Return the mean of each word's own vector and its n-grams, (n_words, n_dims)."""
+        sums, n_ngrams, _ = self.ngram_sums(words, own_vectors)
         return sums / (n_ngrams + 1).astype(np.float32)[:, None]
 
-    def taken_apart(self, words, vectors):
-        """Return the words' own vectors, which `composed` makes `vectors` of; up to rounding."""
-        sums, n_ngrams, _ = self.sums(words)
+    def decompose(self, words, vectors):
+        """Return the words' own vectors: the inverse of `compose`, up to rounding."""
+        sums, n_ngrams, _ = self.ngram_sums(words)
         return (vectors * (n_ngrams + 1.0)[:, None] - sums).astype(np.float32)
 
     def all_buckets(self):
-        """Return the vectors of all buckets, (n_buckets, n_dims); zeros where nothing is known."""
+        """Return the vectors of all buckets, (n_buckets, n_dims); zeros for untrained ones."""
         if self.buckets is None:
             return self.vectors
         vectors = np.zeros((self.n_buckets, self.vectors.shape[1]), dtype=np.float32)
@@ -148,39 +165,36 @@ class Subwords:
 
 
 @dataclass(frozen=True, eq=False)
-class FastTextState:
-    """What a fastText model holds besides the vectors; needed to write it and to train it further.
+class FastTextState(CheckedOnLoad):
+    """The rest of a fastText model, which is needed to write it and to continue its training.
 
     Parameters
     ----------
-    own : ndarray of shape (n_words, n_dims), float32
-        The words' own vectors, without those of their n-grams.
+    own_vectors : ndarray of shape (n_words, n_dims), float32
+        The words' own vectors, without their n-grams.
     counts : ndarray of shape (n_words,), int64
-        How often each word occurred.
+        Number of occurrences of each word.
     output : ndarray of shape (n_words, n_dims), float32, or None
-        The weights that predict words.
+        Weights of the output layer, which predict words.
     settings : dict of str to int or float
         ``window, epochs, min_count, negative, hs, sg, sample, n_tokens``.
 
     Raises
     ------
     ValueError
-        If the arrays do not fit each other.
+        If the arrays do not match.
     """
 
-    own: np.ndarray
+    own_vectors: np.ndarray
     counts: np.ndarray
     output: np.ndarray | None
     settings: dict
 
     def __post_init__(self):
-        output = self.own if self.output is None else self.output
-        if self.own.ndim != 2 or self.own.shape != output.shape or len(self.counts) != len(output):
+        own = self.own_vectors
+        output = own if self.output is None else self.output
+        if own.ndim != 2 or own.shape != output.shape or len(self.counts) != len(output):
             raise ValueError(
-                f"A fastText model has {len(self.counts)} counts, words' own vectors of shape "
-                f"{self.own.shape} and weights of shape {output.shape}."
+                f"A fastText model has {len(self.counts)} counts, own vectors of words of shape "
+                f"{own.shape} and output weights of shape {output.shape}."
             )
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.__post_init__()

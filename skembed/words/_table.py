@@ -1,4 +1,4 @@
-"""Words with their vectors: looking up, neighbors, analogies. Contains nothing of estimators."""
+"""Words with their vectors: look-up, neighbors, analogies. Contains nothing about estimators."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -10,13 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from skembed.words._pooling import Bag
-from skembed.words._subwords import FastTextState, Subwords
+from skembed.words._subwords import CheckedOnLoad, FastTextState, Subwords
 
-_SMALL = 1e-6  # keeps 3CosMul's quotient finite; Levy & Goldberg 2014 use 1e-3, gensim this
+_EPSILON = 1e-6  # keeps the quotient of 3CosMul finite; gensim's value, 1e-3 in the paper
+ANALOGY_METHODS = ("3cosadd", "3cosmul")
 
 
 class Neighbor(NamedTuple):
-    """A word, and how near it is.
+    """A word and its similarity.
 
     Attributes
     ----------
@@ -31,24 +32,24 @@ class Neighbor(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class WordTable:
+class WordTable(CheckedOnLoad):
     """Words with their vectors.
 
     Parameters
     ----------
     vocabulary : dict of str to int
-        The number of each word, in the order of the numbers.
+        Index of each word, in ascending order: 0, 1, 2, ...
     vectors : ndarray of shape (n_words, n_dims), float32
-        Their vectors.
+        Vector of each word.
     subwords : Subwords or None
-        Vectors of character n-grams, if words outside the vocabulary are to have vectors.
+        Vectors of character n-grams, for words outside the vocabulary.
     state : FastTextState or None
-        What fastText had learned besides.
+        The rest of a fastText model.
 
     Raises
     ------
     ValueError
-        If words and vectors do not belong together.
+        If the words and the arrays do not match.
     """
 
     vocabulary: dict
@@ -59,25 +60,30 @@ class WordTable:
     def __post_init__(self):
         vectors = self.vectors
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype != np.float32:
-            what = getattr(vectors, "dtype", type(vectors).__name__)
+            dtype = getattr(vectors, "dtype", type(vectors).__name__)
             raise ValueError(
-                f"Vectors must be a 2-D array of float32, got {np.shape(vectors)} {what}."
+                f"Vectors must be a 2-D array of float32, got {np.shape(vectors)} {dtype}."
             )
         if len(self.vocabulary) != len(vectors):
             raise ValueError(f"{len(self.vocabulary)} words have {len(vectors)} vectors.")
         if any(map(ne, self.vocabulary.values(), range(len(vectors)))):
-            raise ValueError("The numbers of the words must be 0, 1, 2, ... in the order of words.")
-        for part in (self.subwords and self.subwords.vectors, self.state and self.state.own):
-            if part is not None and part.shape[1] != vectors.shape[1]:
+            raise ValueError("The indices of the words must be 0, 1, 2, ... in the order of words.")
+        self._check_fasttext()
+
+    def _check_fasttext(self):
+        """Raise a ValueError if the parts of a fastText model do not match the vectors."""
+        n_words, n_dims = self.vectors.shape
+        own_vectors = None if self.state is None else self.state.own_vectors
+        for part in (self.subwords and self.subwords.vectors, own_vectors):
+            if part is not None and part.shape[1] != n_dims:
                 raise ValueError(
-                    f"Vectors of words have {vectors.shape[1]} dimensions, those of n-grams "
-                    f"{part.shape[1]}."
+                    f"Vectors of words have {n_dims} dimensions, those of n-grams {part.shape[1]}."
                 )
-        if self.state is not None and len(self.state.own) != len(vectors):
-            raise ValueError(f"{len(vectors)} words have {len(self.state.own)} of fastText's own.")
+        if own_vectors is not None and len(own_vectors) != n_words:
+            raise ValueError(f"{n_words} words have {len(own_vectors)} own vectors.")
 
     def table(self):
-        """Return the table itself, as a file of vectors returns the table that it holds."""
+        """Return the table itself, as `VectorFile.table` returns the table of a file."""
         return self
 
     @cached_property
@@ -86,28 +92,26 @@ class WordTable:
         return list(self.vocabulary)
 
     @cached_property
-    def _lengths(self):
-        lengths = np.sqrt(np.einsum("ij,ij->i", self.vectors, self.vectors))
-        return np.where(lengths > 0, lengths, 1)
+    def _norms(self):
+        """Norm of each vector, 1 for zeros."""
+        norms = np.sqrt(np.einsum("ij,ij->i", self.vectors, self.vectors))
+        return np.where(norms > 0, norms, 1)
 
     def __getstate__(self):
+        # Without the cached properties.
         return {field.name: self.__dict__[field.name] for field in fields(self)}
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.__post_init__()
-
     def bag(self, ids, starts, unknown=()):
-        """Put the words of rows in a bag.
+        """Return the bag of words of some rows.
 
         Parameters
         ----------
         ids : ndarray of shape (n_words,), int32
-            Numbers of all rows' words, one row after the other; -1 for an unknown word.
+            Indices of the words of all rows, row by row; -1 for an unknown word.
         starts : ndarray of shape (n_rows + 1,), int64
             Row i has ``ids[starts[i]:starts[i + 1]]``.
         unknown : list of str, default=()
-            The unknown words, in their order, if they are to have a vector of their n-grams.
+            The unknown words, in the same order, if they get vectors from their n-grams.
 
         Returns
         -------
@@ -116,69 +120,85 @@ class WordTable:
         Raises
         ------
         ValueError
-            If a number is not that of a word: products of sparse matrices do not look at bounds,
-            and `vocabulary` may have been changed.
+            If an index is out of bounds: sparse products do not check bounds, and the user may have
+            modified `vocabulary`.
         """
         if len(ids) and not -1 <= ids.min() <= ids.max() < len(self.vectors):
             raise ValueError(
-                f"vocabulary_ has been changed: it has numbers beyond its {len(self.vectors)} "
-                "vectors. Fit again."
+                "vocabulary_ was modified: it contains indices beyond its "
+                f"{len(self.vectors)} vectors. Fit the embedder again."
             )
-        known = ids >= 0
         vectors, columns = self.vectors, None
         if unknown and self.subwords is not None:
-            ids = ids.copy()
-            numbers = {word: number for number, word in enumerate(dict.fromkeys(unknown))}
-            extra, has_vector = self.subwords.vectors_of(list(numbers))
-            seen, ids[known] = np.unique(ids[known], return_inverse=True)
-            extra_ids = np.array([numbers[word] for word in unknown], dtype=np.int32)
-            ids[~known] = np.where(has_vector[extra_ids], extra_ids + len(seen), -1)
-            known = ids >= 0
-            vectors = np.concatenate([vectors[seen], extra])
-            columns = np.concatenate([seen, np.full(len(extra), -1)])
-        before = np.zeros(len(ids) + 1, dtype=np.int64)
-        np.cumsum(known, out=before[1:])
-        ids, ones = ids[known], np.ones(before[-1], dtype=np.float32)
+            ids, vectors, columns = self._with_unknown(ids, unknown)
+        # Unknown words have no entry in the matrix. `n_before` counts the entries before each word,
+        # so that it turns positions of words into positions of entries.
+        known = ids >= 0
+        n_before = np.zeros(len(ids) + 1, dtype=np.int64)
+        np.cumsum(known, out=n_before[1:])
+        ones = np.ones(n_before[-1], dtype=np.float32)
         shape = (len(starts) - 1, len(vectors))
-        counts = sparse.csr_matrix((ones, ids, before[starts]), shape)
+        counts = sparse.csr_matrix((ones, ids[known], n_before[starts]), shape)
         return Bag(counts, vectors, columns)
 
+    def _with_unknown(self, ids, unknown):
+        """Give unknown words vectors from their n-grams.
+
+        Returns
+        -------
+        ids : ndarray of shape (n_words,), int32
+            Columns of the words; -1 for a word without known n-grams.
+        vectors : ndarray of shape (n_columns, n_dims), float32
+            Vectors of the known words that occur, then those of the unknown ones. The whole
+            vocabulary, which can be large, is not copied.
+        columns : ndarray of shape (n_columns,)
+            Index in the vocabulary of each column; -1 for an unknown word.
+        """
+        ids, known = ids.copy(), ids >= 0
+        distinct = {word: i for i, word in enumerate(dict.fromkeys(unknown))}
+        extra, has_vector = self.subwords.mean_vectors(list(distinct))
+        occurring, ids[known] = np.unique(ids[known], return_inverse=True)
+        extra_ids = np.array([distinct[word] for word in unknown], dtype=np.int32)
+        ids[~known] = np.where(has_vector[extra_ids], extra_ids + len(occurring), -1)
+        vectors = np.concatenate([self.vectors[occurring], extra])
+        return ids, vectors, np.concatenate([occurring, np.full(len(extra), -1)])
+
     def find(self, word):
-        """Return a word's vector (n_dims,), or None."""
-        number = self.vocabulary.get(word)
-        if number is not None:
-            return self.vectors[number]
+        """Return the vector (n_dims,) of a word, or None."""
+        index = self.vocabulary.get(word)
+        if index is not None:
+            return self.vectors[index]
         if self.subwords is not None:
-            vectors, known = self.subwords.vectors_of([word])
+            vectors, known = self.subwords.mean_vectors([word])
             if known[0]:
                 return vectors[0]
         return None
 
     def cosines(self, vectors):
-        """Return the cosines of vectors (..., n_dims) to each word's, (..., n_words) float32."""
-        return unit(vectors) @ self.vectors.T / self._lengths
+        """Return the cosines of vectors (..., n_dims) to all words, (..., n_words) float32."""
+        return normalize(vectors) @ self.vectors.T / self._norms
 
-    def nearest(self, scores, topn, without=()):
-        """Return the words of the highest scores.
+    def nearest(self, scores, topn, exclude=()):
+        """Return the words with the highest scores.
 
         Parameters
         ----------
         scores : ndarray of shape (n_words,)
             Scores of all words.
         topn : int
-            How many to return.
-        without : iterable of str
-            Words to leave out.
+            Number of words to return.
+        exclude : iterable of str
+            Words to exclude.
 
         Returns
         -------
         neighbors : list of Neighbor
-            From the nearest on; of equal scores, the earlier word first.
+            By descending score; words with equal scores in the order of the vocabulary.
         """
         scores = scores.copy()
-        left_out = {self.vocabulary[word] for word in without if word in self.vocabulary}
-        scores[list(left_out)] = -np.inf
-        n = min(topn, len(scores) - len(left_out))
+        excluded = {self.vocabulary[word] for word in exclude if word in self.vocabulary}
+        scores[list(excluded)] = -np.inf
+        n = min(topn, len(scores) - len(excluded))
         best = np.argpartition(-scores, n - 1)[:n] if n else np.empty(0, dtype=int)
         best = best[np.lexsort((best, -scores[best]))]
         return [Neighbor(self.words[i], float(scores[i])) for i in best]
@@ -189,72 +209,92 @@ class WordTable:
         Parameters
         ----------
         positive, negative : list of ndarray of shape (..., n_dims)
-            What the answer should be near to, and far from.
+            Vectors that the answer should be near to, and far from.
         method : {"3cosadd", "3cosmul"}
-            How cosines are put together.
+            How cosines are combined.
 
         Returns
         -------
         scores : ndarray of shape (..., n_words), float32
         """
         if method == "3cosadd":
-            signed = [unit(v) for v in positive] + [-unit(v) for v in negative]
+            signed = [normalize(v) for v in positive] + [-normalize(v) for v in negative]
             return self.cosines(np.sum(signed, axis=0))
+        # Cosines are moved to [0, 1], since a product of negative numbers would mean nothing.
         near = [(1 + self.cosines(vectors)) / 2 for vectors in positive]
         far = [(1 + self.cosines(vectors)) / 2 for vectors in negative]
-        return np.prod(near, axis=0) / (np.prod(far, axis=0) + np.float32(_SMALL))
+        return np.prod(near, axis=0) / (np.prod(far, axis=0) + np.float32(_EPSILON))
 
 
-def unit(vectors):
-    """Return vectors (..., n_dims) at length one; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
+def check_analogy_method(method):
+    """Raise a ValueError for a method that `WordTable.analogy_scores` does not have."""
+    if method not in ANALOGY_METHODS:
+        raise ValueError(f"method must be '3cosadd' or '3cosmul', got {method!r}.")
 
 
-def table_of_words(words: Iterable[str], vectors, subwords=None, state=None):
-    """Return a `WordTable`. The first of repeated words is kept."""
+def normalize(vectors):
+    """Scale vectors (..., n_dims) to unit length; zeros stay zeros.
+
+    Examples
+    --------
+    >>> normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)
+
+
+def table_from_words(
+    words: Iterable[str],
+    vectors: np.ndarray,
+    subwords: Subwords | None = None,
+    state: FastTextState | None = None,
+) -> WordTable:
+    """Return a `WordTable`. The first of duplicate words is kept."""
     words = list(words)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(words) != len(vectors):
         raise ValueError(f"{len(words)} words have vectors of shape {vectors.shape}.")
-    vocabulary = {}
-    for number, word in enumerate(words):
-        vocabulary.setdefault(word, number)
+    vocabulary: dict[str, int] = {}
+    for index, word in enumerate(words):
+        vocabulary.setdefault(word, index)
     if len(vocabulary) < len(vectors):
         kept = list(vocabulary.values())
         vectors = vectors[kept]
-        vocabulary = {word: number for number, word in enumerate(vocabulary)}
+        vocabulary = {word: index for index, word in enumerate(vocabulary)}
         if state is not None:
             output = None if state.output is None else state.output[kept]
-            state = replace(state, own=state.own[kept], counts=state.counts[kept], output=output)
+            own_vectors, counts = state.own_vectors[kept], state.counts[kept]
+            state = replace(state, own_vectors=own_vectors, counts=counts, output=output)
     return WordTable(vocabulary, vectors, subwords, state)
 
 
-def numbers_in(vocabulary, table):
-    """Match a vocabulary with a table.
+def common_indices(vocabulary, table):
+    """Find the words that a vocabulary and a table have in common.
 
     Parameters
     ----------
     vocabulary : dict of str to int
-        Numbers of words.
+        Index of each word.
     table : WordTable
         The other words.
 
     Returns
     -------
-    here, there : ndarray of shape (n_common,), intp
-        Numbers of the words that both have, in the one and in the other.
+    indices, table_indices : ndarray of shape (n_common,), intp
+        Indices of the common words in `vocabulary` and in `table`.
     """
     common = [(i, table.vocabulary[w]) for w, i in vocabulary.items() if w in table.vocabulary]
-    here, there = np.array(common, dtype=np.intp).reshape(-1, 2).T
-    return here, there
+    indices, table_indices = np.array(common, dtype=np.intp).reshape(-1, 2).T
+    return indices, table_indices
 
 
-def with_words_of(table, other):
-    """Return a table with the words that only another one has, or None, added at its end."""
+def append_missing_words(table, other):
+    """Append to a table the words that only another table has; return `table` if that is None."""
     if other is None:
         return table
-    left = [word for word in other.words if word not in table.vocabulary]
-    rows = [other.vocabulary[word] for word in left]
+    missing = [word for word in other.words if word not in table.vocabulary]
+    rows = [other.vocabulary[word] for word in missing]
     vectors = np.concatenate([table.vectors, other.vectors[rows]])
-    return table_of_words([*table.words, *left], vectors)
+    return table_from_words([*table.words, *missing], vectors)

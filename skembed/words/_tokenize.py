@@ -1,4 +1,4 @@
-"""From rows to words, as CountVectorizer finds them, and from words to numbers."""
+"""Split rows into words, as CountVectorizer does, and map words to indices."""
 
 import re
 from array import array
@@ -13,26 +13,30 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from skembed.base._rows import describe
-from skembed.base._text_rows import HALF_A_PAIR, text_problem
+from skembed.base._text_rows import has_lone_surrogate, text_problem
 
 TOKEN_PATTERN = "auto"
 COUNT_PATTERN = r"(?u)\b\w\w+\b"  # CountVectorizer's own
-_MARKS = (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0))  # where combining marks are
-_JOINERS = "\u200c\u200d"
+# Code points that are searched for combining marks; there are none outside of these ranges.
+_MARK_RANGES = (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0))
+_JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 
 
 @cache
 def _word_pattern():
     r"""Return the pattern of a word with its combining marks.
 
-    A word is two or more of ``\w`` and marks, the first one of ``\w``. A zero-width joiner or
-    non-joiner is part of a word before a letter or mark, and after a mark (where it shapes the end
-    of a Malayalam or Sinhala word). Without marks and joiners these are CountVectorizer's words.
+    A word is a sequence of two or more ``\w`` and marks that begins with ``\w``. A zero-width
+    joiner or non-joiner belongs to a word if it is followed by a letter or mark, or preceded by a
+    mark (at the end of Malayalam and Sinhala words). Text without marks and joiners gives
+    CountVectorizer's words.
     """
-    marks = "".join(chr(code) for code in _MARKS if category(chr(code))[0] == "M")
+    marks = "".join(chr(code) for code in _MARK_RANGES if category(chr(code))[0] == "M")
     joiner = f"[{_JOINERS}]"
     more = rf"(?:[{marks}]|{joiner}(?=[\w{marks}])|(?<=[{marks}]){joiner})"
-    # Runs of \w are matched as a whole: they are most of a text.
+    # `more` is a mark, or a joiner in one of its two places. Runs of \w, which are most of a text,
+    # are matched as a whole, since matching alternatives character by character is slow. A single
+    # \w is only a word if a mark or joiner follows.
     return re.compile(rf"(?:\w\w+|\w(?={more}))(?:{more}+\w*)*")
 
 
@@ -48,13 +52,13 @@ def find_words(text):
 
 
 class Tokenizer(NamedTuple):
-    """How a row becomes words. A row that is a list of words stands as it is."""
+    """Split rows into words. A row that is a list of words is returned unchanged."""
 
     preprocess: Callable  # str -> str
     split: Callable  # str -> words
     stop_words: frozenset | None
-    own: bool  # whether `split` is a function of the user's
-    ascii_table: bytes | None  # does the work of the two faster; see `_ascii_table`
+    is_custom: bool  # whether `split` is a function of the user
+    ascii_table: bytes | None  # replaces both functions for ASCII text; see `_ascii_table`
 
     def words(self, row):
         """Return the words of a row, a list or tuple of str.
@@ -67,17 +71,19 @@ class Tokenizer(NamedTuple):
         """
         if not isinstance(row, str):
             return row
-        words = self._found(row)
+        words = self._find(row)
         if self.stop_words:
             words = [word for word in words if word not in self.stop_words]
         return words
 
-    def _found(self, text):
+    def _find(self, text):
+        """Return the words of a text, including stop words."""
         if self.ascii_table is None:
             return self._split(text)
         if text.isascii():
             return self._split_ascii(text)
-        words = []  # no word goes on in the next line, and most lines are ASCII
+        words = []
+        # Most lines of a text are ASCII, and no word spans two lines.
         for is_ascii, lines in groupby(text.split("\n"), str.isascii):
             split = self._split_ascii if is_ascii else self._split
             words += split("\n".join(lines))
@@ -92,11 +98,11 @@ class Tokenizer(NamedTuple):
         if not isinstance(text, str):
             raise TypeError(f"preprocessor must return text as str; got {describe(text)}.")
         words = self.split(text)
-        return _checked_words(words) if self.own else words
+        return _checked_words(words) if self.is_custom else words
 
 
 def _checked_words(words):
-    """Return what a tokenizer of the user's has answered as a list, if it is words."""
+    """Return the result of a user's tokenizer as a list; raise a TypeError if it is not words."""
     if isinstance(words, (str, bytes)) or not isinstance(words, Iterable):
         raise TypeError(f"tokenizer must return a list of words; got {describe(words)}.")
     words = list(words)
@@ -114,17 +120,17 @@ def make_tokenizer(
     token_pattern=TOKEN_PATTERN,
     stop_words=None,
 ):
-    """Return the `Tokenizer` of parameters that mean what they mean for CountVectorizer.
+    """Return a `Tokenizer`; the parameters have the same meaning as in CountVectorizer.
 
-    ``token_pattern="auto"`` finds words as CountVectorizer does, with their combining marks.
+    ``token_pattern="auto"`` finds the same words as CountVectorizer, with their combining marks.
 
     Raises
     ------
     ValueError
-        If `token_pattern` has several groups, or neither it nor `tokenizer` is given.
+        If `token_pattern` has several groups, or both `token_pattern` and `tokenizer` are None.
     """
     if tokenizer is None and token_pattern is None:
-        raise ValueError("token_pattern=None needs a tokenizer.")
+        raise ValueError("token_pattern=None requires a tokenizer.")
     auto = tokenizer is None and token_pattern == TOKEN_PATTERN
     counter = CountVectorizer(
         lowercase=lowercase,
@@ -133,22 +139,22 @@ def make_tokenizer(
         token_pattern=None if auto else token_pattern,
         stop_words=stop_words,
     )
-    counter.build_analyzer()  # warns of stop words that do not match what they are compared with
-    usual = auto or (tokenizer is None and token_pattern == COUNT_PATTERN)
+    counter.build_analyzer()  # warns about stop words that preprocessing would change
+    is_default = auto or (tokenizer is None and token_pattern == COUNT_PATTERN)
     return Tokenizer(
         preprocess=counter.build_preprocessor(),
         split=counter.build_tokenizer(),
         stop_words=counter.get_stop_words(),
-        own=tokenizer is not None,
-        ascii_table=_ascii_table(lowercase) if usual and preprocessor is None else None,
+        is_custom=tokenizer is not None,
+        ascii_table=_ascii_table(lowercase) if is_default and preprocessor is None else None,
     )
 
 
 def _ascii_table(lowercase):
-    """Return a table for ``bytes.translate`` that leaves words of two letters or more and blanks.
+    """Return a table for ``bytes.translate`` that replaces all but letters, digits and _ by blanks.
 
-    With ``str.split`` it finds the words of ASCII texts in less than half of the time that the
-    regular expression takes, most of the time of a transform.
+    Together with ``str.split``, it finds the words of ASCII texts in less than half the time of the
+    regular expression, which would dominate the time of a transform.
     """
     kept = [chr(i) if chr(i).isalnum() or chr(i) == "_" else " " for i in range(128)]
     table = "".join(kept)
@@ -156,7 +162,7 @@ def _ascii_table(lowercase):
 
 
 def check_rows(rows):
-    """Return a key for each row, None for a bad one, and {position: what is wrong}.
+    """Return a key for each row, None for a bad row, and {position: problem}.
 
     A row is a text, or a list, tuple or 1-D array of words. The key of a text is the text itself.
 
@@ -167,39 +173,39 @@ def check_rows(rows):
     """
     keys, bad = [], {}
     for position, row in enumerate(rows):
-        key = row
-        try:
-            if isinstance(row, str):
-                row.encode()
-            elif isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1:
-                key = tuple(row)
-                "".join(key).encode()
-            else:
-                key, bad[position] = None, text_problem(row)
-        except UnicodeEncodeError:
-            what = f"{type(row).__name__} with half a surrogate pair"
-            key, bad[position] = None, HALF_A_PAIR if isinstance(row, str) else what
-        except TypeError:
-            wrong = next(word for word in row if not isinstance(word, str))
-            key, bad[position] = None, f"{type(row).__name__} with {describe(wrong)}"
-        keys.append(key)
+        is_text = isinstance(row, str)
+        is_words = not is_text and (isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1)
+        problem = _words_problem(row) if is_words else text_problem(row)
+        if problem is not None:
+            bad[position] = problem
+        keys.append(None if problem is not None else tuple(row) if is_words else row)
     return keys, bad
 
 
+def _words_problem(words):
+    """Return why a sequence is not a row of words; None if it is one."""
+    try:
+        text = "".join(words)
+    except TypeError:
+        wrong = next(word for word in words if not isinstance(word, str))
+        return f"{type(words).__name__} with {describe(wrong)}"
+    return f"{type(words).__name__} with a lone surrogate" if has_lone_surrogate(text) else None
+
+
 def chunks(lengths, size):
-    """Cut rows into runs whose lengths sum to about `size`; a row is never divided.
+    """Divide rows into chunks whose lengths add up to about `size`; no row is split.
 
     Parameters
     ----------
     lengths : list or ndarray of n_rows int
         The length of each row.
     size : int
-        About how long a run is.
+        Approximate length of a chunk.
 
     Yields
     ------
     start, stop : int
-        The rows from `start` to before `stop` are a run of at least one row.
+        Rows ``start:stop`` are a chunk of at least one row.
 
     Examples
     --------
@@ -216,20 +222,20 @@ def chunks(lengths, size):
 
 
 def word_ids(words, vocabulary):
-    """Look words up.
+    """Look up the indices of words.
 
     Parameters
     ----------
     words : iterable of n_rows lists of str
-        The words of each row. A row is done with before the next one is asked for, so that an
-        iterator need not keep the words alive.
+        The words of each row. Rows are processed one by one, so that the words of a lazy iterator
+        are not all in memory.
     vocabulary : dict of str to int
-        Number of each known word.
+        Index of each known word.
 
     Returns
     -------
     ids : ndarray of shape (n_words,), int32
-        Numbers of all rows' words, one row after the other; -1 for an unknown word.
+        Indices of the words of all rows, row by row; -1 for an unknown word.
     starts : ndarray of shape (n_rows + 1,), int64
         Row i has ``ids[starts[i]:starts[i + 1]]``.
 
@@ -239,26 +245,27 @@ def word_ids(words, vocabulary):
     >>> ids.tolist(), starts.tolist()
     ([0, -1, 1], [0, 2, 2, 3])
     """
-    return _ids(words, vocabulary.get, repeat(-1))
+    return _map_words(words, vocabulary.get, repeat(-1))
 
 
-def _ids(words, *look_up):
+def _map_words(words, look_up, *defaults):
+    """Return `ids` and `starts` of rows, where ``look_up(word, *defaults)`` is a word's id."""
     ids, starts = array("i"), array("q", [0])
     for row in words:
-        ids.extend(map(look_up[0], row, *look_up[1:]))
+        ids.extend(map(look_up, row, *defaults))
         starts.append(len(ids))
     return np.array(ids, dtype=np.int32), np.array(starts, dtype=np.int64)
 
 
 class NumberedWords(NamedTuple):
-    """The words of some rows, looked up once for all that `fit` does with them.
+    """The words of rows as numbers, for the several passes of `fit`.
 
     Attributes
     ----------
     distinct : list of n_distinct str
-        Each word once, in the order in which they first occur.
+        The distinct words, in the order of their first occurrence.
     ids : ndarray of shape (n_words,), int32
-        Which of them the words of all rows are, one row after the other.
+        Indices in `distinct` of the words of all rows, row by row.
     starts : ndarray of shape (n_rows + 1,), int64
         Row i has ``ids[starts[i]:starts[i + 1]]``.
     """
@@ -268,12 +275,12 @@ class NumberedWords(NamedTuple):
     starts: np.ndarray
 
     def counts(self):
-        """Return how often each distinct word occurs, (n_distinct,) int64."""
+        """Return the number of occurrences of each distinct word, (n_distinct,) int64."""
         return np.bincount(self.ids, minlength=len(self.distinct))
 
 
 def number_words(words):
-    """Give each word a number, in the order in which they first occur.
+    """Assign a number to each word, in the order of their first occurrence.
 
     Parameters
     ----------
@@ -291,6 +298,6 @@ def number_words(words):
     (['b', 'a'], [0, 1, 0], [0, 2, 2, 3], [2, 1])
     """
     numbers = defaultdict()
-    numbers.default_factory = numbers.__len__
-    ids, starts = _ids(words, numbers.__getitem__)
+    numbers.default_factory = numbers.__len__  # a new word gets the next number
+    ids, starts = _map_words(words, numbers.__getitem__)
     return NumberedWords(list(numbers), ids, starts)

@@ -1,5 +1,9 @@
 """Word2VecVectorizer: word vectors trained by gensim's Word2Vec, or read from a file."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from skembed.words._base import _WordVectorizer
 from skembed.words._gensim import (
     GENSIM_CONSTRAINTS,
@@ -8,113 +12,132 @@ from skembed.words._gensim import (
     train,
 )
 from skembed.words._keyed_vectors import from_keyed_vectors
-from skembed.words._table import numbers_in, with_words_of
+from skembed.words._table import append_missing_words, common_indices
 from skembed.words._tokenize import TOKEN_PATTERN
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skembed.base._typing import (
+        BadRows,
+        FilePath,
+        KeyedVectors,
+        Preprocessor,
+        RandomState,
+        StopWords,
+        Tokenizer,
+        WordPooling,
+    )
 
 
 class Word2VecVectorizer(_WordVectorizer):
     r"""Embed texts by the vectors of their words, trained in `fit` with Word2Vec [1]_ [2]_.
 
-    gensim trains, on the texts that `fit` is given: in a pipeline that is cross-validated, on the
-    training folds alone. A text's vector is what `pooling` makes of the vectors of its words.
+    gensim trains the vectors on the texts of `fit`; in a cross-validated pipeline, these are the
+    training folds only. `pooling` combines the vectors of a text's words.
 
     Parameters
     ----------
     vector_size : int, default=100
-        Dimensions of a word's vector. Not used with `vectors`, which have their own.
+        Length of a word's vector. Ignored if `vectors` are given, which have their own length.
     window : int, default=5
-        Words on either side that are a word's context, at most.
+        Maximum number of context words on either side of a word.
     min_count : int, default=5
-        Words that occur less often are left out.
+        Minimum number of occurrences; rarer words are not in the vocabulary.
     sg : {0, 1}, default=0
-        1: skip-gram, a word predicts its context. 0: CBOW, the context predicts the word.
+        Training algorithm. 1: skip-gram, a word predicts its context. 0: CBOW, the context predicts
+        the word.
     hs : {0, 1}, default=0
-        1: hierarchical softmax.
+        1: use hierarchical softmax.
     negative : int, default=5
-        Words drawn as negative examples for each word. 0: none.
+        Number of negative samples for each word. 0: no negative sampling.
     epochs : int, default=5
-        Passes over the texts.
+        Number of passes over the texts.
     alpha : float, default=0.025
-        Learning rate at the start; it falls to 0.0001.
+        Initial learning rate, which decreases linearly to 0.0001.
     sample : float, default=1e-3
-        Share of all words above which a word's occurrences are thinned out. 0: none are.
+        Relative frequency above which occurrences of a word are randomly dropped. 0: none are.
     vectors : str, path, gensim.models.KeyedVectors or None, default=None
-        Published vectors instead of training: a file in word2vec's text or binary format, GloVe's
-        text, fastText's ``.vec`` or ``.bin``, also packed by gzip, bz2 or xz, told apart by their
-        content; or gensim's object. Never a pickle. Set ``lowercase=False`` for vectors of cased
-        words.
+        Pretrained vectors to use instead of training: a file in word2vec's text or binary, GloVe's
+        text, or fastText's ``.vec`` or ``.bin`` format; or gensim's object. The content decides the
+        format. Files may be compressed with gzip, bz2 or xz. Pickles are not read. Set
+        ``lowercase=False`` for cased words.
     max_words : int, default=None
-        How many words of `vectors` to read, from the first on. None: all.
+        Maximum number of words read from `vectors`, from the first. None: all.
     fine_tune : bool, default=False
-        Go on training from `vectors` on the texts. Words that do not occur in the texts keep their
-        vectors.
+        Continue the training of `vectors` on the texts. Words that do not occur in the texts keep
+        their vectors.
     pooling : {"mean", "sum", "max", "min_max", "tfidf", "sif", "usif"}, default="mean"
-        How the vectors of a text's words become one. "min_max": both, side by side. "tfidf": mean
-        weighted by the inverse document frequencies of the texts seen in `fit`. "sif": frequent
-        words weigh less, and the direction that is common to all texts is taken away [3]_. "usif":
-        the same with weights that depend on the vocabulary and five directions [4]_.
+        How the vectors of a text's words are combined. "min_max": minimum and maximum,
+        concatenated. "tfidf": mean weighted by inverse document frequency in the texts of `fit`.
+        "sif": mean with lower weights for frequent words, minus the component that is common to all
+        texts [3]_. "usif": the same with weights that depend on the vocabulary, and five common
+        components [4]_.
     lowercase : bool, default=True
-        Put texts in lower case first.
+        Convert texts to lowercase before they are split.
     preprocessor : callable, default=None
-        Function from text to text, in place of `lowercase`.
+        Function from text to text that replaces `lowercase`.
     tokenizer : callable, default=None
-        Function from text to a list of words, in place of `token_pattern`.
+        Function from text to a list of words that replaces `token_pattern`.
     token_pattern : str, default="auto"
         Regular expression of a word. "auto": two or more letters, digits or underscores, with their
-        combining marks and zero-width joiners, so that words of Indic, Tibetan and pointed scripts
-        stay whole; other words are those of CountVectorizer, whose pattern is
+        combining marks and zero-width joiners. So words of Indic, Tibetan and pointed scripts are
+        not split; all other words are those of CountVectorizer, whose pattern is
         ``r"(?u)\b\w\w+\b"``.
     stop_words : {"english"}, list, set or tuple, default=None
-        Words to leave out.
+        Words to ignore.
     n_jobs : int, default=1
-        Threads to train on; -1: all cores. With more than one, results differ a little from run to
-        run.
+        Number of threads for training; -1: all cores. With more than one, results differ slightly
+        between runs.
     random_state : int, RandomState instance or None, default=None
-        Seeds training; an int is handed to gensim as it is. With an int and one thread, `fit` gives
-        the same bits again.
+        Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        What to do with rows that are neither text nor lists of words (None, NaN, numbers): raise an
-        error that names them, or give them a vector of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     verbose : int, default=0
-        1: show a progress bar.
+        If 1, a progress bar is shown.
 
     Attributes
     ----------
     vocabulary_ : dict of str to int
-        The number of each word; frequent words first.
+        Index of each word, most frequent first.
     vectors_ : ndarray of shape (n_words, vector_size), float32
-        Their vectors.
+        Vector of each word.
     n_features_in_ : int
-        Columns seen in `fit`.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where they have names.
+        Names of the columns seen in `fit`, if they have names.
     n_features_out_ : int
-        Columns of the answer.
+        Number of output features.
 
     Raises
     ------
     ValueError
-        By `fit`: no word occurs `min_count` times, ``hs=0`` and ``negative=0``, or `max_words` or
-        `fine_tune` without `vectors`.
+        By `fit`, if no word occurs `min_count` times, if ``hs=0`` and ``negative=0``, or if
+        `max_words` or `fine_tune` is set without `vectors`.
     VectorFileError
-        By `fit`: a file of `vectors` is damaged, or of another kind.
+        By `fit`, if a file of `vectors` is damaged, or of another kind.
 
     Warns
     -----
     UnknownWordsWarning
-        By `transform`, once, with a count: texts without any known word, which get zeros.
+        By `transform`, once, with the number of texts that contain no known word and get zeros.
 
     See Also
     --------
-    FastTextVectorizer : The same with vectors of character n-grams, so that unseen words have one.
-    GloVeVectorizer : Vectors trained on the counts of words that stand together.
-    sklearn.feature_extraction.text.TfidfVectorizer : Counts of words; often the better choice
-        where thousands of labelled texts share a vocabulary.
+    FastTextVectorizer : Also trains vectors of character n-grams, so that unseen words have
+        vectors.
+    GloVeVectorizer : Vectors trained on co-occurrence counts.
+    sklearn.feature_extraction.text.TfidfVectorizer : Weighted word counts; often the better
+        choice with thousands of labeled texts.
 
     Notes
     -----
-    A row may also be a list of words, which is taken as it stands. gensim reads 10,000 words of a
-    text; longer ones are handed to it in several parts.
+    A row may also be a list of words, which is used unchanged. gensim truncates texts to 10,000
+    words; longer texts are split into several parts for it.
+
+    Rows that are neither text nor lists of words (None, NaN, numbers) cannot be embedded. gensim
+    receives an int `random_state` unchanged.
 
     References
     ----------
@@ -137,12 +160,14 @@ class Word2VecVectorizer(_WordVectorizer):
     >>> embedder.most_similar("cat", topn=2)
     [Neighbor(word=..., similarity=...), Neighbor(word=..., similarity=...)]
 
-    Published vectors, here of a file that gensim ships:
+    Pretrained vectors are read from a file:
 
-    >>> from gensim.test.utils import datapath
-    >>> glove = Word2VecVectorizer(vectors=datapath("test_glove.txt"), token_pattern=r"\w+")
-    >>> glove.fit_transform(["the ö and the é"]).shape
-    (1, 50)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     embedder.save_vectors(f"{folder}/vectors.txt")
+    ...     pretrained = Word2VecVectorizer(vectors=f"{folder}/vectors.txt")
+    ...     pretrained.fit_transform(texts).shape
+    (60, 16)
     """
 
     _parameter_constraints: dict = {
@@ -152,30 +177,30 @@ class Word2VecVectorizer(_WordVectorizer):
 
     def __init__(
         self,
-        vector_size=100,
+        vector_size: int = 100,
         *,
-        window=5,
-        min_count=5,
-        sg=0,
-        hs=0,
-        negative=5,
-        epochs=5,
-        alpha=0.025,
-        sample=1e-3,
-        vectors=None,
-        max_words=None,
-        fine_tune=False,
-        pooling="mean",
-        lowercase=True,
-        preprocessor=None,
-        tokenizer=None,
-        token_pattern=TOKEN_PATTERN,
-        stop_words=None,
-        n_jobs=1,
-        random_state=None,
-        bad_rows="raise",
-        verbose=0,
-    ):
+        window: int = 5,
+        min_count: int = 5,
+        sg: Literal[0, 1] = 0,
+        hs: Literal[0, 1] = 0,
+        negative: int = 5,
+        epochs: int = 5,
+        alpha: float = 0.025,
+        sample: float = 1e-3,
+        vectors: FilePath | KeyedVectors | None = None,
+        max_words: int | None = None,
+        fine_tune: bool = False,
+        pooling: WordPooling = "mean",
+        lowercase: bool = True,
+        preprocessor: Preprocessor | None = None,
+        tokenizer: Tokenizer | None = None,
+        token_pattern: str | None = TOKEN_PATTERN,
+        stop_words: StopWords = None,
+        n_jobs: int | None = 1,
+        random_state: RandomState = None,
+        bad_rows: BadRows = "raise",
+        verbose: int = 0,
+    ) -> None:
         self.vector_size = vector_size
         self.window = window
         self.min_count = min_count
@@ -202,11 +227,10 @@ class Word2VecVectorizer(_WordVectorizer):
     def _train(self, words, start):
         from gensim.models import Word2Vec
 
-        n_dims = self._plain("vector_size") if start is None else start.vectors.shape[1]
-        model = Word2Vec(vector_size=n_dims, **model_settings(self))
+        model = Word2Vec(vector_size=self._n_dims_of_words(start), **model_settings(self))
         build_vocabulary(self, model, words)
         if start is not None:
-            here, there = numbers_in(model.wv.key_to_index, start)
-            model.wv.vectors[here] = start.vectors[there]
+            indices, start_indices = common_indices(model.wv.key_to_index, start)
+            model.wv.vectors[indices] = start.vectors[start_indices]
         train(self, model, words)
-        return with_words_of(from_keyed_vectors(model.wv), start)
+        return append_missing_words(from_keyed_vectors(model.wv), start)

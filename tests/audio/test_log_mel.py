@@ -141,7 +141,7 @@ def test_vggish_is_its_papers_formula():
 
 
 def test_birdset_is_torchaudios_by_formula():
-    """torchaudio's power spectrogram and triangles; 80 dB below the loudest; standardised."""
+    """torchaudio's power spectrogram and triangles; 80 dB below the loudest; standardized."""
     bands = mel_filter_bank(513, 128, 0, 16_000, 32_000, norm=None, mel_scale="htk")
     window = torch.hann_window(1024, dtype=torch.float64)
     for sound in clips(32_000):

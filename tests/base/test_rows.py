@@ -128,7 +128,7 @@ def test_a_stack_of_arrays_is_taken_apart():
     np.testing.assert_array_equal(columns.rows[1], stack[1])
 
 
-def test_missing_rows_stay_recognisable():
+def test_missing_rows_stay_recognizable():
     """Missing text of pandas, polars and pyarrow is None or NaN, never the text "nan"."""
     for X in (pd.Series(["a", None]), pl.Series(["a", None]), pa.chunked_array([["a", None]])):
         assert describe(texts_of(X).rows[1]) in ("None", "float nan")

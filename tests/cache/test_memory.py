@@ -6,7 +6,6 @@ import os
 import pickle
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 import skembed
-from skembed.cache import MemoryCache, NoCache
+from skembed.cache import MemoryCache
 from skembed.cache._memory import _OVERHEAD, memory_cache
 
 ROW = _OVERHEAD + 10  # bytes that a value of ten bytes takes up
@@ -26,15 +25,6 @@ def write(cache, *keys, fingerprint="f"):
 
 def kept(cache, keys, fingerprint="f"):
     return [value is not None for value in cache.read(fingerprint, keys)]
-
-
-def test_rows_are_kept_under_their_network():
-    """What one network computed is no answer for another."""
-    cache = MemoryCache()
-    cache.write("f", [b"a"], [b"one"])
-    cache.write("g", [b"a"], [b"two"])
-    assert cache.read("f", [b"a", b"b"]) == [b"one", None]
-    assert cache.read("g", [b"a"]) == [b"two"]
 
 
 def test_rows_used_longest_ago_go_first():
@@ -100,89 +90,6 @@ def test_info_counts_what_was_computed_and_served():
     assert cache.info() == []
     assert cache.info()["computed"] == 0
     assert kept(cache, [b"a"]) == [False]
-
-
-def test_a_row_is_claimed_once():
-    """By the first who asks, until it is written or released; never where it is kept."""
-    cache = MemoryCache()
-    assert cache.claim("f", [b"a", b"b"]) == [True, True]
-    with ThreadPoolExecutor(1) as pool:  # for another thread; one's own can only be a leaked one
-        assert pool.submit(cache.claim, "f", [b"b", b"c"]).result() == [False, True]
-    assert cache.claim("g", [b"a"]) == [True]
-    write(cache, b"a")
-    assert cache.claim("f", [b"a"]) == [False]
-    cache.release("f", [b"b"])
-    assert cache.claim("f", [b"a", b"b"]) == [False, True]
-
-
-def test_a_release_after_the_write_drops_nothing():
-    """As happens in a `finally`."""
-    cache = MemoryCache()
-    cache.claim("f", [b"a"])
-    write(cache, b"a")
-    cache.release("f", [b"a"])
-    assert kept(cache, [b"a"]) == [True]
-
-
-@pytest.mark.parametrize("end", ["write", "release"])
-def test_wait_wakes_up_when_a_row_is_finished_or_given_up(end):
-    """One of the rows is enough."""
-    cache = MemoryCache()
-    cache.claim("f", [b"a", b"b"])
-    waiting, woken = threading.Event(), threading.Event()
-
-    def wait():
-        waiting.set()
-        cache.wait("f", [b"a", b"b"])
-        woken.set()
-
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    assert waiting.wait(30)
-    cache.claim("f", [b"c"])
-    cache.release("f", [b"c"])  # wakes the thread, which finds that nothing has changed for it
-    assert not woken.is_set()
-    write(cache, b"b") if end == "write" else cache.release("f", [b"b"])
-    thread.join(30)
-    assert woken.is_set()
-
-
-def test_wait_returns_at_once_where_nobody_is_computing():
-    """Nothing would ever wake it."""
-    MemoryCache().wait("f", [b"a"])
-
-
-def test_two_threads_compute_each_row_once():
-    """Both want all rows, each computes what the other does not, both get all of them."""
-    cache = MemoryCache()
-    keys = [bytes([number]) for number in range(60)]
-    computed, answers = [], []
-    start = threading.Barrier(2)
-
-    def work(order):
-        start.wait(30)
-        missing = list(order)
-        while missing:
-            part = missing[:5]
-            granted = cache.claim("f", part)
-            mine = [key for key, is_mine in zip(part, granted, strict=True) if is_mine]
-            computed.extend(mine)
-            cache.write("f", mine, [key * 2 for key in mine])
-            if not mine:
-                cache.wait("f", part)
-            values = cache.read("f", missing)
-            missing = [key for key, value in zip(missing, values, strict=True) if value is None]
-        answers.append(cache.read("f", keys))
-
-    threads = [
-        threading.Thread(target=work, args=(order,), daemon=True) for order in (keys, keys[::-1])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert answers == [[key * 2 for key in keys]] * 2
-    assert sorted(computed) == keys
 
 
 def test_embedders_in_two_threads_compute_each_text_once(tiny_bert):
@@ -277,14 +184,3 @@ def test_a_cache_is_freed_with_its_last_user():
     del cache
     gc.collect()
     assert watch() is None
-
-
-def test_no_cache_grants_all_and_keeps_nothing():
-    """The store of ``cache=None`` has the same five methods."""
-    store = NoCache()
-    assert store.claim("f", [b"a", b"b"]) == [True, True]
-    store.write("f", [b"a"], [b"1"])
-    store.release("f", [b"a"])
-    store.wait("f", [b"a"])
-    assert store.claim("f", [b"a"]) == [True]
-    assert store.read("f", [b"a", b"b"]) == [None, None]

@@ -88,7 +88,7 @@ class Case(NamedTuple):
     estimator_class: type
     parameters: dict
     rows: list
-    # The bound on what a row's vector may owe to its neighbours.
+    # The bound on what a row's vector may owe to its neighbors.
     tolerance: float
     # A parameter, and a value of it that changes the vectors.
     changing: tuple[str, Any]

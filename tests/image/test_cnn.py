@@ -63,11 +63,11 @@ def test_rows_of_all_kinds_give_the_same(tiny_cnn, tmp_path):
     np.testing.assert_array_equal(vectors.iloc[:, expected.shape[1] :], expected[::-1])
 
 
-def test_grey_stacks(tiny_cnn):
-    grey = np.stack([noise(20, 20, seed, channels=1) for seed in range(3)])
+def test_gray_stacks(tiny_cnn):
+    gray = np.stack([noise(20, 20, seed, channels=1) for seed in range(3)])
     embedder = CNNImageEmbedder(tiny_cnn)
-    expected = embedder.fit_transform([np.stack([image] * 3, axis=2) for image in grey])
-    np.testing.assert_array_equal(embedder.fit_transform(grey), expected)
+    expected = embedder.fit_transform([np.stack([image] * 3, axis=2) for image in gray])
+    np.testing.assert_array_equal(embedder.fit_transform(gray), expected)
 
 
 def test_flattened_images(tiny_cnn):
@@ -184,7 +184,7 @@ def test_layers_out_of_range_are_refused(tiny_cnn):
             CNNImageEmbedder(tiny_cnn, layers=layers).fit(ARRAYS)
 
 
-def test_own_pooling_of_convnext_is_normalised(tmp_path):
+def test_own_pooling_of_convnext_is_normalized(tmp_path):
     folder = save_tiny_cnn(tmp_path / "convnext", "convnext")
     auto, average = (
         CNNImageEmbedder(folder, pooling=pooling, backend="torch").fit_transform(ARRAYS)
@@ -193,10 +193,10 @@ def test_own_pooling_of_convnext_is_normalised(tmp_path):
     assert np.abs(auto - average).max() > 0.1
 
 
-def test_networks_of_grey_images(tmp_path):
-    folder = save_tiny_cnn(tmp_path / "grey", "resnet", num_channels=1)
-    grey = noise(30, 30, channels=1)
-    vectors = CNNImageEmbedder(folder).fit_transform([grey, np.stack([grey] * 3, axis=2)])
+def test_networks_of_gray_images(tmp_path):
+    folder = save_tiny_cnn(tmp_path / "gray", "resnet", num_channels=1)
+    gray = noise(30, 30, channels=1)
+    vectors = CNNImageEmbedder(folder).fit_transform([gray, np.stack([gray] * 3, axis=2)])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
 
 

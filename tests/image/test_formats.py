@@ -16,7 +16,7 @@ from skembed.base._files import UnreadableRowError
 from skembed.image._formats import format_of
 from skembed.image._pixels import image_of, key_of
 
-RGB, GREY, RGBA = noise(31, 47), noise(31, 47, channels=1), noise(31, 47, channels=4)
+RGB, GRAY, RGBA = noise(31, 47), noise(31, 47, channels=1), noise(31, 47, channels=4)
 LIMITS = {"max_pixels": 10_000, "max_value": None}
 
 
@@ -47,11 +47,11 @@ def pillow_loads(content):
 LOSSLESS = [
     ("ICO", RGB[:16, :16], {}),
     ("PPM", RGB, {}),
-    ("PPM", GREY, {}),
+    ("PPM", GRAY, {}),
     ("QOI", RGBA, {}),
     ("TGA", RGB, {}),
     ("TGA", RGBA, {"compression": "tga_rle"}),
-    ("TGA", GREY, {}),
+    ("TGA", GRAY, {}),
     ("JPEG2000", RGB, {}),
     ("JPEG2000", RGB, {"no_jp2": True}),
     ("TIFF", RGB, {"big_tiff": True}),

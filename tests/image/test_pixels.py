@@ -25,7 +25,7 @@ def over_white(rgba):
     return rgba[..., :3] * alpha + 255 * (1 - alpha)
 
 
-RGB, GREY, RGBA = noise(31, 47), noise(31, 47, channels=1), noise(31, 47, channels=4)
+RGB, GRAY, RGBA = noise(31, 47), noise(31, 47, channels=1), noise(31, 47, channels=4)
 
 
 # -- formats and modes ----------------------------------------------------------------------------
@@ -158,32 +158,32 @@ def test_damaged_exif_makes_no_bad_row():
 @pytest.mark.parametrize(
     ("array", "max_value"),
     [
-        (GREY, None),
-        (GREY[:, :, None], None),
-        (GREY.astype(np.int64), None),
-        (GREY / 255, None),
-        ((GREY / 255).astype(np.float32), None),
-        (GREY.astype(np.uint16) * 257, None),
-        (GREY.astype(float), 255),
-        (GREY / 255 * 16, 16),
-        (np.asfortranarray(GREY), None),
-        (GREY[::-1][::-1], None),
+        (GRAY, None),
+        (GRAY[:, :, None], None),
+        (GRAY.astype(np.int64), None),
+        (GRAY / 255, None),
+        ((GRAY / 255).astype(np.float32), None),
+        (GRAY.astype(np.uint16) * 257, None),
+        (GRAY.astype(float), 255),
+        (GRAY / 255 * 16, 16),
+        (np.asfortranarray(GRAY), None),
+        (GRAY[::-1][::-1], None),
     ],
 )
 def test_arrays_of_all_kinds(array, max_value):
     """Floats lie in [0, 1], integers in [0, 255], uint16 in [0, 65535]; or as max_value says."""
-    np.testing.assert_array_equal(np.asarray(image_of_array(array, max_value)), GREY)
+    np.testing.assert_array_equal(np.asarray(image_of_array(array, max_value)), GRAY)
 
 
 def test_boolean_arrays():
-    assert np.asarray(image_of_array(GREY > 99)).tolist() == ((GREY > 99) * 255).tolist()
+    assert np.asarray(image_of_array(GRAY > 99)).tolist() == ((GRAY > 99) * 255).tolist()
 
 
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (GREY / 1.0, "float64 array with values from .* not from 0 to 1; max_value sets"),
-        (GREY / 255 - 0.5, "values from -0"),
+        (GRAY / 1.0, "float64 array with values from .* not from 0 to 1; max_value sets"),
+        (GRAY / 255 - 0.5, "values from -0"),
         (np.full((3, 3), np.nan), "values from nan to nan"),
         (np.array([[0.5, np.inf]]), "values from 0.5 to inf"),
         (np.full((3, 3), 256), "int64 array with values from 256 to 256, not from 0 to 255"),
@@ -298,7 +298,7 @@ def test_a_key_is_of_content_not_of_path(tmp_path):
         (tmp_path / name).write_bytes(content)
     keys = {key_of(row, **LIMITS) for row in (content, tmp_path / "a.png", str(tmp_path / "b"))}
     assert len(keys) == 1
-    (tmp_path / "a.png").write_bytes(encode(GREY, "PNG"))
+    (tmp_path / "a.png").write_bytes(encode(GRAY, "PNG"))
     assert key_of(tmp_path / "a.png", **LIMITS) not in keys
 
 
@@ -307,5 +307,5 @@ def test_keys_of_pixels():
     same = [RGB, Image.fromarray(RGB), RGB / 255, np.asfortranarray(RGB)]
     assert len({key_of(row, **LIMITS) for row in same}) == 1
     flat = np.zeros((2, 6), np.uint8)
-    others = [RGB, RGB[:, ::-1], GREY, flat, flat.reshape(3, 4), flat.T, flat.reshape(2, 2, 3)]
+    others = [RGB, RGB[:, ::-1], GRAY, flat, flat.reshape(3, 4), flat.T, flat.reshape(2, 2, 3)]
     assert len({key_of(row, **LIMITS) for row in others}) == len(others)

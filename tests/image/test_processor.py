@@ -166,7 +166,7 @@ CONFIGS = {
             "size": {"shortest_edge": 256},
         },
     ),
-    "no normalising": (
+    "no normalizing": (
         "vit",
         {"image_processor_type": "ViTImageProcessor", "do_normalize": False, "size": 64},
     ),
@@ -204,14 +204,14 @@ def test_pixels_are_those_of_transformers(name, tmp_path):
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])
-def test_grey_images(n_channels, tmp_path):
+def test_gray_images(n_channels, tmp_path):
     """Three equal channels, or the one that the network takes."""
     half = {"image_mean": [0.5] * n_channels, "image_std": [0.25] * n_channels}
     processor = {"image_processor_type": "ViTImageProcessor", "size": 12, **half}
     processor = processor_of(write(tmp_path, "vit", processor, num_channels=n_channels))
-    grey = Image.fromarray(noise(12, 12, channels=1))
-    expected = (np.asarray(grey) / 255 - 0.5) / 0.25
-    for image in (grey, grey.convert("RGB")):
+    gray = Image.fromarray(noise(12, 12, channels=1))
+    expected = (np.asarray(gray) / 255 - 0.5) / 0.25
+    for image in (gray, gray.convert("RGB")):
         pixels = processor.pixels(image)
         assert pixels.shape == (n_channels, 12, 12)
         np.testing.assert_allclose(pixels, expected[None].repeat(n_channels, 0), atol=1e-6)

@@ -20,7 +20,7 @@ from skembed.exceptions import BadRowsError
 from skembed.image._containers import rows_of
 from skembed.image._pixels import image_of, image_of_array, key_of
 
-RGB, GREY = noise(31, 47), noise(31, 47, channels=1)
+RGB, GRAY = noise(31, 47), noise(31, 47, channels=1)
 PNG = encode(RGB, "PNG")
 LIMITS = {"max_pixels": 10_000, "max_value": None}
 
@@ -127,7 +127,7 @@ def test_an_image_whose_decoding_failed_before_is_refused_like_its_file(form, tm
 
 def test_pixels_in_memory_count_where_the_file_is_gone_or_another(tmp_path):
     path = tmp_path / "a.png"
-    for content in (None, b"GIF89a", encode(GREY, "PNG"), encode(RGB, "GIF")):
+    for content in (None, b"GIF89a", encode(GRAY, "PNG"), encode(RGB, "GIF")):
         path.write_bytes(PNG)
         image = Image.open(path)
         image.load()
@@ -172,7 +172,7 @@ def test_a_format_off_the_list_is_refused_however_it_is_given():
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
 def test_tensors(dtype):
     scale = 1 if dtype == torch.uint8 else 255
-    for array in (RGB, RGB.transpose(2, 0, 1), GREY, GREY[None]):
+    for array in (RGB, RGB.transpose(2, 0, 1), GRAY, GRAY[None]):
         tensor = (torch.from_numpy(array.copy()) / scale).to(dtype)
         last = array.transpose(1, 2, 0) if array.shape[0] in (1, 3) else array
         tolerance = 1 if dtype == torch.bfloat16 else 0
@@ -191,13 +191,13 @@ def test_masked_and_sparse_pixels_are_refused():
     assert "an array with 3 masked values; fill it" in refusal(masked)
     with pytest.raises(BadRowsError, match="row 1: an array with 3 masked values"):
         embedder().fit_transform(np.ma.stack([np.ma.masked_array(RGB), masked]))
-    grey = torch.from_numpy(GREY / 255).float()
-    for X, remedy in zip(without_array(grey), ("to_dense", "to_dense", "dequantize"), strict=True):
+    gray = torch.from_numpy(GRAY / 255).float()
+    for X, remedy in zip(without_array(gray), ("to_dense", "to_dense", "dequantize"), strict=True):
         assert f"tensor.{remedy}()" in refusal(X)
         with pytest.raises(ValueError, match=rf"expects images, got a .*tensor\.{remedy}\(\)"):
             rows_of(X, "CNNImageEmbedder")
     with pytest.raises(ValueError, match="X is numeric"):
-        embedder().fit(grey.bfloat16())
+        embedder().fit(gray.bfloat16())
 
 
 def test_objects_that_make_arrays():
@@ -229,22 +229,22 @@ def test_what_arithmetic_leaves_outside_is_inside(dtype):
 
 
 def test_max_value_says_what_white_is_in_files():
-    twelve = (GREY.astype(np.uint16) * 16).astype(np.uint16)
+    twelve = (GRAY.astype(np.uint16) * 16).astype(np.uint16)
     expected = np.rint(twelve * 255.0 / 4095)
     for row in (twelve, encode(Image.fromarray(twelve), "PNG"), Image.fromarray(twelve)):
         np.testing.assert_array_equal(read(row, max_value=4095), expected)
-    floats = Image.fromarray(GREY.astype(np.float32))
+    floats = Image.fromarray(GRAY.astype(np.float32))
     for row in (floats, encode(floats, "TIFF")):
-        np.testing.assert_array_equal(read(row, max_value=255), GREY)
+        np.testing.assert_array_equal(read(row, max_value=255), GRAY)
         assert "max_value sets what white is" in refusal(row)
-    signed = Image.fromarray(GREY.astype(np.int32) * 100)
-    np.testing.assert_array_equal(read(encode(signed, "TIFF"), max_value=25500), GREY)
+    signed = Image.fromarray(GRAY.astype(np.int32) * 100)
+    np.testing.assert_array_equal(read(encode(signed, "TIFF"), max_value=25500), GRAY)
     np.testing.assert_array_equal(read(PNG, max_value=4095), RGB)  # 8 bits say it themselves
 
 
 def test_files_that_say_what_white_is():
     """Pillow scales them to 16 bits."""
-    image = Image.fromarray(GREY.astype(np.uint16) * 257)
+    image = Image.fromarray(GRAY.astype(np.uint16) * 257)
     for content in (b"P2 2 1 1000 0 1000", encode(image, "JPEG2000")):
         np.testing.assert_array_equal(read(content, max_value=4095), read(content))
         assert read(content).max() > 200
@@ -283,9 +283,9 @@ def test_transparent_colors_of_every_depth():
         assert pixels.reshape(2, -1)[:, 0].tolist() == expected, (color_type, depth)
 
 
-def test_premultiplied_grey():
-    image = Image.fromarray(np.dstack([GREY, np.full_like(GREY, 128)]), "LA")
-    expected = GREY * (128 / 255) + 127
+def test_premultiplied_gray():
+    image = Image.fromarray(np.dstack([GRAY, np.full_like(GRAY, 128)]), "LA")
+    expected = GRAY * (128 / 255) + 127
     np.testing.assert_allclose(read(image)[..., 0], expected, atol=1)
     np.testing.assert_allclose(read(image.convert("La"))[..., 0], expected, atol=2)
 

@@ -60,8 +60,8 @@ def test_weights_saved_in_half_precision_are_computed_in_float32(folder):
     assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
 
 
-def test_the_last_state_is_normalised_where_the_family_does(tmp_path):
-    """GPT-2 normalises after its last layer: -1 is what its own pooling sees."""
+def test_the_last_state_is_normalized_where_the_family_does(tmp_path):
+    """GPT-2 normalizes after its last layer: -1 is what its own pooling sees."""
     folder = save_tiny_model(
         tmp_path / "gpt2",
         transformers.GPT2Config,

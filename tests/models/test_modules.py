@@ -1,4 +1,4 @@
-"""The torch head: layers, pooling, dense layers, truncating, normalising, by hand-made sums."""
+"""The torch head: layers, pooling, dense layers, truncating, normalizing, by hand-made sums."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_no_pooling_gives_one_vector_a_token():
     assert [piece.layers for piece in head.pieces()] == [(0,), (1,)]
 
 
-def test_vectors_are_cut_before_they_are_normalised():
+def test_vectors_are_cut_before_they_are_normalized():
     """As models trained for it expect; a vector of zeros stays one."""
     states = STATES.clone()
     states[1] = 0
@@ -177,7 +177,7 @@ def test_a_head_knows_the_length_of_its_vectors(head, n_dims):
 
 
 def test_poolings_of_maps():
-    """Of a map as of its tokens; the generalised mean and the flattened map by numpy."""
+    """Of a map as of its tokens; the generalized mean and the flattened map by numpy."""
     tokens = STATES.numpy()
     expected = np.cbrt((np.maximum(tokens, 1e-6) ** 3).mean(axis=1))
     np.testing.assert_allclose(POOLINGS["gem"](STATES, 0).numpy(), expected, atol=1e-6)

@@ -33,12 +33,12 @@ def modules_of(folder):
 
 
 def test_a_folder_without_modules_says_nothing_of_pooling(tiny_bert):
-    """And does not normalise."""
+    """And does not normalize."""
     assert modules_of(tiny_bert) == Modules(pooling=None, normalize=False)
 
 
 def test_modules_are_read_as_published(folder):
-    """Pooling, dense layer, normalising, prompts."""
+    """Pooling, dense layer, normalizing, prompts."""
     dense = {
         "in_features": 16,
         "out_features": 4,

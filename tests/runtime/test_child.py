@@ -44,7 +44,7 @@ def test_the_answer_comes_back_without_noise(capfd):
     [
         ("known", ModelFormatError, "of the model"),
         ("odd", RuntimeError, "Odd: odd"),
-        ("exit", RuntimeError, "ended with status 3 and without an answer"),
+        ("exit", RuntimeError, "ended with status 3 and without a result"),
     ],
 )
 def test_errors_come_back(kind, error, words):

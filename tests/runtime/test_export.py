@@ -147,7 +147,7 @@ HEADS = {
     "each pooling after a prompt": Head(pooling=POOLING_NAMES, skip=2),
     "layers": Head(layers=(0, 1, -1), pooling=("mean", "last")),
     "a layer twice": Head(layers=(-1, 2)),
-    "cut and normalised": Head(layers=(-2,), truncate_dim=5, normalize=True),
+    "cut and normalized": Head(layers=(-2,), truncate_dim=5, normalize=True),
     "tokens": Head(layers=(-1, 1)).for_tokens(),
     "dense": Head(pooling=("mean", "max"), normalize=True),  # and the dense layer of the fixture
 }

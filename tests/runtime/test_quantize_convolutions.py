@@ -37,7 +37,7 @@ def test_vectors_are_near_those_of_float32(family, tmp_path):
     assert fitted.show_runtime()["precision"] == "int8"
 
 
-def test_a_row_owes_nothing_to_its_neighbours(tiny_cnn):
+def test_a_row_owes_nothing_to_its_neighbors(tiny_cnn):
     fitted = embedder(tiny_cnn, cache=None).fit(IMAGES)
     together = fitted.transform(IMAGES)
     for i in (0, 7, 19):

@@ -67,7 +67,7 @@ def test_products_are_what_the_formula_says(path):
     assert np.abs(run(path, states) - exact).max() < 0.03 * np.abs(exact).max()
 
 
-def test_a_token_does_not_depend_on_its_neighbours(path):
+def test_a_token_does_not_depend_on_its_neighbors(path):
     """Not even beside one that is a million times larger."""
     quantize(path)
     states = random.standard_normal((4, 5, 32), dtype=np.float32)

@@ -278,8 +278,8 @@ def test_bad_rows_message_is_exact(tiny_bert):
     assert isinstance(caught.value, ValueError)
 
 
-def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
-    with pytest.raises(BadRowsError, match="row 1: str with half a surrogate pair"):
+def test_a_lone_surrogate_is_a_bad_row(tiny_bert):
+    with pytest.raises(BadRowsError, match="row 1: str with a lone surrogate"):
         BertEmbedder(tiny_bert).fit(["a", "\ud800"])
 
 
@@ -301,7 +301,7 @@ def test_half_a_surrogate_pair_is_a_bad_row(tiny_bert):
         ({"layers": True}, "Got True instead."),
         ({"device": "gpu"}, "must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps'."),
         ({"prompt": "query"}, "The model has no prompt named 'query'; it has []."),
-        ({"cache": ""}, "A cache's folder must be a path, got ''."),
+        ({"cache": ""}, "The folder of a cache must be a path, got ''."),
         ({"backend": "onnx", "precision": "bfloat16"}, "set backend='torch'"),
         ({"backend": "onnx", "device": "cuda"}, "device='cuda' with backend='onnx' needs"),
         ({"backend": "torch", "precision": "int8"}, "set backend='onnx'"),

@@ -74,7 +74,7 @@ def test_several_poolings_at_once(folder, texts, names):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("activation", ["activation.Tanh", "linear.Identity", "activation.GELU"])
 def test_dense_layers(folder, texts, activation, bias, normalize):
-    """With and without bias, with and without normalising after them."""
+    """With and without bias, with and without normalizing after them."""
     dense = {
         "in_features": 16,
         "out_features": 6,
@@ -102,7 +102,7 @@ def test_normalize(folder, texts):
 
 
 def test_truncated_dimensions(folder, texts):
-    """Cut before they are normalised again, as `truncate_dim` of both libraries does."""
+    """Cut before they are normalized again, as `truncate_dim` of both libraries does."""
     add_modules(folder, pooling=flags("mean"))
     reference = SentenceTransformer(str(folder), device="cpu", truncate_dim=5)
     expected = reference.encode(texts, normalize_embeddings=True, show_progress_bar=False)
@@ -228,7 +228,7 @@ def transformer(folder):
             st_models.Normalize(),
         ],
     ],
-    ids=["mean", "last, normalised", "cls, dense, normalised", "all that there is"],
+    ids=["mean", "last, normalized", "cls, dense, normalized", "all that there is"],
 )
 def test_folders_saved_by_the_installed_version(tmp_path, texts, parts):
     """Its layout is newer than the published one that the other tests write by hand."""
@@ -257,7 +257,7 @@ def test_a_saved_folder_that_leaves_prompts_out_of_its_pooling(tmp_path, texts):
 
 
 def test_a_folder_without_modules_is_what_sentence_transformers_makes_of_it(folder, texts):
-    """The mean, not normalised."""
+    """The mean, not normalized."""
     assert_same_vectors(folder, texts)
 
 

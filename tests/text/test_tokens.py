@@ -213,7 +213,7 @@ def test_room_that_prompt_and_special_tokens_take(
 
 @pytest.fixture(scope="session")
 def cased(tiny_bert, tmp_path_factory):
-    """The tiny tokenizer without a normaliser: capitals are unknown to it."""
+    """The tiny tokenizer without a normalizer: capitals are unknown to it."""
     tokenizer = Tokenizer.from_file(str(tiny_bert / "tokenizer.json"))
     tokenizer.normalizer = normalizers.NFC()
     path = tmp_path_factory.mktemp("cased") / "tokenizer.json"

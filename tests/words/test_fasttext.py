@@ -1,7 +1,8 @@
-"""FastTextVectorizer: gensim to the bit, subwords of unseen words, ``.bin`` files."""
+"""FastTextVectorizer: gensim to the bit, subwords of unseen words, continued training."""
 
 import pickle
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -13,25 +14,17 @@ from gensim.models.fasttext import (
     save_facebook_model,
 )
 from gensim.test.utils import datapath
-from sklearn.feature_extraction.text import CountVectorizer
 
 from skembed import FastTextVectorizer
 from skembed.exceptions import UnknownWordError, UnknownWordsWarning, VectorFileError
+from words.contents import fasttext_bin
 
 BIN = datapath("crime-and-punishment.bin")
 
 
 @pytest.fixture(scope="module")
-def news():
-    """100 short news texts (of the Lee background corpus, which gensim ships)."""
-    with open(datapath("lee_background.cor"), encoding="utf-8") as file:
-        return file.read().splitlines()[:100]
-
-
-@pytest.fixture(scope="module")
-def words(news):
-    analyze = CountVectorizer().build_analyzer()
-    return [analyze(text) for text in news]
+def news(news):
+    return news[:100]
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +107,6 @@ def test_pickles_hold_the_buckets_that_were_used(news):
     np.testing.assert_array_equal(pickle.loads(content).transform(unseen), fitted.transform(unseen))
 
 
-# -- published vectors ----------------------------------------------------------------------------
-
-
 def test_a_bin_file_with_its_subwords():
     embedder = FastTextVectorizer(vectors=BIN, lowercase=False).fit(["anything"])
     theirs = load_facebook_vectors(BIN)
@@ -166,5 +156,26 @@ def test_messages_of_fine_tuning(tmp_path, fitted):
     (tmp_path / "cut.bin").write_bytes(content[:-8])
     embedder = FastTextVectorizer(vectors=tmp_path / "cut.bin", min_count=1)
     assert embedder.fit(["aa bb"]).vectors_.shape == (2, 4)
-    with pytest.raises(VectorFileError, match="is cut off after its vectors"):
+    with pytest.raises(VectorFileError, match="is truncated after its vectors"):
         embedder.set_params(fine_tune=True).fit(["aa bb"])
+
+
+def test_a_classifier_is_not_trained_further(tmp_path):
+    content = fasttext_bin(["night", "day"], np.ones((2, 4), "f4"), labels=["__label__a"], model=3)
+    (tmp_path / "v.bin").write_bytes(content)
+    embedder = FastTextVectorizer(vectors=tmp_path / "v.bin", fine_tune=True, min_count=1)
+    with pytest.raises(VectorFileError, match="or a classifier: it lacks the output weights"):
+        embedder.fit(["night day"])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(12, -1), (12, 0), (12, 2**31 - 1), (24, 0), (24, -5), (24, 2**31 - 1)]
+)
+def test_settings_of_a_file_that_cannot_be_trained_with(tmp_path, place, value):
+    """Gensim would fail within its training threads, and wait for ever."""
+    content = bytearray(fasttext_bin(["night", "day"], np.ones((2, 4), "f4")))
+    content[place : place + 4] = struct.pack("<i", value)
+    (tmp_path / "v.bin").write_bytes(content)
+    embedder = FastTextVectorizer(vectors=tmp_path / "v.bin", fine_tune=True, min_count=1)
+    with pytest.raises(VectorFileError, match="cannot be continued: window="):
+        embedder.fit(["night day"])

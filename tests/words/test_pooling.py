@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from skembed.words._pooling import POOLINGS, Bag, learn
+from skembed.words._pooling import POOLINGS, Bag, fit_pooling
 from skembed.words._table import WordTable
 from skembed.words._tokenize import word_ids
 
@@ -29,8 +29,8 @@ def pooled(name, rows=ROWS):
     def bags():
         return [bag(ROWS[:20]), bag(ROWS[20:])]
 
-    pooling = learn(name, bags, N_WORDS, N_DIMS)
-    return pooling.rows(bag(rows))
+    pooling = fit_pooling(name, bags, N_WORDS, N_DIMS)
+    return pooling.pool(bag(rows))
 
 
 def probabilities():
@@ -112,8 +112,8 @@ def test_words_that_fit_has_not_seen(name):
 
 @pytest.mark.parametrize("name", ["tfidf", "sif", "usif"])
 def test_learning_from_no_rows(name):
-    pooling = learn(name, list, N_WORDS, N_DIMS)
-    vectors, _ = pooling.rows(bag(ROWS))
+    pooling = fit_pooling(name, list, N_WORDS, N_DIMS)
+    vectors, _ = pooling.pool(bag(ROWS))
     assert np.isfinite(vectors).all()
 
 
@@ -131,14 +131,14 @@ def test_columns_may_be_some_of_the_words(name):
     def some():
         return [Bag(counts.copy(), VECTORS[seen[order]], seen[order])]
 
-    learned = learn(name, some, N_WORDS, N_DIMS)
-    np.testing.assert_allclose(learned.rows(some()[0])[0], EXPECTED[name](), atol=2e-6)
+    learned = fit_pooling(name, some, N_WORDS, N_DIMS)
+    np.testing.assert_allclose(learned.pool(some()[0])[0], EXPECTED[name](), atol=2e-6)
 
 
 def test_words_outside_the_vocabulary_weigh_as_unseen_ones():
     """They are columns of the bag that have no number."""
-    pooling = learn("sif", lambda: [bag(ROWS)], N_WORDS, N_DIMS)
+    pooling = fit_pooling("sif", lambda: [bag(ROWS)], N_WORDS, N_DIMS)
     ones = sparse.csr_matrix(np.ones((1, 1), dtype=np.float32))
-    outside = pooling.rows(Bag(ones, VECTORS[29:], np.array([-1])))[0]
-    unseen = pooling.rows(bag([["w29"]]))[0]
+    outside = pooling.pool(Bag(ones, VECTORS[29:], np.array([-1])))[0]
+    unseen = pooling.pool(bag([["w29"]]))[0]
     np.testing.assert_array_equal(outside, unseen)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from skembed.base._text_rows import HALF_A_PAIR
+from skembed.base._text_rows import LONE_SURROGATE
 from skembed.words._tokenize import (
     COUNT_PATTERN,
     check_rows,
@@ -151,7 +151,7 @@ def test_a_preprocessor_that_returns_other_things_is_refused():
 
 
 def test_neither_pattern_nor_tokenizer():
-    with pytest.raises(ValueError, match="token_pattern=None needs a tokenizer"):
+    with pytest.raises(ValueError, match="token_pattern=None requires a tokenizer"):
         make_tokenizer(token_pattern=None)
 
 
@@ -170,8 +170,8 @@ def test_keys_and_bad_rows():
         4: "None",
         5: "float",
         6: "list with int",
-        7: HALF_A_PAIR,
-        8: "list with half a surrogate pair",
+        7: LONE_SURROGATE,
+        8: "list with a lone surrogate",
     }
 
 

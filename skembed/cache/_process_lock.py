@@ -1,6 +1,7 @@
-"""Tell whether the process that made a file is still alive, whatever it died of.
+"""Lock files that tell whether the process that made them is still running.
 
-The process holds a lock on the file, which the system releases when the process ends.
+A process holds a lock on its file. The system releases the lock when the process ends, whatever
+ended it. Imports nothing of skembed.
 """
 
 import contextlib
@@ -11,32 +12,32 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
-class Alive:
-    """A file that is locked as long as this process lives.
+class ProcessLock:
+    """A file that stays locked as long as this process runs.
 
-    The lock files of processes that have died are deleted.
+    Creating one deletes the lock files of processes that have ended.
 
     Parameters
     ----------
     folder : path
-        Where the file is made.
+        The folder of the file.
 
     Attributes
     ----------
     name : str
-        Names the file, see `lock_path`.
+        Name of the lock, see `lock_path`.
     """
 
     def __init__(self, folder):
         for path in Path(folder).glob("*.lock"):
-            is_alive(path)
-        while not self._made(folder):
+            is_locked(path)
+        while not self._create(folder):
             pass  # another process deleted the file before it was locked
 
-    def _made(self, folder):
+    def _create(self, folder):
         self.name = uuid.uuid4().hex
         self._path = lock_path(folder, self.name)
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -46,7 +47,7 @@ class Alive:
         except BlockingIOError:
             pass
         except BaseException:
-            self.end()
+            self.release()
             raise
         else:
             if os.fstat(self._handle).st_nlink:
@@ -55,15 +56,15 @@ class Alive:
         return False
 
     def exists(self):
-        """Tell whether the file is still there."""
+        """Tell whether the file still exists."""
         return self._path.exists()
 
-    def forget(self):
-        """Let go in a forked child; the parent's lock stays."""
+    def close_in_child(self):
+        """Close the file in a forked child; the parent keeps its lock."""
         os.close(self._handle)
 
-    def end(self):
-        """Let go and delete the file."""
+    def release(self):
+        """Delete the file and release the lock."""
         with contextlib.suppress(OSError):
             os.unlink(self._path)
         os.close(self._handle)
@@ -74,32 +75,32 @@ def lock_path(folder, name):
     return Path(folder) / f"{name}.lock"
 
 
-def is_alive(path):
-    """Tell whether the process that made `path` lives; delete the file if not."""
+def is_locked(path):
+    """Tell whether the process that made a lock file is running; delete the file if not."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except (FileNotFoundError, ValueError):  # not there, or not a name
+    except (FileNotFoundError, ValueError):  # no such file, or a name that no file can have
         return False
-    except OSError:  # not ours to open, or no handle free
+    except OSError:  # no permission to open it, or too many open files
         return True
     try:
         _lock(handle)
         with contextlib.suppress(OSError):
-            os.unlink(path)  # under the lock: who made it meanwhile sees that it is gone
+            os.unlink(path)  # while it is locked: a process that is creating it notices this
     except OSError:
         return True
     finally:
         os.close(handle)
-    if fcntl is None:  # Windows deletes no file that is open
+    if fcntl is None:  # Windows cannot delete open files
         with contextlib.suppress(OSError):
             os.unlink(path)
     return False
 
 
 def stopped_process(path):
-    """Return the number of the process that made `path` if it is stopped, as by Ctrl-Z.
+    """Return the number of the process that made a lock file if it is stopped, as by Ctrl-Z.
 
-    Only Linux tells.
+    Else return None, also on systems other than Linux.
     """
     try:
         number = int(Path(path).read_text())
@@ -110,7 +111,7 @@ def stopped_process(path):
 
 
 def _lock(handle):
-    """Lock an open file, or raise an OSError at once."""
+    """Lock an open file; raise an OSError if it is locked already."""
     if fcntl is not None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:

@@ -1,0 +1,84 @@
+"""Types of the public signatures. Only type checkers import this module.
+
+Imports nothing of skembed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class _Container(Protocol):
+    """A list, tuple, array, Series, frame, Arrow column or lazy column."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class _ArrowStream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+
+
+class KeyedVectors(Protocol):
+    """gensim's objects with word vectors; gensim itself has no types."""
+
+    def get_vector(self, key: Any) -> Any: ...
+    def most_similar(self, positive: Any) -> Any: ...
+
+
+class ComparesWords(Protocol):
+    """Anything that can be compared with people's judgment of pairs of words."""
+
+    def similarity(self, a: Any, b: Any, /) -> Any: ...
+
+
+class CacheStore(Protocol):
+    """The methods of `skembed.cache.Store`, which a cache need not inherit from."""
+
+    def describe(self, fingerprint: str, model: str) -> None: ...
+    def read(self, fingerprint: str, keys: list[bytes]) -> list[bytes | None]: ...
+    def claim(self, fingerprint: str, keys: list[bytes]) -> list[bool]: ...
+    def write(self, fingerprint: str, keys: list[bytes], values: list[bytes]) -> None: ...
+    def release(self, fingerprint: str, keys: list[bytes]) -> None: ...
+    def wait(self, fingerprint: str, keys: list[bytes]) -> None: ...
+    def info(self) -> list[dict[str, Any]]: ...
+
+
+Rows: TypeAlias = _Container | _ArrowStream
+FilePath: TypeAlias = str | os.PathLike[str]
+Vectors: TypeAlias = NDArray[np.float32]
+Word: TypeAlias = str | ArrayLike
+RandomState: TypeAlias = int | np.random.RandomState | None
+BadRows: TypeAlias = Literal["raise", "zero", "nan"]
+
+# Parameters of the word-vector estimators.
+WordPooling: TypeAlias = Literal["mean", "sum", "max", "min_max", "tfidf", "sif", "usif"]
+Preprocessor: TypeAlias = Callable[[str], str]
+Tokenizer: TypeAlias = Callable[[str], list[str]]
+StopWords: TypeAlias = (
+    Literal["english"] | list[str] | set[str] | tuple[str, ...] | frozenset[str] | None
+)
+Analogy: TypeAlias = Literal["3cosadd", "3cosmul"]
+VectorFormat: TypeAlias = Literal["auto", "text", "binary", "glove", "fasttext"]
+
+# Parameters of the estimators that run a network.
+Layers: TypeAlias = int | list[int]
+NamedLayers: TypeAlias = int | str | list[int]
+TextPooling: TypeAlias = (
+    Literal["auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", "last"]
+    | list[str]
+)
+ImagePooling: TypeAlias = (
+    Literal["auto", "mean", "max", "mean_max", "gem", "none", "avg", "avg_max"] | list[str]
+)
+AudioPooling: TypeAlias = Literal["auto", "mean", "max", "mean_max", "cls"] | list[str]
+WindowPooling: TypeAlias = Literal["mean", "max", "mean_max", "none"]
+Precompute: TypeAlias = dict[str, list[Any]] | None
+LongTexts: TypeAlias = Literal["truncate", "chunk", "error"]
+Backend: TypeAlias = Literal["auto", "onnx", "torch"]
+Precision: TypeAlias = Literal["float32", "int8", "bfloat16", "float16"]
