@@ -1,7 +1,7 @@
 """Settings of the process: cache folder, offline, threads, progress.
 
-Imports nothing of skembed. Settings travel with pickled estimators (see `_embedder`). A worker
-process applies them, a main process never does.
+Pickled estimators contain the settings (see `embedder._base`). A worker process that unpickles one
+applies them, a main process does not. Imports nothing of skembed.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
         progress: bool
 
 
-# Libraries read these when they are imported, and send usage data unless they are set.
+# Libraries that are imported later send usage data unless these variables are set.
 _NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
 
 
 def _switch_telemetry_off():
-    """Make no unasked network call. What the user has set is left as it is."""
+    """Disable usage data of ONNX Runtime and huggingface-hub, unless the user has set it."""
     if "onnxruntime" in sys.modules and "ORT_DISABLE_TELEMETRY" not in os.environ:
-        # It was imported before skembed, so the variable comes too late; this ends its events.
+        # It was imported before skembed, so setting the variable has no effect any more.
         sys.modules["onnxruntime"].disable_telemetry_events()
     for name in _NO_TELEMETRY:
         os.environ.setdefault(name, "1")
@@ -51,7 +51,8 @@ _switch_telemetry_off()
 
 _DEFAULTS = {"cache_folder": None, "offline": None, "n_threads": None, "progress": False}
 _shared = dict(_DEFAULTS)
-# What is run as a worker of Spark, of Dask without a nanny (nannies use multiprocessing), of Ray.
+# Main modules and programs of workers of Spark, Ray and Dask without a nanny. The workers of
+# nannies are started by multiprocessing.
 _WORKER_MODULES = {"pyspark.daemon", "pyspark.worker"}
 _WORKER_MODULES |= {"distributed.cli.dask_worker", "distributed.cli.dask_spec"}
 _WORKER_PROGRAMS = {"dask-worker", "default_worker.py"}
@@ -64,7 +65,7 @@ def _active():
 
 
 def _checked(settings):
-    """Return settings that have been checked, each in its final type."""
+    """Check settings; return them converted to their types."""
     checked = {}
     for name, value in settings.items():
         if name == "cache_folder" and value is not None:
@@ -85,13 +86,13 @@ def _checked(settings):
 
 
 def get_config() -> Config:
-    """Return the settings in force.
+    """Return the current settings.
 
     Returns
     -------
     config : dict
-        A copy, with the keys of :func:`set_config`; unset values are filled in from the
-        environment: ``cache_folder`` from ``SKEMBED_CACHE`` (else ``skembed`` under
+        A copy, with the keys of :func:`set_config`. Settings that were not set come from the
+        environment: ``cache_folder`` from ``SKEMBED_CACHE`` (else it is ``skembed`` in
         ``XDG_CACHE_HOME`` or ``~/.cache``), ``offline`` from ``HF_HUB_OFFLINE``.
 
     Examples
@@ -123,43 +124,38 @@ def set_config(
     n_threads: int | None = _UNSET,
     progress: bool = _UNSET,
 ) -> None:
-    """Change settings of this process; those not given stay as they are.
+    """Change settings of this process; other settings stay as they are.
 
-    The settings travel with pickled estimators. A worker process that unpickles one applies those
-    that it has not set itself. Workers are the processes that multiprocessing and joblib start, and
-    the workers of Dask, Ray and Spark. Unpickling changes no setting of any other process.
+    Pickled estimators contain the settings. Worker processes of multiprocessing, joblib, Dask, Ray
+    and Spark that unpickle one apply the settings that they have not set themselves.
 
     Parameters
     ----------
     cache_folder : str, path or None
-        Folder for exported networks; once it is set here, embedders with the default
-        ``cache="memory"`` keep their vectors in it, too, shared by processes and later runs. None:
-        the environment's, for exported networks alone.
+        Folder for exported networks, and for the vectors of embedders with ``cache="memory"``.
+        None: the folder of the environment, for exported networks only.
     offline : bool or None
-        True: the hub is never asked. None: as ``HF_HUB_OFFLINE`` says.
+        True: never access the hub. None: use the variable ``HF_HUB_OFFLINE``.
     n_threads : int or None
-        Threads that compute vectors, for estimators whose ``n_threads`` is None.
-        None: the cores that joblib reports.
+        Number of threads of estimators with ``n_threads=None``. None: the number of cores.
     progress : bool
-        True: long work shows a progress bar, as if ``verbose=1``.
+        True: show progress bars, as with ``verbose=1``.
 
     Raises
     ------
     ValueError
-        If a value is of the wrong kind.
+        If a value is invalid.
 
     See Also
     --------
     config_context : The same for a block of code.
-    get_config : The settings in force.
 
     Examples
     --------
     >>> import skembed
-    >>> skembed.set_config(n_threads=2)
-    >>> skembed.get_config()["n_threads"]
-    2
-    >>> skembed.set_config(n_threads=None)
+    >>> skembed.set_config(progress=False)
+    >>> skembed.get_config()["progress"]
+    False
     """
     given = locals()
     settings = _checked({k: given[k] for k in _DEFAULTS if given[k] is not _UNSET})
@@ -170,9 +166,10 @@ def set_config(
 
 @contextlib.contextmanager
 def config_context(**settings: Unpack[Settings]) -> Iterator[None]:
-    """Change settings inside a ``with`` block, in this thread alone.
+    """Change settings inside a ``with`` block, in this thread only.
 
-    The threads and processes of a search with ``n_jobs`` do not see them: use :func:`set_config`.
+    They have no effect in other threads and processes, such as those of a search with ``n_jobs``.
+    Use :func:`set_config` for these.
 
     Parameters
     ----------
@@ -188,7 +185,7 @@ def config_context(**settings: Unpack[Settings]) -> Iterator[None]:
     TypeError
         If a setting does not exist.
     ValueError
-        If a value is of the wrong kind.
+        If a value is invalid.
 
     Examples
     --------
@@ -212,32 +209,32 @@ def config_context(**settings: Unpack[Settings]) -> Iterator[None]:
 
 
 def cache_folder_was_set():
-    """Tell whether somebody chose a cache folder with `set_config` or `config_context`."""
+    """Tell whether a cache folder was set with `set_config` or `config_context`."""
     return _active()["cache_folder"] is not None
 
 
 def own_settings():
-    """Return the settings of this process, for a worker process to apply."""
+    """Return the settings of this process, to be pickled with estimators."""
     return dict(_shared)
 
 
 def apply_settings(settings):
-    """Apply the settings of the process that sent an estimator, if this one is a worker.
+    """Apply the settings of the process that pickled an estimator, if this process is a worker.
 
     Parameters
     ----------
     settings : dict
-        As returned by `own_settings`, perhaps of another version of skembed.
+        As returned by `own_settings`, possibly of another version of skembed.
     """
     if _is_worker():
-        wanted = {k: v for k, v in settings.items() if k in _DEFAULTS and k not in _set_here}
-        _shared.update(_checked(wanted))
+        applied = {k: v for k, v in settings.items() if k in _DEFAULTS and k not in _set_here}
+        _shared.update(_checked(applied))
 
 
 def _is_worker():
-    """Tell whether this process does the work of another one."""
-    # Not `parent_process()`, which is None in joblib's workers, and while a spawned process
-    # unpickles its arguments.
+    """Tell whether this process is a worker of another one."""
+    # `parent_process()` would be None in workers of joblib, and while a spawned process unpickles
+    # its arguments.
     if multiprocessing.current_process().name != "MainProcess":
         return True
     main = sys.modules.get("__main__")
@@ -247,9 +244,10 @@ def _is_worker():
     return module in _WORKER_MODULES or program in _WORKER_PROGRAMS or by_subcommand
 
 
-def _after_fork_in_child():
+def _forget_who_set_settings():
     _set_here.clear()  # the parent set them
 
 
+# `base._fork` belongs to a layer above this one.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_forget_who_set_settings)

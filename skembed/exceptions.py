@@ -20,19 +20,19 @@ __all__ = [
 
 
 class BadRowsError(ValueError):
-    """Some rows of ``X`` cannot be embedded; the message names them.
+    """Some rows of ``X`` cannot be embedded; the message lists them.
 
     Parameters
     ----------
     message : str
-        What is shown.
+        The message.
     rows : dict of (int, str) to str, default=None
-        Position and column of each bad row, and what is wrong with it.
+        (position, column) of each bad row -> why it is bad.
 
     Attributes
     ----------
     rows : dict
-        As given.
+        The parameter `rows`; empty if it was None.
     """
 
     def __init__(self, message: str, rows: dict[tuple[int, str | int], str] | None = None) -> None:
@@ -44,51 +44,51 @@ class BadRowsError(ValueError):
 
 
 class ModelNotFoundError(OSError):
-    """A model was found nowhere; the message lists each place that was tried."""
+    """A model was not found; the message lists the places that were searched."""
 
 
 class ModelFormatError(ValueError):
-    """A model was found, but its files are not of a kind that skembed reads."""
+    """A model was found, but its files have a format that skembed does not support."""
 
 
 class NetworkChangedError(RuntimeError):
-    """The network on disk is no longer the one that the estimator was fitted with."""
+    """The network on disk differs from the one that the estimator was fitted with."""
 
 
 class ExportError(RuntimeError):
-    """A network could not be exported to ONNX, or its export does not agree with torch."""
+    """A network cannot be exported to ONNX, or the results of its export differ from torch."""
 
 
 class MissingDependencyError(ImportError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency is required, but not installed."""
 
 
 class UnknownWordError(KeyError):
-    """A word was asked for that has no vector."""
+    """A word that was queried has no vector."""
 
     def __str__(self) -> str:
-        return str(self.args[0])  # KeyError itself would show the message in quotes
+        return str(self.args[0])  # KeyError would put the message in quotes
 
 
 class VectorFileError(ValueError):
-    """A file of word vectors is damaged, or not of a kind that skembed reads."""
+    """A file of word vectors is damaged, or has a format that skembed does not support."""
 
 
 class CacheWarning(UserWarning):
-    """A cache of vectors does not work as it should; the work goes on, slower."""
+    """A cache of vectors does not work properly; vectors are computed without it."""
 
 
 class RuntimeFallbackWarning(UserWarning):
-    """A faster way to run a network was not open, and a slower one is used; results are right."""
+    """The faster backend is unavailable, and a slower one is used; results are correct."""
 
 
 class TruncationWarning(UserWarning):
-    """Rows were longer than the network takes and have been cut."""
+    """Rows were longer than the maximum input length of the network and were truncated."""
 
 
 class UnknownWordsWarning(UserWarning):
-    """No word of some rows has a vector, and their vectors are zeros."""
+    """Some rows contain no word that has a vector; their vectors are zeros."""
 
 
 class VectorFileWarning(UserWarning):
-    """A file of word vectors has oddities that were passed over; the message counts them."""
+    """A file of word vectors repeats words, or has words that are not UTF-8."""

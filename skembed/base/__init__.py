@@ -1,4 +1,4 @@
-"""The ground floor: containers to rows, files, digests, optional imports, threads, shared objects.
+"""The base layer: containers and rows, files, digests, optional imports, threads, shared objects.
 
 Imports only `_config` and `exceptions`.
 """

@@ -1,4 +1,4 @@
-"""Arrays and tensors of numbers that are rows: values that are masked, what numpy cannot read.
+"""Arrays and tensors of numbers: masked values, tensors that NumPy cannot read.
 
 Imports `_files`.
 """
@@ -11,13 +11,13 @@ from skembed.base._files import UnreadableRowError
 
 
 def is_tensor(value):
-    """Tell whether a value is a tensor of torch, which is not imported for that."""
+    """Tell whether a value is a tensor of torch, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def tensor_problem(tensor):
-    """Return why a tensor has no array of its values, with the remedy; None if it has one."""
+    """Return why a tensor cannot be converted to an array, with a remedy; None if it can."""
     if getattr(tensor, "is_nested", False):  # of newer versions
         return "a nested tensor; take it apart: tensor.unbind()"
     if getattr(tensor, "is_quantized", False):  # of older versions
@@ -34,7 +34,7 @@ def array_of_tensor(tensor):
     Raises
     ------
     UnreadableRowError
-        If it is on a device, sparse or quantized, or numpy does not have its dtype.
+        If it is on a device, sparse or quantized, or NumPy does not have its dtype.
     """
     problem = tensor_problem(tensor)
     if problem is None and tensor.device.type != "cpu":
@@ -51,12 +51,12 @@ def array_of_tensor(tensor):
 
 
 def unmasked(array):
-    """Return a masked array that hides nothing as a plain one; other arrays as they are.
+    """Convert a masked array without masked values to an array; return other arrays unchanged.
 
     Raises
     ------
     UnreadableRowError
-        If values are masked: what lies under a mask is not what its owner means.
+        If values are masked. The data under a mask is arbitrary.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def unmasked(array):
 
 
 def numbers_of(array):
-    """Return an array of objects that are numbers as an array of numbers; others as they are.
+    """Convert an object array of numbers to a numeric array; return other arrays unchanged.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def numbers_of(array):
         return array
     try:
         numbers = np.array(array.tolist())
-    except (ValueError, OverflowError, TypeError):  # of lists that make no array
+    except (ValueError, OverflowError, TypeError):  # nested lists of different lengths, and so on
         return array
     is_plain = numbers.dtype.kind in "biuf" and numbers.shape == array.shape
     return numbers if is_plain else array

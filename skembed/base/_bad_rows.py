@@ -1,6 +1,7 @@
-"""Bad rows: a record for each of them, and the error that names them.
+"""Records of bad rows, and the error that names them.
 
-Imports the base layer. A reason is text from the modality: ``"None"``, ``"a damaged image: ..."``.
+The reason why a row is bad is a str from the modality: ``"None"``, ``"a damaged image: ..."``.
+Imports the base layer.
 """
 
 import os
@@ -13,7 +14,7 @@ from skembed.base._rows import reject_column
 from skembed.exceptions import BadRowsError
 
 _N_SHOWN = 5
-# What is said of missing rows by `describe`, and of an item that its array masks.
+# Reasons of missing rows: those of `describe`, and those of masked items of arrays.
 _MISSING = ("None", "float nan", "NAType", "NaTType", "MaskedConstant", "a masked value")
 
 
@@ -39,14 +40,14 @@ class BadRow(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is wrong with bad rows, and what to do about it.
+    """Phrases of the error message for one kind of bad rows.
 
     Attributes
     ----------
     one, many : str
-        The end of the sentences "1 row is ..." and "2 rows are ...": ``"not an image"``.
+        How the sentences "1 row is ..." and "2 rows are ..." end: ``"not an image"``.
     remedy : str
-        ``"Replace them"``; of a single row "them" becomes "it".
+        ``"Replace them"``. For a single row, "them" is replaced with "it".
     """
 
     one: str
@@ -62,7 +63,7 @@ def bad_rows_of(bad, columns):
     bad : dict of int to str
         Position in ``columns.rows`` -> why the row is bad.
     columns : Columns
-        Where the rows come from.
+        All rows.
 
     Returns
     -------
@@ -88,18 +89,18 @@ def bad_rows_error(bad, columns, *, estimator, problems, with_paths=False):
     bad : dict of int to str
         Position in ``columns.rows`` -> why the row is bad.
     columns : Columns
-        Where the rows come from.
+        All rows.
     estimator : str
         Name of the estimator.
     problems : list of Problem
-        What is wrong with the rows.
+        The kinds of bad rows that occur.
     with_paths : bool, default=False
-        Whether a row of text is the path of a file, to be named.
+        Whether a str is the path of a file, to be named in the message.
 
     Returns
     -------
     error : BadRowsError
-        Where each row is bad and skrub is loaded, it is also skrub's ``RejectColumn``.
+        If all rows are bad and skrub is loaded, it is also a ``RejectColumn`` of skrub.
 
     Examples
     --------
@@ -112,60 +113,67 @@ def bad_rows_error(bad, columns, *, estimator, problems, with_paths=False):
     """
     records, total = bad_rows_of(bad, columns), len(columns.rows)
     several = len(columns.names) > 1
-    shown = []
-    for place, record in list(zip(sorted(bad), records, strict=True))[:_N_SHOWN]:
-        path = _path_of(columns.rows[place], with_paths)
-        shown.append(_described(record, path, columns, several))
-    if len(records) > _N_SHOWN:
-        shown.append(f"and {len(records) - _N_SHOWN} more")
     rows = "row" if total == 1 else "rows"
     of_column = f" of column {columns.names[0]!r}" if columns.names[0] and not several else ""
     verb, form = ("is", "one") if len(records) == 1 else ("are", "many")
     what = f", or {verb} ".join(dict.fromkeys(getattr(item, form) for item in problems))
     remedy = _remedy(records, problems)
+    shown = _listed(bad, records, columns, with_paths)
     message = (
         f"{estimator}: {len(records)} of {total} {rows}{of_column} {verb} {what} "
-        f'({", ".join(shown)}). {remedy}, or set bad_rows="zero" or "nan".'
+        f'({shown}). {remedy}, or set bad_rows="zero" or "nan".'
     )
     kind = _rejecting(reject_column()) if len(records) == total else BadRowsError
     return kind(message, {(item.position, item.column): item.reason for item in records})
 
 
+def _listed(bad, records, columns, with_paths):
+    """List the first bad rows, and count the others."""
+    shown = []
+    for place, record in list(zip(sorted(bad), records, strict=True))[:_N_SHOWN]:
+        path = _path_of(columns.rows[place], with_paths)
+        shown.append(_row_description(record, path, columns))
+    if len(records) > _N_SHOWN:
+        shown.append(f"and {len(records) - _N_SHOWN} more")
+    return ", ".join(shown)
+
+
 def _path_of(row, with_paths):
-    """Return the path that a row holds, None where it holds none."""
+    """Return the path in a row, None if there is none."""
     path = row.get("path") if isinstance(row, Mapping) else row
     if isinstance(path, os.PathLike) or (with_paths and isinstance(path, str)):
         return shortened(os.fsdecode(os.fspath(path)))
     return None
 
 
-def _described(record, path, columns, several):
-    """Name a bad row as the user knows it, and say why it is bad."""
+def _row_description(record, path, columns):
+    """Name a bad row by its position, label, path and column, and give the reason."""
     more = []
     if columns.labels is not None and columns.labels.tolist() != list(range(columns.n_rows)):
         more.append(f"label {record.label!r}")
     if path and path not in record.reason:
         more.append(path)
     where = f"row {record.position}" + (f" ({', '.join(more)})" if more else "")
-    return where + (f" of column {record.column!r}" if several else "") + f": {record.reason}"
+    column = f" of column {record.column!r}" if len(columns.names) > 1 else ""
+    return f"{where}{column}: {record.reason}"
 
 
 def _remedy(records, problems):
-    """Say what to do about the rows, as an order: "Fill them in", or "Fill it in" of one row."""
+    """Say what to do about the rows: "Fill them in", "Fill it in" for one row, and so on."""
     n_missing = sum(record.reason in _MISSING for record in records)
-    orders = list(dict.fromkeys(problem.remedy for problem in problems))
+    remedies = list(dict.fromkeys(problem.remedy for problem in problems))
     if len(records) == 1:
-        return "Fill it in" if n_missing else orders[0].replace(" them", " it")
+        return "Fill it in" if n_missing else remedies[0].replace(" them", " it")
     if n_missing == len(records):
         return "Fill them in"
-    if n_missing:  # with a second problem, the others are nearly always of that
-        orders = ["Fill in missing rows", orders[-1].replace(" them", " the others")]
-    return ", ".join([orders[0], *(order[0].lower() + order[1:] for order in orders[1:])])
+    if n_missing:  # if there is a second kind, the other rows are nearly always of that kind
+        remedies = ["Fill in missing rows", remedies[-1].replace(" them", " the others")]
+    return ", ".join([remedies[0], *(text[0].lower() + text[1:] for text in remedies[1:])])
 
 
 @cache
 def _rejecting(reject):
-    """Return the class of an error that is a `BadRowsError` and `reject`."""
+    """Return a subclass of `BadRowsError` and of the class `reject`."""
     if issubclass(BadRowsError, reject):
         return BadRowsError
     body = {"__module__": BadRowsError.__module__, "__doc__": BadRowsError.__doc__}

@@ -21,7 +21,7 @@ def _digest_of(path, name, size, times, inode):
 
 
 def _file_digest(path, name):
-    """Digest a file; read again only when its size, time or inode changed."""
+    """Digest a file. It is read again only if its size, times or inode have changed."""
     stat = os.stat(path)
     return _digest_of(
         os.fspath(path), name, stat.st_size, (stat.st_mtime_ns, stat.st_ctime_ns), stat.st_ino
@@ -94,7 +94,7 @@ def plain(value):
 
 
 def digest(value):
-    """Return the BLAKE2b-256 of a value made of dicts, lists, strings and numbers.
+    """Return the BLAKE2b-256 of a value that consists of dicts, lists, strings and numbers.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Errors of the libraries that read and run models, turned into errors that name the model.
+"""Convert errors of the libraries that read and run models to errors that name the model.
 
 Imports only `exceptions`.
 """
@@ -7,13 +7,13 @@ import contextlib
 
 from skembed.exceptions import ModelFormatError
 
-# Passed on as they are: errors of skembed and of parameters, of the disk, of missing packages.
+# Passed on unchanged: errors of parameters, of the disk, of missing packages.
 _CLEAR = (ValueError, OSError, MemoryError, ImportError, Warning)
 _MAX_LENGTH = 300
 
 
 def reason_of(error):
-    """Return in one line why something failed: the first cause, not what followed from it.
+    """Return in one line why something failed: the first error of a chain of causes.
 
     Examples
     --------
@@ -37,18 +37,18 @@ def reason_of(error):
 
 @contextlib.contextmanager
 def naming(path):
-    """Turn errors that do not name the model into a ModelFormatError that does.
+    """Convert errors that do not name the model to a ModelFormatError that does.
 
     Parameters
     ----------
     path : str or path
-        Of the model.
+        The model.
     """
     try:
         yield
     except BaseException as error:
         ours = type(error).__module__.startswith("skembed.")
-        # A panic of a library in Rust is no Exception.
+        # A panic of a library written in Rust is a BaseException, but no reason to exit.
         ends = not isinstance(error, Exception) and type(error).__name__ != "PanicException"
         if ours or ends or isinstance(error, _CLEAR) or "out of memory" in str(error):
             raise

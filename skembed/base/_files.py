@@ -1,4 +1,4 @@
-"""Files that rows name: their content, or why it cannot be had.
+"""Read the file that a row points to.
 
 Imports nothing of skembed.
 """
@@ -10,12 +10,12 @@ from io import BytesIO, TextIOBase
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-# Rows may share one file object, whose position a reader moves.
+# Several rows may share one file object, and reading it moves its position.
 _reading = threading.Lock()
 
 
 class UnreadableRowError(Exception):
-    """A row cannot be read; the message says why, in a few words."""
+    """A row cannot be read; the message is the reason, in a few words."""
 
 
 def shortened(name, width=60):
@@ -35,12 +35,12 @@ def content_of(path, check, n_start=0):
     Parameters
     ----------
     path : str, bytes or path
-        Of the file.
+        The file.
     check : callable
-        Is given the file's first bytes and its size before the rest is read, and may refuse it by
+        Called with the first bytes of the file and its size, before the rest is read. It may raise
         an `UnreadableRowError`.
     n_start : int, default=0
-        How many bytes `check` looks at.
+        How many bytes are passed to `check`.
 
     Returns
     -------
@@ -53,15 +53,7 @@ def content_of(path, check, n_start=0):
     """
     path = os.fspath(path)
     name = os.fsdecode(path)
-    if name.lower().startswith("file:"):
-        own = url2pathname(urlsplit(name).path)
-        raise UnreadableRowError(f"a file URL; pass its path, {shortened(own)}")
-    if name.startswith("data:"):
-        raise UnreadableRowError("a data URL; decode it and pass the bytes")
-    if "://" in name[:16]:
-        raise UnreadableRowError(f"a URL, {shortened(name)}; download it first")
-    if not name.strip():
-        raise UnreadableRowError("an empty path")
+    _check_path(name)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -81,18 +73,31 @@ def content_of(path, check, n_start=0):
         ) from error
 
 
+def _check_path(name):
+    """Raise an UnreadableRowError if a str is a URL or empty."""
+    if name.lower().startswith("file:"):
+        own = url2pathname(urlsplit(name).path)
+        raise UnreadableRowError(f"a file URL; pass its path, {shortened(own)}")
+    if name.startswith("data:"):
+        raise UnreadableRowError("a data URL; decode it and pass the bytes")
+    if "://" in name[:16]:
+        raise UnreadableRowError(f"a URL, {shortened(name)}; download it first")
+    if not name.strip():
+        raise UnreadableRowError("an empty path")
+
+
 def is_file_object(row):
     """Tell whether a row is a file object, such as `io.BytesIO` or what `open` returns."""
     return hasattr(row, "read") and hasattr(row, "seek")
 
 
 def content_of_object(file):
-    """Return all of a file object's bytes, and leave its position as it was.
+    """Return all bytes of a file object; its position does not change.
 
     Raises
     ------
     UnreadableRowError
-        If it is closed, or not opened for reading bytes.
+        If it is closed or cannot be read as bytes.
     """
     if getattr(file, "closed", False):
         raise UnreadableRowError("a closed file; open it again, or give its path")

@@ -80,7 +80,17 @@ def written_aside(folder, mode=0o777):
 
 @cache
 def warn_of_network_file_system(folder, category):
-    """Warn if a folder is on a network file system; only Linux tells."""
+    """Warn, once per process, if a folder is on a network file system.
+
+    Nothing is done on systems other than Linux.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+    category : type
+        The class of the warning.
+    """
     try:
         with open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
             points = [line.split()[1:3] for line in mounts]
@@ -93,8 +103,8 @@ def warn_of_network_file_system(folder, category):
 
         local = os.path.join(tempfile.gettempdir(), "skembed")
         warnings.warn(
-            f"The cache folder {folder} is on a network file system, whose locks are not to be "
-            f"relied on. Use a local one, for instance EmbeddingCache({local!r}).",
+            f"The cache folder {folder} is on a network file system, whose locks are unreliable. "
+            f"Use a local folder, for instance EmbeddingCache({local!r}).",
             category,
             stacklevel=8,
         )
@@ -102,14 +112,14 @@ def warn_of_network_file_system(folder, category):
 
 @cache
 def warn_if_others_may_write(folder, category):
-    """Warn, once a process, if other users may write to a folder or to the one that it is in.
+    """Warn, once per process, if other users may write to a folder or its parent.
 
     Parameters
     ----------
     folder : str
-        A folder inside of the folder that the user chose.
+        A folder inside the folder that the user chose.
     category : type
-        Of the warning.
+        The class of the warning.
     """
     outer = os.path.dirname(folder)
     try:
@@ -117,10 +127,10 @@ def warn_if_others_may_write(folder, category):
     except OSError:
         return
     if os.name != "posix" or not mode & (stat.S_IXGRP | stat.S_IXOTH):
-        return  # only POSIX systems tell; others cannot enter
-    # Where the sticky bit is set, as in /tmp, others cannot replace the inner folder.
+        return  # other systems do not tell; or other users cannot enter the folder
+    # If the sticky bit is set, as for /tmp, other users cannot replace the inner folder.
     for path in (folder,) if mode & stat.S_ISVTX else (outer, folder):
-        who = _others(path)
+        who = _other_writers(path)
         if who:
             warnings.warn(
                 f"The folder {path} may be written by {who}, who can change the vectors that are "
@@ -131,8 +141,8 @@ def warn_if_others_may_write(folder, category):
             return
 
 
-def _others(path):
-    """Return which other users may write to a folder, or None."""
+def _other_writers(path):
+    """Return which other users may write to a folder, None if there are none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -140,7 +150,8 @@ def _others(path):
     user = os.geteuid()
     if found.st_mode & stat.S_IWOTH:
         return "everybody"
-    # A group with the number of the user is his alone, by the custom that umask 002 relies on.
+    # By convention, a group with the number of the user contains no other user; umask 002 relies
+    # on that.
     if found.st_mode & stat.S_IWGRP and found.st_gid != user:
         return f"the group {found.st_gid}"
     if found.st_uid not in (0, user) and user != 0:

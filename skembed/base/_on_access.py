@@ -1,4 +1,4 @@
-"""Rows that their container makes anew on each access, so that they are never all in memory.
+"""Rows that a lazy container creates on each access, so that they are never all in memory.
 
 Imports `_files`.
 """
@@ -11,14 +11,14 @@ from skembed.base._files import UnreadableRowError, shortened
 class OnAccess(Sequence):
     """Rows of a lazy container, such as an image column of the library `datasets`.
 
-    A row that its container fails to make is an `UnreadableRowError`, which stands in its place.
+    If the container raises an error for a row, the row is an `UnreadableRowError`.
 
     Parameters
     ----------
     container : object
-        Has a length, and takes integers as indices.
+        Has a length and can be indexed with int.
     positions : sequence of int, default=None
-        Which of its rows. None: all of them.
+        Positions of the rows in the container. None: all rows.
 
     Examples
     --------
@@ -42,22 +42,25 @@ class OnAccess(Sequence):
             return self._container[position]
         except MemoryError:
             raise
-        except Exception as error:  # of whatever decodes the row
+        except Exception as error:  # any error of the library that decodes the row
             reason = str(error).strip().splitlines() or [type(error).__name__]
             return UnreadableRowError(f"cannot be made by its container: {shortened(reason[0])}")
 
     def taken(self, positions):
-        """Return some of the rows, by their positions."""
+        """Return the rows at some positions."""
         return OnAccess(self._container, [self._positions[i] for i in positions])
 
 
 def taken(rows, positions):
-    """Return the rows at some positions, as a list unless they are made on access."""
+    """Return the rows at some positions: an `OnAccess` if `rows` is one, else a list."""
     return rows.taken(positions) if isinstance(rows, OnAccess) else [rows[i] for i in positions]
 
 
 def is_lazy(X):
-    """Tell whether a container that no data-frame library knows makes its rows on access."""
+    """Tell whether a container is to be wrapped in `OnAccess`.
+
+    It has a length and items, and is no container of Python, NumPy, SciPy or a data-frame library.
+    """
     if isinstance(X, (list, tuple, str, bytes, bytearray, memoryview, dict, set, frozenset)):
         return False
     if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or hasattr(X, "keys"):

@@ -1,4 +1,4 @@
-"""Optional dependencies: imported where they are used, with an error that names the remedy.
+"""Import optional dependencies, with an error that says how to install them.
 
 Imports only `exceptions`.
 """
@@ -13,7 +13,7 @@ from skembed.exceptions import MissingDependencyError
 
 
 def import_optional(module, *, extra, purpose, hint=""):
-    """Import `module`, or say which extra of skembed brings it.
+    """Import a module, or raise an error that names the extra of skembed that installs it.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def import_optional(module, *, extra, purpose, hint=""):
     extra : str
         The extra of skembed that installs it.
     purpose : str
-        What needs it, as the start of a sentence: ``"backend='torch'"``.
+        What needs the module, as the subject of a sentence: ``"backend='torch'"``.
     hint : str, default=""
         Another remedy, as a sentence.
 
@@ -43,7 +43,7 @@ def import_optional(module, *, extra, purpose, hint=""):
 
 
 def require_optional(module, *, extra, purpose, hint=""):
-    """Raise as `import_optional` does if `module` is not installed, without importing it."""
+    """Raise the error of `import_optional` if a module is not installed, without importing it."""
     try:
         missing = module not in sys.modules and importlib.util.find_spec(module) is None
     except ImportError:
@@ -62,7 +62,7 @@ def _message(module, extra, purpose, hint, reason):
 
 @cache
 def exporter_versions():
-    """Return the versions of the libraries that shape an exported graph; "" where not installed."""
+    """Return the versions of the libraries that export graphs; "" for those not installed."""
     versions = {}
     for name in ("torch", "transformers", "onnxscript"):
         try:

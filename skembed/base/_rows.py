@@ -1,7 +1,6 @@
-"""Columns of rows out of any accepted container; keys of rows.
+"""Extract columns of rows from containers; keys of rows.
 
-Imports only `_arrays` and `_on_access`. What a row may be is up to the modality; here it
-is an object.
+A row is any object here; each modality checks its type. Imports `_arrays` and `_on_access`.
 """
 
 import os
@@ -22,9 +21,9 @@ _CONTAINERS = (
     "array of such columns"
 )
 _ONE_ROW = (str, bytes, bytearray, memoryview, os.PathLike)
-# Interfaces by which an object hands out a column or a table.
+# Interfaces of objects that export a column or a table.
 _ARROW = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
-# Module that defines a lazy frame -> how its owner collects it.
+# Module that defines a lazy frame -> code that collects it.
 _COLLECT = {
     "polars": "X.collect()",
     "dask": "X.compute()",
@@ -34,11 +33,20 @@ _COLLECT = {
 
 
 class Columns(NamedTuple):
-    """Columns of rows, taken out of their container.
+    """Columns of rows, extracted from a container.
 
-    ``rows`` holds ``len(names)`` columns of ``n_rows`` rows one after the other; a name is None
-    where the container has none. ``header`` is the frame without its rows, None where `X` is no
-    frame or several of its columns have one name. ``labels`` is the index of a pandas object.
+    Attributes
+    ----------
+    rows : list
+        The rows of all columns, one column after the other.
+    n_rows : int
+        Number of rows of each column.
+    names : list of (str or None)
+        Name of each column. None: it has no name.
+    header : frame or None
+        The frame without its rows. None: `X` is no frame, or several columns have the same name.
+    labels : index or None
+        The index of a pandas object.
     """
 
     rows: list
@@ -49,7 +57,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(X, *, estimator, kind):
-    """Take the rows out of `X`, by position.
+    """Extract the rows of a container, by position.
 
     Parameters
     ----------
@@ -77,15 +85,7 @@ def columns_of(X, *, estimator, kind):
     >>> columns_of(["a", "b"], estimator="BertEmbedder", kind="texts")
     Columns(rows=['a', 'b'], n_rows=2, names=[None], header=None, labels=None)
     """
-    if isinstance(X, _ONE_ROW):
-        raise TypeError(
-            f"{estimator} expects a collection of {kind}, got one {type(X).__name__}: "
-            f"{_shortened(X)}. Wrap it in a list: [x]."
-        )
-    if sparse.issparse(X):
-        raise TypeError(
-            f"Sparse data was passed for X, but dense data is required: {estimator} expects {kind}."
-        )
+    _refuse_one_row_and_sparse(X, estimator, kind)
     if isinstance(X, np.ndarray):
         columns = _columns_of_array(X, estimator, kind)
     elif isinstance(X, OnAccess):
@@ -101,6 +101,18 @@ def columns_of(X, *, estimator, kind):
             f"while a minimum of 1 is required by {estimator}."
         )
     return columns
+
+
+def _refuse_one_row_and_sparse(X, estimator, kind):
+    if isinstance(X, _ONE_ROW):
+        raise TypeError(
+            f"{estimator} expects a collection of {kind}, got one {type(X).__name__}: "
+            f"{_shortened(X)}. Wrap it in a list: [x]."
+        )
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse data was passed for X, but dense data is required: {estimator} expects {kind}."
+        )
 
 
 def _columns_of_array(X, estimator, kind):
@@ -124,7 +136,7 @@ def _columns_of_array(X, estimator, kind):
 
 
 def _columns_of_native(X, estimator, kind):
-    """Read the columns and frames of data-frame libraries, and what can be turned into them."""
+    """Read columns and frames of data-frame libraries, and objects that convert to them."""
     import narwhals.stable.v1 as nw
 
     if is_tensor(X) and X.ndim:  # the modalities that take tensors have unpacked them
@@ -152,7 +164,7 @@ def _columns_of_native(X, estimator, kind):
         raise TypeError(f"{message} {_remedy_for(X)}".rstrip())
     rows = []
     for column in frame:
-        # Where all is missing, a data-frame library cannot know what is missing, and says float.
+        # Data-frame libraries give a column in which all values are missing the dtype float.
         if _is_numeric(column, nw) and not (column.dtype.is_float() and column.is_null().all()):
             raise _numeric_column(estimator, kind, column.name, column.dtype)
         rows += column.to_list()
@@ -160,9 +172,9 @@ def _columns_of_native(X, estimator, kind):
 
 
 def _columns_of_one_name(X, nw):
-    """Return a frame's columns by position where names repeat, as pandas and pyarrow allow.
+    """Return the columns of a frame if several have the same name, else an empty list.
 
-    narwhals reads no such frame.
+    pandas and pyarrow allow such frames, but narwhals does not read them.
     """
     names = getattr(X, "column_names", None) if hasattr(X, "itercolumns") else None
     if names is not None and len(set(names)) < len(names):
@@ -175,7 +187,7 @@ def _columns_of_one_name(X, nw):
 
 
 def _as_native(X, nw):
-    """Turn `X` into what narwhals reads or an array, where there is no doubt about its rows."""
+    """Convert `X` to an object that narwhals reads or to an array, if its rows are unambiguous."""
     if isinstance(X, (nw.DataFrame, nw.Series, np.generic, type)):
         return X
     if nw.dependencies.is_into_dataframe(X) or nw.dependencies.is_into_series(X):
@@ -191,7 +203,7 @@ def _as_native(X, nw):
 
 
 def _as_arrow(X, nw):
-    """Read an object of one of Arrow's interfaces: a column, or a table where it has fields."""
+    """Read an object with an interface of Arrow: a column, or a table if it has fields."""
     try:
         import pyarrow as pa
     except ImportError:
@@ -216,12 +228,12 @@ def _is_numeric(column, nw):
     dtype = column.dtype
     if dtype.is_numeric() or dtype in (nw.Boolean, nw.Datetime, nw.Date, nw.Duration, nw.Time):
         return True
-    own = getattr(column.to_native(), "dtype", None)  # of pandas: complex, periods, intervals
+    own = getattr(column.to_native(), "dtype", None)  # in pandas: complex, periods, intervals
     return dtype == nw.Unknown and getattr(own, "kind", "O") not in "OUST"
 
 
 def _remedy_for(X):
-    """Say how to make a container of rows from `X`."""
+    """Say how to convert `X` to a container of rows, for an error message."""
     if isinstance(X, Mapping):
         return "Pass one of its values, or make it a frame: pandas.DataFrame(X)."
     if isinstance(X, Set) and not isinstance(X, KeysView):
@@ -229,7 +241,7 @@ def _remedy_for(X):
     module = type(X).__module__.partition(".")[0].lstrip("_")
     if module in _COLLECT:
         return f"Collect it first: {_COLLECT[module]}."
-    if hasattr(X, "read_all"):  # a reader of Arrow's, which gives its rows once
+    if hasattr(X, "read_all"):  # a reader of Arrow, which can be read only once
         return "Read it first: X.read_all()."
     if hasattr(X, "column_names"):
         return "Pass one of its columns, X[name]."
@@ -241,7 +253,7 @@ def _remedy_for(X):
 
 
 def reject_column():
-    """Return skrub's ``RejectColumn`` where skrub is loaded, else ValueError."""
+    """Return the class ``RejectColumn`` of skrub if skrub is loaded, else ValueError."""
     for name in ("skrub.core", "skrub._single_column_transformer", "skrub._on_each_column"):
         found = getattr(sys.modules.get(name), "RejectColumn", None)
         if found is not None:
@@ -263,7 +275,7 @@ def _shortened(value, width=60):
 
 
 def describe(row):
-    """Say what `row` is, in one or two words, for a message about a bad row.
+    """Describe a row in one or two words, for a message about a bad row.
 
     Examples
     --------
@@ -283,9 +295,9 @@ def row_key(tag, *parts):
     Parameters
     ----------
     tag : bytes
-        Kind of the row, at most 16 bytes, so that equal bytes of two kinds differ.
+        Type of the row, at most 16 bytes. Equal content of two types has different keys.
     *parts : bytes
-        The content; each part's length goes into the key.
+        The content. The key also depends on the length of each part.
 
     Returns
     -------
@@ -308,12 +320,12 @@ def unique_keys(keys):
     Parameters
     ----------
     keys : list of (hashable or None)
-        One a row; None marks a row to leave out.
+        The key of each row; None: the row is left out.
 
     Returns
     -------
     first : ndarray of shape (n_unique,), intp
-        Positions of the rows that come first with their key, in order.
+        Positions of the first row of each key, in order.
     repeats : ndarray of shape (n_repeats, 2), intp
         Position of each later row, and of the first row with its key.
 

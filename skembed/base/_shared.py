@@ -1,4 +1,7 @@
-"""Objects loaded once a process and shared by all estimators in it."""
+"""Registry: objects that are loaded once per process and shared by its estimators.
+
+Imports `_fork`.
+"""
 
 import threading
 from collections import OrderedDict
@@ -7,14 +10,14 @@ from weakref import WeakSet
 
 from skembed.base._fork import after_fork_in_child
 
-# Guards the tables of all registries. It is held for moments only, never while something is built.
+# Protects the tables of all registries. It is held briefly, never while an object is built.
 _lock = threading.RLock()
 _registries: WeakSet = WeakSet()
-_awaited = {}  # thread -> the build that it waits for
+_awaited = {}  # number of a thread -> the build that it waits for
 
 
 class _Build:
-    """An object in the making: who builds it, and what came of it."""
+    """An object that is being built: the thread that builds it, and the result."""
 
     def __init__(self):
         self.builder = threading.get_ident()
@@ -22,8 +25,11 @@ class _Build:
         self.item = None
         self.error = None
 
-    def needs_me(self):
-        """Tell whether this build waits, over others, for the calling thread: it must not wait."""
+    def waits_for_this_thread(self):
+        """Tell whether this build waits for the calling thread, directly or through other builds.
+
+        If it does, the calling thread must not wait for it: neither would ever end.
+        """
         me, build = threading.get_ident(), self
         while build is not None and build.builder != me:
             build = _awaited.get(build.builder)
@@ -31,18 +37,19 @@ class _Build:
 
 
 class Registry:
-    """Keep the objects used last, each built once whichever thread asks first.
+    """Keep the most recently used objects; build each object once.
 
-    Threads that ask for the same object wait for its builder, and share its failure. Nobody waits
-    for the build of another object.
+    The first thread that requests an object builds it. Other threads that request it wait, and get
+    the same object or the same error. No thread waits for the build of another object.
 
     Parameters
     ----------
     max_items : int
-        How many to keep; the one used longest ago goes first.
+        How many objects to keep. The least recently used one is dropped first.
     one_build : bool, default=False
         Whether only one object is built at a time, because the library that builds them is not
-        thread-safe. Such builds must not ask for each other's objects. Ready objects never wait.
+        thread-safe. Such builds must not request objects of the same registry. Objects that are
+        already built are returned without waiting.
 
     Examples
     --------
@@ -57,21 +64,21 @@ class Registry:
         self._turn = self._new_turn()
         self._items = OrderedDict()
         self._builds = {}
-        self._left_behind = []
+        self._of_parent = []
         _registries.add(self)
 
     def _new_turn(self):
         return threading.RLock() if self._one_build else nullcontext()
 
     def get(self, key, build):
-        """Return the object of `key`, built by calling `build` if it is not there.
+        """Return the object with a key; call `build` if there is none.
 
         Parameters
         ----------
         key : hashable
-            Names the object.
+            The key.
         build : callable
-            Called without arguments and without a lock; may itself ask registries for objects.
+            Called without arguments, while no lock is held. It may request objects of registries.
 
         Returns
         -------
@@ -81,7 +88,7 @@ class Registry:
         Raises
         ------
         Exception
-            Whatever `build` raised, here or in the thread that this one waited for.
+            The error of `build`, in this thread or in the thread that built the object.
         """
         while True:
             with _lock:
@@ -92,7 +99,7 @@ class Registry:
                 if other is None:
                     mine = self._builds[key] = _Build()
                     break
-                if other.needs_me():  # two builds that need each other: this one goes on alone
+                if other.waits_for_this_thread():  # build a second object instead of waiting
                     mine = _Build()
                     break
                 _awaited[threading.get_ident()] = other
@@ -105,11 +112,11 @@ class Registry:
                 raise other.error
             if other.error is None:
                 return other.item
-            # Its builder was interrupted: that is no answer for this thread.
+            # The building thread was interrupted (KeyboardInterrupt). Try again in this thread.
         return self._built(key, build, mine)
 
     def _built(self, key, build, mine):
-        dropped = []  # objects that go are destroyed after the lock is let go
+        dropped = []  # destroyed at the end, after the lock is released
         try:
             with self._turn:
                 mine.item = build()
@@ -129,23 +136,23 @@ class Registry:
         return mine.item
 
     def clear(self):
-        """Forget all objects."""
+        """Drop all objects."""
         with _lock:
             dropped, self._items = self._items, OrderedDict()
         del dropped
 
-    def _after_fork(self):
-        # The child has no copy of the threads that a session or a builder ran on. What the
-        # parent loaded is neither used nor destroyed here (destroying waits for those threads).
-        self._left_behind.append((self._items, self._builds))
+    def _reset_in_child(self):
+        # A child does not have the threads of the parent's sessions and builds. So objects of the
+        # parent cannot be used here, nor destroyed, which would wait for these threads.
+        self._of_parent.append((self._items, self._builds))
         self._items, self._builds = OrderedDict(), {}
         self._turn = self._new_turn()
 
 
 @after_fork_in_child
-def _after_fork_in_child():
+def _reset_registries():
     global _lock
     _lock = threading.RLock()
     _awaited.clear()
     for registry in list(_registries):
-        registry._after_fork()
+        registry._reset_in_child()

@@ -1,7 +1,8 @@
-"""Which rows run together, and on how many threads.
+"""Batches of rows, and threads that compute them.
 
-Rows of a batch have one shape: texts of the same number of tokens, images of the same size. There
-is no padding, so nothing of a neighbor reaches a row, and no work is done on padding.
+All rows of a batch have the same shape: texts with the same number of tokens, images of the same
+size. There is no padding. So the result of a row does not depend on the other rows, and no time is
+spent on padding. Imports `_config` and `_fork`.
 """
 
 import os
@@ -18,10 +19,11 @@ from skembed.base._fork import after_fork_in_child
 
 
 def n_threads_for(n_threads=None):
-    """Return how many threads to compute on: the parameter, else the config, else the cores.
+    """Return the number of threads that compute vectors.
 
-    The cores are those that joblib reports, and in its workers the share it leaves to each
-    (which it tells, as to all numerical libraries, in OMP_NUM_THREADS).
+    It is the parameter, else the setting of the configuration, else the number of cores. The cores
+    are those that joblib reports. In its worker processes joblib sets OMP_NUM_THREADS, which limits
+    the number.
     """
     chosen = n_threads or get_config()["n_threads"]
     if chosen:
@@ -37,11 +39,11 @@ def batches(inputs, batch_size="auto", n_elements=512):
     Parameters
     ----------
     inputs : list of ndarray
-        Network inputs, one a row.
+        Network inputs, one for each row.
     batch_size : int or "auto", default="auto"
-        Rows a batch; "auto": as many as make `n_elements`.
+        Rows per batch. "auto": as many as have `n_elements` elements together.
     n_elements : int, default=512
-        Elements (tokens, pixels) a batch.
+        Elements (tokens, pixels) per batch.
 
     Returns
     -------
@@ -65,8 +67,8 @@ def batches(inputs, batch_size="auto", n_elements=512):
     return grouped
 
 
-# One slot a core for the whole process: two threads of a search that each compute on all cores
-# share the cores instead of fighting for them.
+# One slot per core for the whole process. If several threads compute at once, as in a search with
+# n_jobs, they share the cores instead of oversubscribing them.
 _slots = threading.BoundedSemaphore(joblib.cpu_count())
 
 
@@ -95,9 +97,9 @@ def in_threads(function, items, n_threads):
 
 
 class Ahead:
-    """Calls that a thread of their own makes while the caller goes on; a context manager.
+    """Run calls on a background thread; a context manager.
 
-    The thread is started by the first call that may wait.
+    The thread is started by the first call that is not made at once.
     """
 
     def __init__(self):
@@ -111,9 +113,22 @@ class Ahead:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def call(self, function, *arguments, now):
-        """Begin a call, and return a function that waits for its answer.
+        """Start a call; return a function that waits for its result.
 
-        With ``now=True`` nothing would be done meanwhile: the caller makes the call itself.
+        Parameters
+        ----------
+        function : callable
+            The function.
+        *arguments
+            Its arguments.
+        now : bool
+            True: nothing else is to be done meanwhile. If no thread was started yet, the returned
+            function then makes the call itself.
+
+        Returns
+        -------
+        result : callable
+            Returns the result of the call, or raises its error.
         """
         if now and self._pool is None:
             return partial(function, *arguments)

@@ -32,7 +32,7 @@ class KeyedVectors(Protocol):
 
 
 class ComparesWords(Protocol):
-    """Anything that can be compared with people's judgment of pairs of words."""
+    """An object with similarities of words, to be compared with human judgments."""
 
     def similarity(self, a: Any, b: Any, /) -> Any: ...
 

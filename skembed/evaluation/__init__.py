@@ -1,6 +1,6 @@
-"""How good embeddings are: similarity and analogy tasks for words.
+"""Evaluation of embeddings: similarity and analogy tasks for words.
 
-Imports `text` and the layers below it.
+Imports `words` and the layers below it.
 """
 
 from skembed.evaluation._word_tasks import (

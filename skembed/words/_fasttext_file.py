@@ -7,8 +7,8 @@ gensim's parser is not used: it reads forever where a file is truncated within t
 import struct
 
 import numpy as np
-from sklearn.utils import gen_batches
 
+from skembed.base._batches import batches
 from skembed.exceptions import VectorFileError
 from skembed.words._fasttext_layout import (
     DICTIONARY,
@@ -157,6 +157,6 @@ def _compose(words, own_vectors, subwords):
     """Return the vectors of words, (n_words, n_dims): means of own vectors and n-grams."""
     text = [word.decode(errors="backslashreplace") for word in words]
     vectors = np.empty(own_vectors.shape, dtype=np.float32)
-    for batch in gen_batches(len(words), _COMPOSED_WORDS):
+    for batch in batches(len(words), _COMPOSED_WORDS):
         vectors[batch] = subwords.compose(text[batch], own_vectors[batch])
     return vectors

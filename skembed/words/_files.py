@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import gen_batches
 
+from skembed.base._batches import batches
 from skembed.base._digest import check_unchanged, file_sha256
 from skembed.base._shared import Registry
 from skembed.exceptions import VectorFileError
@@ -172,7 +172,7 @@ def check_finite(words, vectors, source, error):
     """
     if not len(words):
         raise error(f"{source}: there are no words.")
-    for batch in gen_batches(len(words), _CHECKED_ROWS):
+    for batch in batches(len(words), _CHECKED_ROWS):
         finite = np.isfinite(vectors[batch]).all(axis=1)
         if not finite.all():
             word = words[batch.start + int(finite.argmin())]

@@ -19,12 +19,14 @@ def _compiled(**options):
     return decorate
 
 
+# One dense array of sums is used for all words in turn. `found` lists its entries that are not
+# zero, so that reading and clearing them takes time in proportion to a word's neighbors, not to the
+# vocabulary. There is no hash table, and no memory beyond the result.
 @_compiled()
 def count_neighbors(sequence, positions, firsts, distance_weights, starts, columns, values):
     """Add up, for each word, the weights of the words around its occurrences.
 
-    It is called twice: first with empty `columns`, to count each word's neighbors; then with arrays
-    of that size, to fill them.
+    A first call, with empty `columns`, counts each word's neighbors; a second one fills the arrays.
 
     Parameters
     ----------
@@ -39,15 +41,10 @@ def count_neighbors(sequence, positions, firsts, distance_weights, starts, colum
     starts : ndarray of shape (n_words + 1,), int64
         If `columns` is empty, ``starts[i + 1]`` is set to the number of neighbors of word i. Else
         the neighbors of word i are written to ``columns[starts[i]:starts[i + 1]]``.
-    columns : ndarray of shape (n_pairs,), int32
-        Filled with neighbors, or empty.
-    values : ndarray of shape (n_pairs,), float32
-        Filled with the sums of their weights, or empty.
+    columns, values : ndarray of shape (n_pairs,), int32 and float32
+        Filled with neighbors and the sums of their weights, or empty.
     """
     n_words = len(firsts) - 1
-    # One dense array of sums is used for all words in turn. `found` lists its entries that are not
-    # zero, so that reading and clearing them takes time in proportion to a word's neighbors, not to
-    # the vocabulary. There is no hash table, and no memory beyond the result.
     sums = np.zeros(n_words)
     found = np.empty(n_words, dtype=np.int32)
     for word in range(n_words):
@@ -73,6 +70,10 @@ def count_neighbors(sequence, positions, firsts, distance_weights, starts, colum
             sums[found[i]] = 0.0
 
 
+# The gradient of each vector is the other one times the error, so both steps are computed before
+# either vector changes. As in the authors' program, a step is divided by the root of the squares
+# before it, and the squares include the learning rate.
+#
 # "reassoc" lets the compiler add the terms of the dot product in any order, and so use vector
 # instructions; "contract" allows fused multiply-adds. NaN and infinity keep their meaning.
 @_compiled(fastmath={"reassoc", "contract"})
@@ -85,10 +86,8 @@ def train_pairs(
     ----------
     rows, columns : ndarray of shape (n_pairs,), int32
         Word and context of each pair.
-    log_counts : ndarray of shape (n_pairs,), float32
-        Logarithm of each pair's count.
-    weights : ndarray of shape (n_pairs,), float32
-        Weight of each pair's error.
+    log_counts, weights : ndarray of shape (n_pairs,), float32
+        Logarithm of each pair's count, and weight of its error.
     words, contexts : ndarray of shape (n_words, 2, n_dims), float32
         Vectors, and the sums of their squared steps. Modified in place.
     word_biases, context_biases : ndarray of shape (n_words, 2), float32
@@ -113,9 +112,6 @@ def train_pairs(
         loss += 0.5 * weighted_error * error
         scaled_error = learning_rate * weighted_error
         for i in range(word.shape[1]):
-            # The gradient of each vector is the other one times the error. Both steps are computed
-            # before either vector changes. As in the authors' program, a step is divided by the
-            # root of the squares before it, and the squares include the learning rate.
             word_step, context_step = scaled_error * context[0, i], scaled_error * word[0, i]
             word[0, i] -= word_step / np.sqrt(word[1, i])
             context[0, i] -= context_step / np.sqrt(context[1, i])

@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import gen_batches
 
+from skembed.base._batches import batches
 from skembed.base._optional import import_optional
 
 _BATCH_PAIRS = 1 << 20  # pairs per call of a compiled loop, which cannot be interrupted
@@ -175,7 +175,7 @@ class GloVeModel:
         learning_rate : float
             Learning rate of the vectors.
         n_threads : int
-            Number of threads; with several, the result depends on their timing.
+            Number of threads. With several, the result depends on their timing.
         random : numpy.random.Generator
             Shuffles the pairs.
 
@@ -191,12 +191,13 @@ class GloVeModel:
 
         def train_part(bounds):
             part = [array[slice(*bounds)] for array in data]
-            batches = gen_batches(len(part[0]), _BATCH_PAIRS)
-            return sum(train_pairs(*(array[batch] for array in part), *state) for batch in batches)
+            return sum(
+                train_pairs(*(array[batch] for array in part), *state)
+                for batch in batches(len(part[0]), _BATCH_PAIRS)
+            )
 
-        # Threads update the same vectors without locks. Steps of pairs that share a word may
-        # overwrite each other, which is rare enough to be harmless (Hogwild, as in the authors'
-        # program). The result then depends on the threads' timing.
+        # Threads update the same vectors without locks, as in the authors' program. Pairs that
+        # share a word may overwrite each other's steps, which is rare enough to be harmless.
         parts = list(pairwise(np.linspace(0, n_pairs, n_threads + 1).astype(int)))
         for _ in range(epochs):
             if n_threads == 1:

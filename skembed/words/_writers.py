@@ -6,8 +6,8 @@ import secrets
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
-from sklearn.utils import gen_batches
 
+from skembed.base._batches import batches
 from skembed.base._text_rows import has_lone_surrogate
 from skembed.words._fasttext_layout import (
     DICTIONARY,
@@ -145,7 +145,7 @@ def _write_text(table, file):
 
 def _write_glove(table, file):
     line = "%s" + " %.9g" * table.vectors.shape[1] + "\n"  # nine digits identify a float32
-    for batch in gen_batches(len(table.words), _BATCH_ROWS):
+    for batch in batches(len(table.words), _BATCH_ROWS):
         rows = zip(table.words[batch], table.vectors[batch].tolist(), strict=True)
         file.write("".join([line % (word, *row) for word, row in rows]).encode())
 
@@ -190,12 +190,12 @@ def _write_fasttext(table, file):
 
 
 def _write_rows(matrix, file):
-    for batch in gen_batches(len(matrix), _BATCH_ROWS):
+    for batch in batches(len(matrix), _BATCH_ROWS):
         file.write(np.ascontiguousarray(matrix[batch], dtype="<f4").data.cast("B"))
 
 
 def _write_zeros(n_rows, n_dims, file):
-    for batch in gen_batches(n_rows, _BATCH_ROWS):
+    for batch in batches(n_rows, _BATCH_ROWS):
         file.write(bytes(4 * n_dims * (batch.stop - batch.start)))
 
 
@@ -205,7 +205,7 @@ def _write_buckets(subwords, file):
         _write_rows(subwords.vectors, file)
         return
     n_dims = subwords.vectors.shape[1]
-    for batch in gen_batches(subwords.n_buckets, _BATCH_ROWS):
+    for batch in batches(subwords.n_buckets, _BATCH_ROWS):
         first, last = np.searchsorted(subwords.buckets, [batch.start, batch.stop])
         rows = np.zeros((batch.stop - batch.start, n_dims), dtype=np.float32)
         rows[subwords.buckets[first:last] - batch.start] = subwords.vectors[first:last]

@@ -1,4 +1,7 @@
-"""Folders written aside and renamed. Their warnings: tests/cache/test_cache_folders.py."""
+"""Folders written aside and renamed.
+
+The warnings about unsafe folders are tested in tests/cache/test_cache_folders.py.
+"""
 
 import os
 import stat

@@ -63,6 +63,6 @@ def test_a_network_file_system_is_warned_of(cache, tmp_path, monkeypatch):
         lambda path, *a, **k: real_open(mounts if path == "/proc/mounts" else path, *a, **k),
     )
     with pytest.warns(
-        CacheWarning, match=r"network file system.*Use a local one, .*EmbeddingCache"
+        CacheWarning, match=r"network file system.*Use a local folder, .*EmbeddingCache"
     ):
         cache.read("f", KEYS)

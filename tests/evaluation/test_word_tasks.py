@@ -1,4 +1,4 @@
-"""Word similarity and analogies: as gensim evaluates them, and from files of all kinds."""
+"""Word similarity and analogies, as gensim evaluates them."""
 
 import math
 import re
@@ -88,57 +88,6 @@ def test_nothing_known(embedder):
     assert section[2:] == (0, 1)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "old,new,1.5\nhard,easy,2\n",
-        "Word 1,Word 2,Score\nold,new,1.5\nhard,easy,2",
-        "old new 1.5\n",
-    ],
-)
-def test_files_of_pairs(embedder, tmp_path, text):
-    (tmp_path / "pairs.txt").write_text(text)
-    expected = len(text.strip().splitlines()) - text.startswith("Word")
-    assert word_similarity(embedder, tmp_path / "pairs.txt").n_pairs == expected
-
-
-@pytest.mark.parametrize(
-    ("evaluate", "text", "message"),
-    [
-        (word_similarity, "old\tnew\t1\nhard\teasy\n", "line 2: two words and a score"),
-        (word_similarity, "old\tnew\t1\nhard\teasy\tvery\n", "line 2: two words and a score"),
-        (word_analogies, "a b c d\n", "line 1: a section (': name') or four words"),
-        (word_analogies, ": one\na b c\n", "line 2: a section (': name') or four words"),
-    ],
-)
-def test_damaged_files(embedder, tmp_path, evaluate, text, message):
-    (tmp_path / "file.txt").write_text(text)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        evaluate(embedder, tmp_path / "file.txt")
-
-
-@pytest.mark.parametrize("evaluate", [word_similarity, word_analogies])
-@pytest.mark.parametrize(
-    ("content", "number"),
-    [
-        (": one\nna\xefve a b c\n".encode("latin-1"), 2),
-        ("\ufeff: é\r\na b c d\r\n".encode() + b"\xc3", 3),
-        (": one\n".encode("utf-16"), 1),
-    ],
-)
-def test_files_of_another_encoding(embedder, tmp_path, evaluate, content, number):
-    path = tmp_path / "file.txt"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="not UTF-8") as raised:
-        evaluate(embedder, path)
-    assert f"{path}, line {number}: " in str(raised.value)
-    assert not isinstance(raised.value, UnicodeError)
-
-
-def test_other_messages(embedder):
-    with pytest.raises(FileNotFoundError, match="there is no such file"):
-        word_similarity(embedder, "a" * 300)
-    with pytest.raises(FileNotFoundError, match="no-such: there is no such file; shipped are"):
-        word_similarity(embedder, "no-such")
+def test_an_unknown_method(embedder):
     with pytest.raises(ValueError, match="method must be '3cosadd' or '3cosmul', got 'cos'"):
         word_analogies(embedder, {}, method="cos")

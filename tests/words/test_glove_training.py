@@ -94,3 +94,8 @@ def test_numbers_that_are_of_no_words_do_not_reach_compiled_loops():
     settings = {"epochs": 1, "x_max": 10, "power": 1, "learning_rate": 0.1, "n_threads": 1}
     with pytest.raises(ValueError, match=re.escape("Indices of words must be in [0, 2)")):
         next(model.train(pairs, **settings, random=np.random.default_rng(0)))
+
+
+def test_more_threads_than_pairs():
+    embedder = GloVeVectorizer(4, min_count=1, epochs=2, n_jobs=5, random_state=0)
+    assert np.isfinite(embedder.fit(["cat dog"]).loss_curve_).all()
