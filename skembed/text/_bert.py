@@ -15,7 +15,7 @@ from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._head import POOLING_NAMES
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
-from skembed.text._families import FAMILIES, check_encoder
+from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder
 from skembed.text._tokens import text_preprocessor
 
 
@@ -43,6 +43,7 @@ TEXTS = Modality(
     input_name="input_ids",
     poolings={**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")},
     wrapper="skembed.models._backbone:HiddenStates",
+    implied_inputs=IMPLIED_INPUTS,
     families=FAMILIES,
     any_family=True,
     has_pooled_state=False,
