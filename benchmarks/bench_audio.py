@@ -21,6 +21,7 @@ import soxr
 from _common import interleaved, machine, n_cores, parser, print_table, verdict
 
 from skembed import AudioEmbedder
+from skembed.audio._audio import SOUNDS
 from skembed.audio._log_mel import PRESETS
 from skembed.audio._waveforms import waveform_of
 from skembed.audio._windows import repeated
@@ -142,9 +143,9 @@ def parity(arguments):
     for name, (model, extractor, forward) in _networks().items():
         with tempfile.TemporaryDirectory() as folder:
             _network_parity(name, model.eval(), extractor, forward, sounds, folder)
-    from skembed.models._architectures import build
+    from skembed.models._backbone import build
 
-    network = build({"model_type": "skembed-cnn14"})
+    network = build({"model_type": "skembed-cnn14"}, SOUNDS)
     counted = sum(parameter.numel() for parameter in network.parameters())
     print(f"cnn14: {counted:,} parameters, its classifier's among them")
 
@@ -198,7 +199,7 @@ def _peer(folder):
 
     from skembed.models._backbone import load_backbone
 
-    network = load_backbone(Path(folder), "waveforms")
+    network = load_backbone(Path(folder), SOUNDS)
     log_mel = PRESETS["panns"]
     bands = torch.from_numpy(log_mel.bands()).float()
     window = torch.hann_window(log_mel.n_fft)
@@ -234,13 +235,13 @@ def _bare(embedder, files):
     import onnxruntime
 
     from skembed.base._threads import batches
-    from skembed.network._resolve import graph_of, runner_of
+    from skembed.network._load import graph_of, runner_of
 
     network = embedder._network
     keys, _ = embedder._check_rows(files)
-    prepared, _ = network.front.prepare(files, keys, n_cores())
+    prepared, _ = network.preprocessor.prepare(files, keys, n_cores())
     sounds = [window for row in prepared for window in row.inputs]
-    grouped = batches(sounds, "auto", embedder._batch_elements)
+    grouped = batches(sounds, "auto", embedder._modality.batch_elements)
     stacked = [np.stack([sounds[i] for i in group]) for group in grouped]
     session = onnxruntime.InferenceSession(str(graph_of(network)))
     name = session.get_inputs()[0].name
@@ -248,7 +249,7 @@ def _bare(embedder, files):
     return (
         lambda: list(runner.run(stacked, n_cores())),
         lambda: [session.run(None, {name: batch}) for batch in stacked],
-        lambda: network.front.prepare(files, embedder._check_rows(files)[0], n_cores()),
+        lambda: network.preprocessor.prepare(files, embedder._check_rows(files)[0], n_cores()),
     )
 
 
@@ -329,7 +330,7 @@ def stability(arguments):
             embedder = AudioEmbedder(name, backend=backend, **settings)
             together = embedder.fit_transform(files)
             order = np.random.default_rng(0).permutation(n_clips)
-            rate = embedder._network.front.listening.sampling_rate
+            rate = embedder._network.preprocessor.preprocessing.sampling_rate
             resampled = []
             for file in files:
                 sound, own = soundfile.read(file, dtype="float32", always_2d=True)

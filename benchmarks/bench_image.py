@@ -65,13 +65,13 @@ def _bare(embedder, files):
     import onnxruntime
 
     from skembed.base._threads import batches
-    from skembed.network._resolve import graph_of, runner_of
+    from skembed.network._load import graph_of, runner_of
 
     network = embedder._network
     keys, _ = embedder._check_rows(files)
-    prepared, _ = network.front.prepare(files, keys, n_cores())
+    prepared, _ = network.preprocessor.prepare(files, keys, n_cores())
     pixels = [row.inputs[0] for row in prepared]
-    grouped = batches(pixels, "auto", embedder._batch_elements)
+    grouped = batches(pixels, "auto", embedder._modality.batch_elements)
     stacked = [np.stack([pixels[i] for i in group]) for group in grouped]
     session = onnxruntime.InferenceSession(str(graph_of(network)))
     name = session.get_inputs()[0].name
@@ -81,7 +81,9 @@ def _bare(embedder, files):
         "the same in one session with threads": lambda: [
             session.run(None, {name: batch}) for batch in stacked
         ],
-        READING: lambda: network.front.prepare(files, embedder._check_rows(files)[0], n_cores()),
+        READING: lambda: network.preprocessor.prepare(
+            files, embedder._check_rows(files)[0], n_cores()
+        ),
     }
 
 

@@ -35,10 +35,10 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 LAZY_ONLY = {"torch", "transformers", "gensim", "numba", "onnx", "onnxscript"}
 LAZY_MODULES = {
     "models/_attention.py",
-    "models/_audio_backbone.py",
-    "models/_audio_cnns.py",
+    "audio/_backbone.py",
+    "audio/_cnns.py",
     "models/_backbone.py",
-    "models/_image_backbone.py",
+    "image/_backbone.py",
     "models/_modules.py",
     "runtime/_torch.py",
     "audio/_log_mel_module.py",

@@ -24,6 +24,7 @@ import traceback
 import warnings
 from collections import Counter
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -189,7 +190,8 @@ def trial(name, model, folder, expected, counts, fault, *, n_warnings=1):
 def main():
     parser(__doc__, data=False).parse_args()
     print(machine("skembed"), f"SQLite {sqlite3.sqlite_version}", sep=", ", end="\n\n")
-    _neural.NeuralEmbedder._chunk = CHUNK  # several turns at the cache in a fit
+    # Several turns at the cache in a fit.
+    BertEmbedder._modality = replace(BertEmbedder._modality, chunk=CHUNK)
     _connection._BUSY_SECONDS = LOCK_SECONDS
     counts = Counter()
     with tempfile.TemporaryDirectory() as folder:

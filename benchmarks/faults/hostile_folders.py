@@ -239,7 +239,9 @@ def preload():
     for kind in ("Bert", "ResNet", "AST"):
         getattr(transformers, f"{kind}Model")
     skembed.BertEmbedder, skembed.CNNImageEmbedder, skembed.AudioEmbedder  # noqa: B018
-    from skembed.models import _audio_backbone, _image_backbone, _modules  # noqa: F401
+    import skembed.audio._backbone
+    import skembed.image._backbone
+    import skembed.models._modules
 
 
 def _work(part, good, scratch, results):

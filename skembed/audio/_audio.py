@@ -5,13 +5,39 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skembed.audio._containers import rows_of
-from skembed.audio._front import audio_front
+from skembed.audio._families import ARCHITECTURES, FAMILIES, NETWORKS
+from skembed.audio._preprocessor import audio_preprocessor
 from skembed.audio._waveforms import is_sound, key_of
 from skembed.base._bad_rows import Problem
 from skembed.base._rows import describe
 from skembed.base._threads import in_threads, n_threads_for
-from skembed.embedder._neural import NeuralEmbedder, or_reason
-from skembed.models._depths import AUDIO_DEPTHS, n_layers_of
+from skembed.embedder._inputs import value_or_reason
+from skembed.embedder._neural import NeuralEmbedder
+from skembed.models._modality import Modality
+
+SOUNDS = Modality(
+    reference="skembed.audio._audio:SOUNDS",
+    kind="sounds",
+    input_name="waveforms",
+    poolings={
+        "mean": ("mean",),
+        "max": ("max",),
+        "mean_max": ("mean", "max"),
+        "cls": ("cls",),
+    },
+    wrapper="skembed.audio._backbone:AudioStates",
+    families=FAMILIES,
+    networks=NETWORKS,
+    architectures=ARCHITECTURES,
+    # Sounds of ten minutes at 32 kHz are 77 MB each, and two chunks are held at a time.
+    chunk=16,
+    batch_elements=320_000,
+    manifest_types={"listening": dict, "in_graph": bool},
+    untrained_remedy=(
+        "for a baseline without pretrained weights: "
+        'AudioEmbedder("cnn-small", pretrained=False), whose random weights need no download'
+    ),
+)
 
 
 class AudioEmbedder(NeuralEmbedder):
@@ -182,24 +208,11 @@ class AudioEmbedder(NeuralEmbedder):
         "window_pooling": [StrOptions({"mean", "max", "mean_max", "none"})],
         "front_end": [str, dict],
     }
-    _kind = "sounds"
+    _kind = SOUNDS.kind
     _problem = Problem("not a sound", "not sounds")
     _late_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
     _rows_are_files = True
-    _input_name = "waveforms"
-    _untrained_remedy = (
-        "for a baseline without pretrained weights: "
-        'AudioEmbedder("cnn-small", pretrained=False), whose random weights need no download'
-    )
-    _poolings = {
-        "mean": ("mean",),
-        "max": ("max",),
-        "mean_max": ("mean", "max"),
-        "cls": ("cls",),
-    }
-    # Sounds of ten minutes at 32 kHz are 77 MB each, and two chunks are held at a time.
-    _chunk = 16
-    _batch_elements = 320_000
+    _modality = SOUNDS
 
     def __init__(
         self,
@@ -263,7 +276,7 @@ class AudioEmbedder(NeuralEmbedder):
         def checked(row):
             if not is_sound(row):
                 return "list; make it an array" if isinstance(row, list) else describe(row)
-            return or_reason(key_of, row, self.sampling_rate, self.max_value)
+            return value_or_reason(key_of, row, self.sampling_rate, self.max_value)
 
         found = list(in_threads(checked, rows, n_threads_for(self.n_threads)))
         keys = [None if isinstance(answer, str) else answer for answer in found]
@@ -277,8 +290,8 @@ class AudioEmbedder(NeuralEmbedder):
             f"{were} cut there."
         )
 
-    def _front(self, folder):
-        return audio_front(
+    def _preprocessor(self, folder):
+        return audio_preprocessor(
             folder,
             front_end=self.front_end,
             sampling_rate=self.sampling_rate,
@@ -288,8 +301,3 @@ class AudioEmbedder(NeuralEmbedder):
             max_seconds=self.max_seconds,
             max_value=self.max_value,
         )
-
-    # -- the network -----------------------------------------------------------------------------
-
-    def _n_layers(self, folder):
-        return n_layers_of(folder, AUDIO_DEPTHS, self._kind)

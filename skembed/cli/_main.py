@@ -38,7 +38,7 @@ def main(arguments=None):
 
 
 def _convert_panns(given):
-    from skembed.models._convert import convert_panns
+    from skembed.audio._convert import convert_panns
 
     digest = convert_panns(given.file, given.folder)
     print(f"{given.folder}/model.safetensors, SHA-256 {digest}")  # noqa: T201

@@ -10,11 +10,40 @@ from sklearn.utils._param_validation import Interval
 from skembed.base._bad_rows import Problem
 from skembed.base._on_access import OnAccess
 from skembed.base._threads import in_threads, n_threads_for
-from skembed.embedder._neural import NeuralEmbedder, or_reason
+from skembed.embedder._inputs import value_or_reason
+from skembed.embedder._neural import NeuralEmbedder
 from skembed.image._containers import rows_of
-from skembed.image._front import image_front
+from skembed.image._families import ARCHITECTURES, FAMILIES, NETWORKS
 from skembed.image._pixels import key_of
-from skembed.models._depths import IMAGE_DEPTHS, n_layers_of
+from skembed.image._preprocessor import image_preprocessor
+from skembed.models._modality import Modality
+
+IMAGES = Modality(
+    reference="skembed.image._cnn:IMAGES",
+    kind="images",
+    input_name="pixel_values",
+    poolings={
+        "mean": ("mean",),
+        "max": ("max",),
+        "mean_max": ("mean", "max"),
+        "gem": ("gem",),
+        "none": ("flat",),
+        # Older names of the same poolings.
+        "avg": ("mean",),
+        "avg_max": ("mean", "max"),
+    },
+    wrapper="skembed.image._backbone:ImageStates",
+    families=FAMILIES,
+    networks=NETWORKS,
+    architectures=ARCHITECTURES,
+    chunk=32,
+    batch_elements=4 * 3 * 224 * 224,
+    manifest_types={"processor": dict},
+    untrained_remedy=(
+        "for a baseline without pretrained weights: "
+        'CNNImageEmbedder("resnet-18", pretrained=False), whose random weights need no download'
+    ),
+)
 
 
 class CNNImageEmbedder(NeuralEmbedder):
@@ -159,27 +188,11 @@ class CNNImageEmbedder(NeuralEmbedder):
         "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
         "max_value": [Interval(Real, 0, None, closed="neither"), None],
     }
-    _kind = "images"
+    _kind = IMAGES.kind
     _problem = Problem("not an image", "not images")
     _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
     _rows_are_files = True
-    _input_name = "pixel_values"
-    _untrained_remedy = (
-        "for a baseline without pretrained weights: "
-        'CNNImageEmbedder("resnet-18", pretrained=False), whose random weights need no download'
-    )
-    _poolings = {
-        "mean": ("mean",),
-        "max": ("max",),
-        "mean_max": ("mean", "max"),
-        "gem": ("gem",),
-        "none": ("flat",),
-        # Older names of the same poolings.
-        "avg": ("mean",),
-        "avg_max": ("mean", "max"),
-    }
-    _chunk = 32
-    _batch_elements = 4 * 3 * 224 * 224
+    _modality = IMAGES
 
     def __init__(
         self,
@@ -249,21 +262,16 @@ class CNNImageEmbedder(NeuralEmbedder):
         limits = {"max_pixels": self.max_pixels, "max_value": self.max_value}
         # Rows that their container makes are made on this thread, one at a time.
         n_threads = 1 if isinstance(rows, OnAccess) else n_threads_for(self.n_threads)
-        keyed = partial(or_reason, partial(key_of, **limits))
+        keyed = partial(value_or_reason, partial(key_of, **limits))
         found = list(in_threads(keyed, rows, n_threads))
         keys = [None if isinstance(answer, str) else answer for answer in found]
         return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
 
-    def _front(self, folder):
+    def _preprocessor(self, folder):
         size = self.image_size
-        return image_front(
+        return image_preprocessor(
             folder,
             image_size=tuple(size) if isinstance(size, list) else size,
             max_pixels=self.max_pixels,
             max_value=self.max_value,
         )
-
-    # -- the network -----------------------------------------------------------------------------
-
-    def _n_layers(self, folder):
-        return n_layers_of(folder, IMAGE_DEPTHS, self._kind)

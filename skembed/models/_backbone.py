@@ -4,7 +4,6 @@ Imports torch and transformers, and so imported only when a network is loaded.
 """
 
 import contextlib
-import importlib
 
 import torch
 import transformers
@@ -15,11 +14,10 @@ from transformers.utils import logging as transformers_logging
 
 from skembed.base._failures import reason_of
 from skembed.exceptions import ModelFormatError
-from skembed.models._architectures import OWN, build
 from skembed.models._attention import ATTENTIONS
 from skembed.models._config_keys import without_code
-from skembed.models._encoders import ENCODERS, check_encoder
 from skembed.models._folder import ModelFolder
+from skembed.models._modality import imported
 
 # How much larger the network of a config may be than the weights: parts that are never used.
 _SIZE_RATIO, _SIZE_SLACK = 4, 100_000_000
@@ -36,7 +34,7 @@ class Backbone(nn.Module):
         return contextlib.nullcontext()
 
 
-class Stemmed(Backbone):
+class WithStem(Backbone):
     """A backbone and what comes before it in the graph, which computes in float32."""
 
     def __init__(self, stem, backbone):
@@ -58,16 +56,21 @@ class HiddenStates(Backbone):
     # What of a model may be missing in its file, by parts of names: no state comes from it.
     unused = ("pooler",)
 
-    def __init__(self, model, input_name):
+    def __init__(self, model, modality):
         super().__init__()
         self.model = model
-        self.input_name = input_name
-
-    attentions = ATTENTIONS
+        self.input_name = modality.input_name
+        self.family = modality.family(model.config.model_type, "The folder")
+        self.attentions = ATTENTIONS if self.family.attention else Backbone.attentions
+        if self.family.fixed_pooler:
+            pool_any_size(model)
 
     @contextlib.contextmanager
     def attention(self, name):
         """Compute attention otherwise inside a block."""
+        if not self.family.attention:
+            yield
+            return
         before = self.model.config._attn_implementation
         self.model.set_attn_implementation(name)
         try:
@@ -82,6 +85,12 @@ class HiddenStates(Backbone):
         answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
         # Some families normalize after the last layer, outside `hidden_states`.
         return (*answer.hidden_states[:-1], answer.last_hidden_state)
+
+
+def pool_any_size(model):
+    """Replace a pooler whose window has one size by one that pools maps of any size."""
+    pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+    model.pooler = pool[model.config.pooling_type](1)
 
 
 @contextlib.contextmanager
@@ -99,15 +108,15 @@ def quiet_transformers():
             transformers_logging.enable_progress_bar()
 
 
-def load_backbone(folder, input_name):
+def load_backbone(folder, modality):
     """Load a folder's backbone.
 
     Parameters
     ----------
     folder : pathlib.Path
         Holds ``config.json`` and ``model.safetensors``.
-    input_name : str
-        Name of the model's input: ``"input_ids"``, ``"pixel_values"``, ...
+    modality : Modality
+        What the network embeds.
 
     Returns
     -------
@@ -120,12 +129,13 @@ def load_backbone(folder, input_name):
         If transformers has no such architecture, or weights are missing or damaged.
     """
     files = ModelFolder(folder)
-    if files.config.get("model_type") in OWN:
-        return _load_own(files)
+    if files.config.get("model_type") in modality.networks:
+        return _load_own(files, modality)
+    family = modality.family(files.config.get("model_type"), folder)
     weights = _loaded(files)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
-            blank = _blank(without_code(files.config), input_name, folder)
+            blank = _blank(without_code(files.config), modality, family, folder)
             _check_size(blank, weights, folder)
             # Given the weights, transformers reads no file: neither others than those that the
             # fingerprint is made of nor an adapter beside them.
@@ -146,8 +156,7 @@ def load_backbone(folder, input_name):
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
                 f"code from outside it, which skembed never runs: {reason_of(error)}"
             ) from error
-    module, name = WRAPPERS[input_name]
-    wrapper = getattr(importlib.import_module(module), name)
+    wrapper = imported(modality.wrapper)
     wrong = {name for name, *_ in report["mismatched_keys"]} | set(report["missing_keys"])
     wrong = {name for name in wrong if not any(part in name for part in wrapper.unused)}
     if wrong:
@@ -155,7 +164,7 @@ def load_backbone(folder, input_name):
             f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
             f"shape, {min(wrong)} among them; they would be random."
         )
-    return wrapper(model, input_name).eval()
+    return wrapper(model, modality).eval()
 
 
 def _loaded(files):
@@ -171,15 +180,15 @@ def _loaded(files):
     return weights
 
 
-def _blank(config, input_name, folder):
+def _blank(config, modality, family, folder):
     """Return the network of a config without memory for its weights, with attention chosen."""
     settings = {name: value for name, value in config.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(config.get("model_type"), **settings)
+    if modality.check_config is not None:  # with the defaults of its family filled in
+        modality.check_config(config.to_dict(), folder)
     make = transformers.AutoModel.from_config
-    if input_name == "input_ids":
-        check_encoder(config.to_dict(), folder)
-        if config.model_type in ENCODERS:
-            make = getattr(transformers, ENCODERS[config.model_type])._from_config
+    if family.model_class is not None:
+        make = getattr(transformers, family.model_class)._from_config
     with torch.device("meta"):
         try:
             return make(config, attn_implementation="sdpa")
@@ -199,20 +208,35 @@ def _check_size(blank, weights, folder):
         )
 
 
-def _load_own(files):
-    """Load an architecture of `_architectures.OWN`."""
+def build(config, modality):
+    """Return the network of a config, with weights drawn from torch's generator.
+
+    Parameters
+    ----------
+    config : dict
+        Content of ``config.json``.
+    modality : Modality
+        What the network embeds.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        A `Backbone` of our own, or a model of transformers.
+    """
+    settings = {name: value for name, value in config.items() if name != "model_type"}
+    reference = modality.networks.get(config["model_type"])
+    if reference is not None:
+        return imported(reference)(**settings)
+    config = transformers.AutoConfig.for_model(config["model_type"], **settings)
+    return transformers.AutoModel.from_config(config)
+
+
+def _load_own(files, modality):
+    """Load a network of our own."""
     weights = _loaded(files)
     try:
-        backbone = build(files.config)
+        backbone = build(files.config, modality)
         backbone.load_state_dict(weights)
     except Exception as error:  # names the weights that are missing or of another shape
         raise ModelFormatError(f"{files.path}: {error}") from error
     return backbone.eval()
-
-
-# Name of the network's input -> module and class that make a transformers model a `Backbone`.
-WRAPPERS = {
-    "input_ids": (__name__, "HiddenStates"),
-    "pixel_values": ("skembed.models._image_backbone", "ImageStates"),
-    "waveforms": ("skembed.models._audio_backbone", "AudioStates"),
-}

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from skembed._config import get_config
 from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
-from skembed.models._architectures import ARCHITECTURES
 from skembed.models._files import file_in, read_json
 from skembed.models._sentence import check_modules
 
@@ -73,7 +72,7 @@ _HUB_URL = re.compile(
 )
 
 
-def locate(model, revision=None, organization=None):
+def locate(model, revision=None, organization=None, architectures=()):
     """Return the folder or .onnx file that holds `model`.
 
     Looked up in this order: a path; the hub's local cache; a packaged copy with the right digest;
@@ -89,6 +88,9 @@ def locate(model, revision=None, organization=None):
     organization : str, default=None
         Owner on the hub of models that are given without one: their short names are looked up
         under it first.
+
+    architectures : collection of str, default=()
+        Names of networks that are built with ``pretrained=False``, for the message.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def locate(model, revision=None, organization=None):
             if found is not None:
                 return _with_weights(found)
             tried.append(f"{full_name}: {outcome}" if short else outcome)
-    raise _not_found(name, tried, full_name=names[0])
+    raise _not_found(name, tried, full_name=names[0], architectures=architectures)
 
 
 def _is_windows(name):
@@ -273,12 +275,12 @@ def _hub_id_in(name):
     return match and match[1]
 
 
-def _not_found(name, tried, hub=True, full_name=None):
+def _not_found(name, tried, hub=True, full_name=None, architectures=()):
     # The short name of a model that nobody knows may be one without an owner.
     known = full_name in _POPULAR or full_name in _PACKAGED
     to_download = full_name if known else name
     remedies = ["give the path of a folder that has config.json and model.safetensors"]
-    if name in ARCHITECTURES:
+    if name in architectures:
         remedies.insert(0, "set pretrained=False: the name is an architecture's, without weights")
     elif hub:
         remedies.insert(0, f"download it on a machine with a network: hf download {to_download}")

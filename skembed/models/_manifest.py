@@ -5,24 +5,21 @@ Imports only `exceptions`.
 
 from skembed.exceptions import ModelFormatError
 
+# Types of its entries.
 _TYPES = {"front": dict, "head": dict, "precision": str, "estimator": str, "format": int}
-# Estimator -> what its front end writes.
-_FRONTS = {
-    "BertEmbedder": {"max_length": int, "prompt": str, "lowercase": bool},
-    "CNNImageEmbedder": {"processor": dict},
-    "AudioEmbedder": {"listening": dict, "in_graph": bool},
-}
 
 
-def check_manifest(folder, estimator, version):
+def check_manifest(folder, estimator, modality, version):
     """Raise a ModelFormatError if an exported folder is not for this estimator or this skembed.
 
     Parameters
     ----------
     folder : ModelFolder
         Of the model; one without a manifest is fine.
-    estimator : type
-        The class that is to use it.
+    estimator : str
+        Name of the class that is to use it.
+    modality : Modality
+        What the estimator embeds.
     version : int
         The format that is read.
     """
@@ -37,16 +34,16 @@ def check_manifest(folder, estimator, version):
             f"{manifest['skembed']}; this skembed reads the format {version}. Export the network "
             "again."
         )
-    names = [base.__name__ for base in estimator.__mro__ if base.__name__ in _FRONTS]
-    if manifest["estimator"] in _FRONTS and manifest["estimator"] not in names:
+    settings = manifest["front"]
+    if manifest["estimator"] != estimator and not set(modality.manifest_types) <= set(settings):
         raise ModelFormatError(
-            f"{path}: the network was exported by {manifest['estimator']}; {estimator.__name__} "
-            "cannot use it."
+            f"{path}: the network was exported by {manifest['estimator']}; {estimator} cannot use "
+            "it."
         )
-    _check_types(manifest["front"], _FRONTS[names[0]] if names else {}, path)
+    _check_types(settings, modality.manifest_types, path)
     if manifest["precision"] not in ("float32", "int8"):
         raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is not known.")
-    if manifest["front"].get("max_length", 1) < 1:
+    if settings.get("max_length", 1) < 1:
         raise ModelFormatError(f"{path}: max_length must be at least 1.")
 
 

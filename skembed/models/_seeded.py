@@ -14,21 +14,21 @@ from filelock import FileLock
 
 from skembed.base._digest import digest
 from skembed.base._optional import exporter_versions, import_optional
-from skembed.models._architectures import ARCHITECTURES, OWN, build
+from skembed.models._modality import imported
 from skembed.models._storage import kept_folder
 
 
-def seeded_folder(architecture, seed, input_name):
+def seeded_folder(architecture, seed, modality):
     """Return the folder of a network with random weights, made if it is not there.
 
     Parameters
     ----------
     architecture : str
-        A name in `ARCHITECTURES`.
+        A name in the modality's architectures.
     seed : int
         The weights are drawn by it: equal seeds give equal weights with one version of torch.
-    input_name : str
-        What the network is to take: ``"pixel_values"`` or ``"waveforms"``.
+    modality : Modality
+        What the network is to embed.
 
     Returns
     -------
@@ -43,39 +43,38 @@ def seeded_folder(architecture, seed, input_name):
         If the folder is to be made and torch is not installed.
     """
     name = os.fspath(architecture)
-    names = sorted(n for n, known in ARCHITECTURES.items() if known.input_name == input_name)
-    if name not in names:
+    if name not in modality.architectures:
+        names = sorted(modality.architectures)
         raise ValueError(
             f"With pretrained=False, model must be one of {names}, whose weights are drawn at "
             f"random. Got {name!r} instead."
         )
-    known = ARCHITECTURES[name]
-    parts = [name, known.config, known.files, known.settled, seed, exporter_versions()]
+    known = modality.architectures[name]
+    parts = [name, known.config, known.files, known.prepare is not None, seed, exporter_versions()]
     folder = kept_folder(f"seeded-{digest(parts)[:32]}", "config.json")
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
-                _write(folder, known, seed)
+                _write(folder, known, seed, modality)
     return folder
 
 
-def _write(folder, architecture, seed):
+def _write(folder, architecture, seed, modality):
     torch = import_optional("torch", extra="torch", purpose="pretrained=False")
     from safetensors.torch import save_file
 
-    from skembed.models._backbone import quiet_transformers
+    import_optional("transformers", extra="torch", purpose="pretrained=False")
+    from skembed.models._backbone import build, quiet_transformers
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(architecture.config)
-        if architecture.settled:
-            from skembed.models._image_backbone import settle
-
-            settle(network)
+        network = build(architecture.config, modality)
+        if architecture.prepare is not None:
+            imported(architecture.prepare)(network)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".seeded-"))
     try:
-        if architecture.config["model_type"] in OWN:
+        if architecture.config["model_type"] in modality.networks:
             save_file(network.state_dict(), aside / "model.safetensors")
             _write_json(aside / "config.json", architecture.config)
         else:

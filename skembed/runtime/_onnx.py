@@ -35,8 +35,8 @@ class OnnxRunner:
         The graph.
     input_name : str
         The input that rows become.
-    output : str or tuple of str, default=None
-        Which output is the answer; a tuple of names gives a tuple of arrays. None: the first.
+    outputs : tuple of str, default=None
+        Names of the outputs that are the answer. None: the first.
     device : str, default="cpu"
         ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
 
@@ -48,7 +48,7 @@ class OnnxRunner:
         If the device is a GPU, and ONNX Runtime does not run the graph there.
     """
 
-    def __init__(self, path, input_name, output=None, device="cpu"):
+    def __init__(self, path, input_name, outputs=None, device="cpu"):
         self._path, self._device = str(path), device
         self._session = self._open(n_threads=1)
         # Sessions with threads inside, for a batch by itself; by process, because threads do not
@@ -71,12 +71,13 @@ class OnnxRunner:
         shape = next(node.shape for node in nodes if node.name == input_name)
         self._one_by_one = bool(shape) and shape[0] == 1
         self._shape = shape or []
-        outputs = [node.name for node in self._session.get_outputs()]
-        if not outputs:
+        known = [node.name for node in self._session.get_outputs()]
+        if not known:
             raise ModelFormatError(f"{path} has no output.")
-        if isinstance(output, str) and output not in outputs:
-            raise ModelFormatError(f"{path} has no output {output!r}; it has {outputs}.")
-        self._output = output or outputs[0]
+        missing = [name for name in outputs or () if name not in known]
+        if missing:
+            raise ModelFormatError(f"{path} has no output {missing[0]!r}; it has {known}.")
+        self._outputs = list(outputs or known[:1])
 
     def _open(self, n_threads):
         options = onnxruntime.SessionOptions()
@@ -104,17 +105,16 @@ class OnnxRunner:
 
     def _run(self, batch, session=None):
         if self._one_by_one and len(batch) > 1:
-            return np.concatenate([self._run(row[None], session) for row in batch])
+            single = [self._run(row[None], session) for row in batch]
+            return tuple(np.concatenate(answers) for answers in zip(*single, strict=True))
         self._check_shape(batch)
         feed = {}
         for name, kind in self._inputs.items():
             values = batch if name == self._input_name else _IMPLIED[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
-        if isinstance(self._output, tuple):
-            return tuple(self._answers(list(self._output), feed, session))
-        (answer,) = self._answers([self._output], feed, session)
-        # A pooled map of one by one.
-        return answer[:, :, 0, 0] if answer.shape[2:] == (1, 1) else answer
+        answers = self._answers(feed, session)
+        # A pooled map of one by one is a vector.
+        return tuple(a[:, :, 0, 0] if a.shape[2:] == (1, 1) else a for a in answers)
 
     def _check_shape(self, batch):
         """Raise a ModelFormatError if the graph takes inputs of another size than these."""
@@ -129,11 +129,11 @@ class OnnxRunner:
                 "again with axes of any size, or give rows of that size."
             )
 
-    def _answers(self, outputs, feed, session=None):
+    def _answers(self, feed, session=None):
         """Run the graph; return arrays of numbers with one entry a row."""
         n_rows = len(feed[self._input_name])
         try:
-            answers = (session or self._session).run(outputs, feed)
+            answers = (session or self._session).run(self._outputs, feed)
         except Exception as error:  # its errors have no base of their own
             inputs = feed[self._input_name]
             raise ModelFormatError(
@@ -169,8 +169,8 @@ class OnnxRunner:
 
         Yields
         ------
-        vectors : ndarray of shape (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
-            Or a tuple of them.
+        vectors : tuple of ndarray, (n_rows, n_dims) or (n_rows, n_tokens, n_dims), float32
+            One for each output.
         """
         run = self._run
         if len(batches) == 1 and n_threads > 1 and self._device == "cpu":

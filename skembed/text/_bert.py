@@ -12,10 +12,11 @@ from skembed.base._bad_rows import Problem
 from skembed.base._rows import row_key
 from skembed.base._text_rows import text_problem
 from skembed.embedder._neural import NeuralEmbedder
-from skembed.models._encoders import check_encoder
 from skembed.models._head import POOLING_NAMES
-from skembed.network._resolve import with_export
-from skembed.text._tokens import text_front
+from skembed.models._modality import Modality
+from skembed.network._load import with_export
+from skembed.text._families import FAMILIES, check_encoder
+from skembed.text._tokens import text_preprocessor
 
 
 class TokenEmbeddings(NamedTuple):
@@ -34,6 +35,23 @@ class TokenEmbeddings(NamedTuple):
     tokens: list
     spans: np.ndarray
     vectors: np.ndarray
+
+
+TEXTS = Modality(
+    reference="skembed.text._bert:TEXTS",
+    kind="texts",
+    input_name="input_ids",
+    poolings={**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")},
+    wrapper="skembed.models._backbone:HiddenStates",
+    families=FAMILIES,
+    any_family=True,
+    has_pooled_state=False,
+    width_in_config=True,
+    calibrates=False,
+    organization="sentence-transformers",
+    manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
+    check_config=check_encoder,
+)
 
 
 class BertEmbedder(NeuralEmbedder):
@@ -166,10 +184,7 @@ class BertEmbedder(NeuralEmbedder):
         "longer than the network takes",
         'Shorten them, set long_texts="truncate" or "chunk"',
     )
-    _input_name = "input_ids"
-    _may_convolve = False
-    _pools_itself = False
-    _poolings = {**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")}
+    _modality = TEXTS
 
     def __init__(
         self,
@@ -233,21 +248,18 @@ class BertEmbedder(NeuralEmbedder):
         are, were = ("are", "were") if n_cut > 1 else ("is", "was")
         return (
             f"{n_cut} of {n_rows} {texts} {are} longer than max_length="
-            f"{self._network.front.max_length} tokens and {were} cut there. Set "
+            f"{self._network.preprocessor.max_length} tokens and {were} cut there. Set "
             "long_texts='chunk' to embed all of them."
         )
-
-    def _n_hidden(self, folder):
-        return folder.n_hidden
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags
 
-    def _front(self, folder):
+    def _preprocessor(self, folder):
         check_encoder(folder.config, folder.path)
-        return text_front(
+        return text_preprocessor(
             folder, max_length=self.max_length, long_texts=self.long_texts, prompt=self.prompt
         )
 
@@ -301,7 +313,7 @@ class BertEmbedder(NeuralEmbedder):
         spec = replace(network, head=network.head.for_tokens(), precomputed=())
         network = with_export(spec)
         tokens = {
-            i: network.front.tokens(columns.rows[i])
+            i: network.preprocessor.tokens(columns.rows[i])
             for i, key in enumerate(keys)
             if key is not None
         }
@@ -331,6 +343,6 @@ class BertEmbedder(NeuralEmbedder):
             item = tokens[i]
             spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
             vectors = np.concatenate([states.get((i, k), nothing) for k in range(len(item.inputs))])
-            spans -= len(network.front.prompt)
+            spans -= len(network.preprocessor.prompt)
             embedded.append(TokenEmbeddings(item.encoding.tokens[item.own], spans, vectors))
         return embedded

@@ -9,7 +9,7 @@ import numpy as np
 from skembed.base._digest import file_sha256
 from skembed.base._failures import naming
 from skembed.base._shared import Registry
-from skembed.embedder._neural import Front, Prepared
+from skembed.embedder._inputs import Prepared, Preprocessor
 from skembed.exceptions import ModelFormatError, NetworkChangedError
 from skembed.models._files import file_in
 from skembed.models._sentence import read_text_settings
@@ -41,7 +41,7 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TextFront(Front):
+class TextPreprocessor(Preprocessor):
     """How texts become token ids: all that can change them, and nothing else.
 
     Parameters
@@ -211,8 +211,8 @@ class TextFront(Front):
         return {"max_length": self.max_length, "prompt": self.prompt, "lowercase": self.lowercase}
 
 
-def text_front(folder, *, max_length, long_texts, prompt):
-    """Return the `TextFront` of a model's folder and an embedder's parameters.
+def text_preprocessor(folder, *, max_length, long_texts, prompt):
+    """Return the `TextPreprocessor` of a model's folder and an embedder's parameters.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def text_front(folder, *, max_length, long_texts, prompt):
         raise ValueError(f"max_length={max_length} is more than the {limit} that the model takes.")
     if max_length is None and own is None:
         raise ValueError(f"{folder.path} does not say how many tokens it takes: set max_length.")
-    front = TextFront(
+    front = TextPreprocessor(
         tokenizer=str(path),
         sha256=file_sha256(path),
         max_length=max_length or own,

@@ -153,7 +153,7 @@ def test_the_front_end_may_be_changed():
     same = small(front_end="vggish").fit([sound(0.5)])
     higher = small(front_end={"preset": "vggish", "f_min": 500}).fit([sound(0.5)])
     assert plain.fingerprint_ == same.fingerprint_ != higher.fingerprint_
-    assert higher._network.front.listening.log_mel.f_min == 500
+    assert higher._network.preprocessor.preprocessing.log_mel.f_min == 500
 
 
 def save_mean_of_bands(path, shape):

@@ -5,6 +5,7 @@ import os
 import re
 import sqlite3
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_faults_cost_one_warning_and_no_result(cache, tiny_bert, texts, monkeypa
 
 def test_a_fault_in_the_middle(cache, tiny_bert, texts, monkeypatch):
     """The disk fills up while rows are written: they are computed, and nothing is half there."""
-    monkeypatch.setattr("skembed.embedder._neural.NeuralEmbedder._chunk", 5)
+    monkeypatch.setattr(BertEmbedder, "_modality", replace(BertEmbedder._modality, chunk=5))
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
     real, written = _file._checksum, []
 

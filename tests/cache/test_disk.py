@@ -110,7 +110,7 @@ def test_a_process_whose_rows_are_all_there_loads_no_network(tiny_bert, texts, t
             import sys
             import numpy as np
             from skembed import BertEmbedder
-            from skembed.network._resolve import _runners
+            from skembed.network._load import _runners
             parameters = {{"backend": {backend!r}, "cache": {str(tmp_path)!r}}}
             vectors = BertEmbedder({str(tiny_bert)!r}, **parameters).fit_transform({texts!r})
             assert np.array_equal(vectors, np.load({str(tmp_path / "expected.npy")!r}))
@@ -126,9 +126,9 @@ def test_a_process_whose_rows_are_all_there_loads_no_network(tiny_bert, texts, t
 def test_racing_processes_compute_each_row_once(tiny_bert, tmp_path):
     code = f"""
     import sys
-    import skembed.embedder._neural
+    from dataclasses import replace
     from skembed import BertEmbedder
-    skembed.embedder._neural.NeuralEmbedder._chunk = 16
+    BertEmbedder._modality = replace(BertEmbedder._modality, chunk=16)
     rows = [f"the {{i}} cat" for i in range(200)]
     BertEmbedder({str(tiny_bert)!r}, cache={str(tmp_path)!r}, n_threads=1).fit_transform(rows)
     """

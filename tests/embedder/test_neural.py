@@ -27,9 +27,11 @@ from skembed.exceptions import (
     RuntimeFallbackWarning,
 )
 from skembed.models import _storage
-from skembed.network import _resolve as _network
-from skembed.runtime import _export
+from skembed.network import _load, _spec
+from skembed.runtime._export_folder import write_standalone
+from skembed.runtime._precisions import PRECISIONS
 from skembed.text import _tokens
+from skembed.text._bert import TEXTS
 
 
 def counts(cache=None):
@@ -90,9 +92,9 @@ def test_heads_of_kept_pieces_are_arithmetic(tiny_bert, texts, monkeypatch, tmp_
         {"pooling": "mean_max", "layers": [-2, -1], "truncate_dim": 40, "normalize": True},
     ]
     expected = [BertEmbedder(tiny_bert, cache=None, **head).fit_transform(texts) for head in heads]
-    monkeypatch.setattr(_network, "_load", no_run)
-    monkeypatch.setattr(_network, "_torch_network", no_run)
-    _network._runners.clear()
+    monkeypatch.setattr(_load, "_load", no_run)
+    monkeypatch.setattr(_load, "torch_network", no_run)
+    _load._runners.clear()
     before = own.info()["computed"]
     for head, vectors in zip(heads, expected, strict=True):
         embedder = BertEmbedder(tiny_bert, cache=own, **head)
@@ -179,7 +181,7 @@ def test_a_full_cache_costs_only_time(tiny_bert, texts):
 
 
 def test_threads_that_want_the_same_rows_compute_each_once(tiny_bert, texts, monkeypatch):
-    monkeypatch.setattr(_neural.NeuralEmbedder, "_chunk", 4)
+    monkeypatch.setattr(BertEmbedder, "_modality", replace(TEXTS, chunk=4))
     embedder = BertEmbedder(tiny_bert).fit(texts)
     expected = clone(embedder).set_params(cache=None).fit_transform(texts)
     with ThreadPoolExecutor(4) as pool:
@@ -190,7 +192,7 @@ def test_threads_that_want_the_same_rows_compute_each_once(tiny_bert, texts, mon
 
 def test_more_rows_than_a_chunk(tiny_bert, texts, monkeypatch):
     expected = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
-    monkeypatch.setattr(_neural.NeuralEmbedder, "_chunk", 3)
+    monkeypatch.setattr(BertEmbedder, "_modality", replace(TEXTS, chunk=3))
     np.testing.assert_array_equal(BertEmbedder(tiny_bert).fit_transform(texts), expected)
 
 
@@ -219,7 +221,7 @@ def test_bad_rows_are_never_cached(tiny_bert):
 def test_clones_share_one_network(tiny_bert, texts):
     one = BertEmbedder(tiny_bert).fit(texts)
     other = clone(one).fit(texts)
-    assert _network.runner_of(one._network) is _network.runner_of(other._network)
+    assert _load.runner_of(one._network) is _load.runner_of(other._network)
 
 
 def test_two_heads_share_the_files_of_one_backbone(tmp_path, texts):
@@ -238,8 +240,8 @@ def test_a_changed_network_is_noticed(tmp_path, texts):
     fitted = BertEmbedder(folder, backend="torch").fit(texts)
     content = pickle.dumps(fitted)
     save_tiny_bert(folder, seed=7)
-    _network._runners.clear()
-    _network._backbones.clear()
+    _load._runners.clear()
+    _load._backbones.clear()
     with pytest.raises(NetworkChangedError, match="holds another network now"):
         pickle.loads(content).transform(texts)
     vectors = fitted.fit_transform(texts)
@@ -261,7 +263,7 @@ def test_a_damaged_export_is_made_again(tiny_bert, tmp_path, texts, damaged):
     """A flipped bit of an exported network costs time, and no wrong vector is served or kept."""
     with skembed.config_context(cache_folder=tmp_path):
         embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
-        _network._runners.clear()
+        _load._runners.clear()
         expected = embedder.transform(texts)
         (report,) = tmp_path.rglob("export.json")
         (graph,) = set(tmp_path.rglob("*.onnx")) - set(tmp_path.rglob("backbone.onnx"))
@@ -273,7 +275,7 @@ def test_a_damaged_export_is_made_again(tiny_bert, tmp_path, texts, damaged):
         content = bytearray(files[damaged].read_bytes())
         content[len(content) // 2] ^= 255
         files[damaged].write_bytes(content)
-        _network._runners.clear()
+        _load._runners.clear()
         np.testing.assert_array_equal(clone(embedder).fit(texts).transform(texts), expected)
 
 
@@ -285,7 +287,7 @@ def test_changed_dense_weights_are_noticed(tmp_path, texts):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    _network._runners.clear()
+    _load._runners.clear()
     with pytest.raises(NetworkChangedError, match="holds another network now"):
         fitted.transform(texts)
 
@@ -299,10 +301,10 @@ def test_a_pickle_finds_its_files_where_the_model_is_now(tmp_path, texts, monkey
     expected = fitted.transform(texts)
     content = pickle.dumps(fitted)
     before.rename(tmp_path / "after")
-    _network._runners.clear()
-    _network._backbones.clear()
+    _load._runners.clear()
+    _load._backbones.clear()
     _tokens._tokenizers.clear()
-    monkeypatch.setattr(_network, "locate", lambda *_: tmp_path / "after")
+    monkeypatch.setattr(_spec, "locate", lambda *_: tmp_path / "after")
     np.testing.assert_array_equal(pickle.loads(content).transform(texts), expected)
 
 
@@ -322,7 +324,7 @@ def test_a_lost_cache_folder_costs_only_time(tiny_bert, tmp_path, texts):
         embedder = BertEmbedder(tiny_bert).fit(texts)
         expected = embedder.transform(texts)
         shutil.rmtree(tmp_path / "cache")
-        _network._runners.clear()
+        _load._runners.clear()
         skembed.memory_cache().clear()
         np.testing.assert_array_equal(embedder.transform(texts), expected)
 
@@ -338,7 +340,7 @@ def test_an_unwritable_cache_folder_warns_and_goes_on(tiny_bert, tmp_path, texts
 
 def test_an_export_that_differs_is_not_used(tiny_bert, tmp_path, texts, monkeypatch):
     """auto warns and uses torch; onnx raises."""
-    monkeypatch.setitem(_export._LIMITS, "float32", (-1.0, 1.0))
+    monkeypatch.setitem(PRECISIONS, "float32", replace(PRECISIONS["float32"], max_difference=-1.0))
     with skembed.config_context(cache_folder=tmp_path):
         with pytest.warns(RuntimeFallbackWarning, match=r"differs from torch by .* Using torch\."):
             embedder = BertEmbedder(tiny_bert).fit(texts)
@@ -513,10 +515,9 @@ def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
 def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
     shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
     spec = BertEmbedder(tiny_bert).fit(["a"])._network
-    states = _network.with_export(replace(spec, head=spec.head.for_tokens()))
-    from skembed.runtime._export import write_standalone
+    states = _load.with_export(replace(spec, head=spec.head.for_tokens()))
 
-    write_standalone(_network.graph_of(states), tmp_path / "states.onnx")
+    write_standalone(_load.graph_of(states), tmp_path / "states.onnx")
     with pytest.raises(ModelFormatError, match="its graph must end in a pooling"):
         BertEmbedder(tmp_path / "states.onnx", max_length=32).fit(["a"])
 
@@ -528,7 +529,7 @@ def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
 def test_poolings_have_the_same_names(estimator):
     """A search over poolings can be moved from one estimator to another."""
     shared = {"mean": ("mean",), "max": ("max",), "mean_max": ("mean", "max")}
-    assert {name: estimator._poolings[name] for name in shared} == shared
+    assert {name: estimator._modality.poolings[name] for name in shared} == shared
 
 
 def test_mean_and_maximum_of_texts_side_by_side(tiny_bert):

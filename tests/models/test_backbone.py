@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from skembed.exceptions import ModelFormatError
 from skembed.models._backbone import load_backbone
 from skembed.models._config_keys import without_code
+from skembed.text._bert import TEXTS
 
 IDS = torch.tensor([[2, 50, 51, 3], [2, 52, 53, 3]])
 
@@ -38,7 +39,7 @@ def change_config(folder, **changes):
 
 def test_states_are_those_of_transformers(tiny_bert):
     """All layers of transformers' own model, the embedding layer first."""
-    backbone = load_backbone(tiny_bert, "input_ids")
+    backbone = load_backbone(tiny_bert, TEXTS)
     model = transformers.AutoModel.from_pretrained(tiny_bert).eval()
     with torch.no_grad():
         states = backbone(IDS)
@@ -55,7 +56,7 @@ def test_weights_saved_in_half_precision_are_computed_in_float32(folder):
         folder, lambda weights: weights.update({k: v.half() for k, v in weights.items()})
     )
     change_config(folder, dtype="float16", torch_dtype="float16")
-    backbone = load_backbone(folder, "input_ids")
+    backbone = load_backbone(folder, TEXTS)
     assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
 
 
@@ -72,7 +73,7 @@ def test_the_last_state_is_normalized_where_the_family_does(tmp_path):
     )
     model = transformers.AutoModel.from_pretrained(folder).eval()
     with torch.no_grad():
-        last = load_backbone(folder, "input_ids")(IDS)[-1]
+        last = load_backbone(folder, TEXTS)(IDS)[-1]
         reference = model(IDS).last_hidden_state
     torch.testing.assert_close(last, reference, atol=1e-5, rtol=0)
 
@@ -82,7 +83,7 @@ def test_missing_weights_are_refused(folder):
     name = "encoder.layer.1.output.dense.bias"
     change_weights(folder, lambda weights: weights.pop(name))
     with pytest.raises(ModelFormatError) as raised:
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
     assert str(raised.value) == (
         f"{folder}: 1 weights of BertModel are missing or of another shape, {name} among them; "
         "they would be random."
@@ -97,14 +98,14 @@ def drop_pooler(weights):
 def test_a_missing_pooler_is_no_matter(folder):
     """Its answer is never used, and many published encoders come without it."""
     change_weights(folder, drop_pooler)
-    assert len(load_backbone(folder, "input_ids")(IDS)) == 3
+    assert len(load_backbone(folder, TEXTS)(IDS)) == 3
 
 
 def test_weights_of_another_shape_are_refused(folder):
     """As missing ones are: transformers would draw them at random."""
     change_config(folder, intermediate_size=25)
     with pytest.raises(ModelFormatError) as raised:
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
     assert str(raised.value) == (
         f"{folder}: 6 weights of BertModel are missing or of another shape, "
         "encoder.layer.0.intermediate.dense.bias among them; they would be random."
@@ -117,7 +118,7 @@ def test_damaged_weights_are_refused(folder, size):
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(ModelFormatError, match=f"^{folder}: the weights are damaged: "):
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
 
 
 def test_pickled_weights_are_not_loaded(folder):
@@ -126,7 +127,7 @@ def test_pickled_weights_are_not_loaded(folder):
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     with pytest.raises(ModelFormatError, match="has no weights in safetensors files"):
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
 
 
 def give_code(folder, marker, **config):
@@ -146,7 +147,7 @@ def test_an_unknown_architecture_is_refused_without_running_its_code(folder, tmp
     marker = tmp_path / "ran"
     give_code(folder, marker, model_type="own")
     with pytest.raises(ModelFormatError) as raised:
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
     assert str(raised.value).startswith(
         f"{folder} cannot be loaded by transformers {transformers.__version__} without code from "
         "outside it, which skembed never runs: "
@@ -158,7 +159,7 @@ def test_a_known_architecture_is_loaded_without_running_its_code(folder, tmp_pat
     """transformers' own class is taken, not the folder's."""
     marker = tmp_path / "ran"
     give_code(folder, marker)
-    backbone = load_backbone(folder, "input_ids")
+    backbone = load_backbone(folder, TEXTS)
     assert type(backbone.model) is transformers.BertModel
     assert not marker.exists()
 
@@ -186,9 +187,9 @@ def test_keys_that_select_code_are_overridden(folder, tiny_bert, key, monkeypatc
         transformers.integrations.hub_kernels, "get_kernel", lambda *a, **k: asked.append(a)
     )
     change_config(folder, **{key: HOSTILE[key]})
-    backbone = load_backbone(folder, "input_ids")
+    backbone = load_backbone(folder, TEXTS)
     assert backbone.model.config._attn_implementation in ("sdpa", "eager")
-    for ours, theirs in zip(backbone(IDS), load_backbone(tiny_bert, "input_ids")(IDS), strict=True):
+    for ours, theirs in zip(backbone(IDS), load_backbone(tiny_bert, TEXTS)(IDS), strict=True):
         assert torch.equal(ours, theirs)
     assert not asked
 
@@ -206,7 +207,8 @@ def test_without_transformers_internals_only_the_fusion_is_lost(name, tiny_bert)
         "import transformers.masking_utils\n"
         f"del transformers.masking_utils.{name}\n"
         "from skembed.models._backbone import load_backbone\n"
-        f"print(load_backbone({str(tiny_bert)!r}, 'input_ids').attentions)\n"
+        "from skembed.text._bert import TEXTS\n"
+        f"print(load_backbone({str(tiny_bert)!r}, TEXTS).attentions)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -221,8 +223,8 @@ def test_an_adapter_beside_the_weights_is_never_applied(folder, tiny_bert, monke
     )
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "other"}')
     shutil.copy(folder / "model.safetensors", folder / "adapter_model.safetensors")
-    states = load_backbone(folder, "input_ids")(IDS)
-    assert torch.equal(states[-1], load_backbone(tiny_bert, "input_ids")(IDS)[-1])
+    states = load_backbone(folder, TEXTS)(IDS)
+    assert torch.equal(states[-1], load_backbone(tiny_bert, TEXTS)(IDS)[-1])
 
 
 def test_a_config_of_far_more_weights_is_refused_before_they_are_made(folder):
@@ -231,7 +233,7 @@ def test_a_config_of_far_more_weights_is_refused_before_they_are_made(folder):
     with pytest.raises(
         ModelFormatError, match=r"describes a network of 16,000,.* the weights have"
     ):
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_configs_of_wrong_values_are_format_errors(folder, change):
     """Whatever transformers raises; the folder is named."""
     change_config(folder, **change)
     with pytest.raises(ModelFormatError, match=f"^{folder}"):
-        load_backbone(folder, "input_ids")
+        load_backbone(folder, TEXTS)
 
 
 def test_shards_are_loaded_by_their_index(folder, tiny_bert):
@@ -269,8 +271,8 @@ def test_shards_are_loaded_by_their_index(folder, tiny_bert):
         save_file({name: weights[name] for name in part}, folder / file)
     weight_map = {name: file for file, part in halves.items() for name in part}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    states = load_backbone(folder, "input_ids")(IDS)
-    assert torch.equal(states[-1], load_backbone(tiny_bert, "input_ids")(IDS)[-1])
+    states = load_backbone(folder, TEXTS)(IDS)
+    assert torch.equal(states[-1], load_backbone(tiny_bert, TEXTS)(IDS)[-1])
 
 
 @pytest.mark.parametrize("outcome", ["loads", "fails"])
@@ -286,7 +288,7 @@ def test_the_process_is_left_as_it_was(folder, outcome, capfd):
         expected = torch.random.get_rng_state()
         capfd.readouterr()
         try:
-            load_backbone(folder, "input_ids")
+            load_backbone(folder, TEXTS)
         except ModelFormatError:
             assert outcome == "fails"
         assert capfd.readouterr() == ("", "")
@@ -301,7 +303,7 @@ def test_a_progress_bar_that_was_off_stays_off(tiny_bert):
     """Putting it back does not mean putting it on."""
     transformers_logging.disable_progress_bar()
     try:
-        load_backbone(tiny_bert, "input_ids")
+        load_backbone(tiny_bert, TEXTS)
         assert not transformers_logging.is_progress_bar_enabled()
     finally:
         transformers_logging.enable_progress_bar()

@@ -13,7 +13,7 @@ from tiny_images import noise, save_tiny_cnn
 
 from skembed import BertEmbedder, CNNImageEmbedder
 from skembed.exceptions import MissingDependencyError, ModelNotFoundError, NetworkChangedError
-from skembed.network import _resolve as _network
+from skembed.network import _load
 from skembed.text import _tokens
 
 TEXTS = ["the cat sat", "a dog"]
@@ -22,7 +22,7 @@ DENSE = {"in_features": 16, "out_features": 4, "bias": True}
 
 def forget():
     """Forget all networks, as another process would."""
-    for registry in (_network._runners, _network._backbones, _tokens._tokenizers):
+    for registry in (_load._runners, _load._backbones, _tokens._tokenizers):
         registry.clear()
 
 

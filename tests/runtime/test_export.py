@@ -26,9 +26,12 @@ from skembed.exceptions import ExportError, MissingDependencyError, ModelFormatE
 from skembed.models._backbone import load_backbone
 from skembed.models._head import POOLING_NAMES, Dense, Head
 from skembed.models._modules import Network
-from skembed.runtime import _export
-from skembed.runtime._export import ensure_exported, ensure_joined, write_standalone
+from skembed.runtime import _torch_export
+from skembed.runtime._export import ensure_exported
+from skembed.runtime._export_folder import ensure_joined, write_standalone
 from skembed.runtime._onnx import OnnxRunner
+from skembed.runtime._precisions import PRECISIONS
+from skembed.text._bert import TEXTS
 
 random = np.random.default_rng(0)
 PROBES = [random.integers(5, 60, shape) for shape in [(2, 11), (1, 4), (3, 40)]]
@@ -84,7 +87,7 @@ class Toy:
         return ensure_joined(self.folder, MEAN.pieces(3))
 
     def vectors(self, inputs=PROBES):
-        return list(OnnxRunner(self.graph(), "input_ids").run(inputs, 1))
+        return [answer for (answer,) in OnnxRunner(self.graph(), "input_ids").run(inputs, 1)]
 
     def is_right(self):
         network = Network(self.backbone, [MEAN])
@@ -94,7 +97,7 @@ class Toy:
         return all(np.allclose(ours, theirs, atol=1e-6, rtol=0) for ours, theirs in pairs)
 
 
-to_onnx = _export._to_onnx
+to_onnx = _torch_export._to_onnx
 known_programs = {}
 
 
@@ -108,7 +111,7 @@ def to_onnx_once(module, arguments, input_names, output_names, dynamic_shapes):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    monkeypatch.setattr(_export, "_to_onnx", to_onnx_once)
+    monkeypatch.setattr(_torch_export, "_to_onnx", to_onnx_once)
     return Toy(tmp_path / "export")
 
 
@@ -160,7 +163,7 @@ class BertExport(NamedTuple):
 
 @pytest.fixture(scope="session")
 def bert(tiny_bert, tmp_path_factory):
-    backbone = load_backbone(tiny_bert, "input_ids")
+    backbone = load_backbone(tiny_bert, TEXTS)
     with torch.inference_mode():
         before = (
             backbone.model.config._attn_implementation,
@@ -197,7 +200,7 @@ def test_a_joined_head_gives_the_vectors_of_torch(bert, dense, name):
     whole = [None] * len(OTHERS)
     if head.pooling:
         graph = ensure_joined(bert.folder, pieces, head)
-        whole = OnnxRunner(graph, "input_ids").run(OTHERS, 2)
+        whole = [answer for (answer,) in OnnxRunner(graph, "input_ids").run(OTHERS, 2)]
     for item, ours, vectors in zip(OTHERS, parts, whole, strict=True):
         with torch.inference_mode():
             expected = [part.numpy() for part in network(torch.from_numpy(item))]
@@ -211,7 +214,7 @@ def test_a_joined_head_gives_the_vectors_of_torch(bert, dense, name):
 
 def test_heads_are_joined_to_one_export_of_the_backbone(bert, monkeypatch):
     """Which takes the time, and holds the weights."""
-    monkeypatch.setattr(_export, "_export_backbone", None)
+    monkeypatch.setattr(_torch_export, "_export_backbone", None)
     (verdict,) = export_pieces(bert, [Head(layers=(0,), pooling=("last",))])
     assert verdict["agrees"]
 
@@ -237,7 +240,7 @@ def test_pieces_are_the_same_to_the_bit_whatever_is_computed_beside_them(bert):
     together = list(together)
     for i, piece in enumerate(pieces):
         alone = OnnxRunner(ensure_joined(bert.folder, [piece]), "input_ids").run(OTHERS, 1)
-        for ours, vectors in zip(together, alone, strict=True):
+        for ours, (vectors,) in zip(together, alone, strict=True):
             np.testing.assert_array_equal(ours[i], vectors)
 
 
@@ -287,7 +290,8 @@ RACE = """
     import numpy as np
     from skembed.models._head import Head
     from skembed.runtime import _export
-    from skembed.runtime._export import ensure_exported, ensure_joined
+    from skembed.runtime._export import ensure_exported
+    from skembed.runtime._export_folder import ensure_joined
     from skembed.runtime._onnx import OnnxRunner
 
     _export.in_child = False
@@ -312,7 +316,7 @@ RACE = """
     folder, pieces = Path("export"), Head().pieces(1)
     export = ensure_exported(folder, pieces, make_network, lambda: probes, "input_ids")
     assert export["verdicts"][0]["agrees"], export
-    vectors = next(iter(OnnxRunner(ensure_joined(folder, pieces), "input_ids").run(probes, 1)))
+    vectors = next(iter(OnnxRunner(ensure_joined(folder, pieces), "input_ids").run(probes, 1)))[0]
     print(vectors.tobytes().hex())
 """
 
@@ -420,7 +424,7 @@ def test_too_little_memory_is_an_error_and_no_verdict(toy, monkeypatch):
     def too_large(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(_export, "_compare", too_large)
+    monkeypatch.setattr(_torch_export, "_compare", too_large)
     with pytest.raises(MemoryError):
         toy.export()
     assert not (toy.folder / "export.json").exists()
@@ -440,7 +444,9 @@ def test_a_file_that_was_lost_is_made_again(there, file):
 
 def test_the_gate_reports_what_differs(toy, monkeypatch):
     """By how much, and what is allowed; the verdict is kept."""
-    monkeypatch.setitem(_export._LIMITS, "float32", (-1.0, 1.0))
+    monkeypatch.setitem(
+        PRECISIONS, "float32", replace(PRECISIONS["float32"], max_difference=-1.0, min_cosine=1.0)
+    )
     report = toy.export()
     assert report["agrees"] is False
     assert report["reason"].startswith("ONNX Runtime in float32 differs from torch by ")
@@ -468,7 +474,7 @@ def test_the_gate_lets_nothing_else_through(toy, monkeypatch, change, shown):
             answer = super()._run(batch)
             return tuple(map(change, answer)) if len(batch) == 1 else answer
 
-    monkeypatch.setattr(_export, "OnnxRunner", WrongRunner)
+    monkeypatch.setattr(_torch_export, "OnnxRunner", WrongRunner)
     report = toy.export()
     assert report["agrees"] is False
     assert shown in report["reason"]
@@ -500,7 +506,7 @@ def test_a_graph_that_does_not_load_is_a_verdict(toy, monkeypatch):
         def __init__(self, path, input_name, output=None):
             raise ModelFormatError("no kernel for this operator\nand more")
 
-    monkeypatch.setattr(_export, "OnnxRunner", NoRunner)
+    monkeypatch.setattr(_torch_export, "OnnxRunner", NoRunner)
     assert toy.export() == {
         "agrees": False,
         "reason": "the export failed: ModelFormatError: no kernel for this operator",
@@ -545,7 +551,7 @@ def test_a_standalone_copy_needs_no_other_file(whole_toy, tmp_path):
     write_standalone(whole_toy.graph(), tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     vectors = OnnxRunner(tmp_path / "model.onnx", "input_ids").run(PROBES, 1)
-    for ours, theirs in zip(vectors, whole_toy.vectors(), strict=True):
+    for (ours,), theirs in zip(vectors, whole_toy.vectors(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

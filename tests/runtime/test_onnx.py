@@ -36,7 +36,7 @@ def test_each_batch_is_answered_in_order(tmp_path):
     runner = OnnxRunner(identity(tmp_path / "graph.onnx"), "input_ids")
     batches = [IDS, IDS[:1], IDS[:, :2]] * 20
     for n_threads in (1, 3):
-        for batch, answer in zip(batches, runner.run(batches, n_threads), strict=True):
+        for batch, (answer,) in zip(batches, runner.run(batches, n_threads), strict=True):
             assert answer.dtype == np.float32
             np.testing.assert_array_equal(answer, batch)
 
@@ -45,7 +45,7 @@ def test_each_batch_is_answered_in_order(tmp_path):
 def test_rows_arrive_in_the_type_that_the_graph_takes(tmp_path, kind):
     """Token ids of 64 bits go into graphs of 32 too."""
     runner = OnnxRunner(identity(tmp_path / "graph.onnx", kind), "input_ids")
-    np.testing.assert_array_equal(next(iter(runner.run([IDS], 1))), IDS)
+    np.testing.assert_array_equal(next(iter(runner.run([IDS], 1)))[0], IDS)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32])
@@ -65,7 +65,7 @@ def test_what_rows_without_padding_imply_is_fed(tmp_path, implied, expected, kin
     ]
     inputs = {"input_ids": TensorProto.INT64, implied: kind}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
-    assert next(iter(OnnxRunner(path, "input_ids").run([IDS], 1))).tolist() == expected
+    assert next(iter(OnnxRunner(path, "input_ids").run([IDS], 1)))[0].tolist() == expected
 
 
 def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
@@ -91,7 +91,7 @@ def test_a_graph_without_the_input_is_refused(tmp_path):
 def test_pixels_go_by_many_names(tmp_path):
     """A graph's only input is fed, whatever it is called; two would be a guess."""
     path = identity(tmp_path / "graph.onnx", TensorProto.FLOAT, "data")
-    answer = next(iter(OnnxRunner(path, "pixel_values").run([np.float32(IDS)], 1)))
+    answer = next(iter(OnnxRunner(path, "pixel_values").run([np.float32(IDS)], 1)))[0]
     np.testing.assert_array_equal(answer, IDS)
     nodes = [helper.make_node("Add", ["data", "more"], ["answer"])]
     inputs = {"data": TensorProto.FLOAT, "more": TensorProto.FLOAT}
@@ -107,10 +107,10 @@ def test_an_output_is_chosen_by_name(tmp_path):
     ]
     inputs = {"input_ids": TensorProto.INT64}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes, outputs=("first", "second"))
-    answer = next(iter(OnnxRunner(path, "input_ids", "second").run([IDS], 1)))
+    answer = next(iter(OnnxRunner(path, "input_ids", ("second",)).run([IDS], 1)))[0]
     np.testing.assert_array_equal(answer, -IDS)
     with pytest.raises(ModelFormatError, match=r"no output 'third'; it has \['first', 'second'\]"):
-        OnnxRunner(path, "input_ids", "third")
+        OnnxRunner(path, "input_ids", ("third",))
 
 
 def test_a_graph_of_one_row_gets_one_row_at_a_time(tmp_path):
@@ -125,7 +125,7 @@ def test_a_graph_of_one_row_gets_one_row_at_a_time(tmp_path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, tmp_path / "graph.onnx")
     images = np.random.default_rng(0).random((4, 2, 3, 3), dtype=np.float32)
-    answer = next(iter(OnnxRunner(tmp_path / "graph.onnx", "pixel_values").run([images], 1)))
+    answer = next(iter(OnnxRunner(tmp_path / "graph.onnx", "pixel_values").run([images], 1)))[0]
     np.testing.assert_allclose(answer, images.mean(axis=(2, 3)), atol=1e-6)
 
 
@@ -145,7 +145,7 @@ def test_the_first_output_is_the_answer(tmp_path):
     ]
     inputs = {"input_ids": TensorProto.INT64}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes, outputs=("answer", "other"))
-    np.testing.assert_array_equal(next(iter(OnnxRunner(path, "input_ids").run([IDS], 1))), IDS)
+    np.testing.assert_array_equal(next(iter(OnnxRunner(path, "input_ids").run([IDS], 1)))[0], IDS)
 
 
 def test_a_session_has_one_thread_inside(tmp_path):
@@ -191,7 +191,8 @@ def test_a_graph_that_does_not_answer_row_by_row_is_named(tmp_path, settings, me
     """With the shapes that it has and that it got."""
     path = tmp_path / "graph.onnx"
     (tmp_path / "good").mkdir()
-    assert next(iter(save_answer(tmp_path / "good" / "g.onnx").run([IDS % 6], 1))).shape == (2, 4)
+    (good,) = next(iter(save_answer(tmp_path / "good" / "g.onnx").run([IDS % 6], 1)))
+    assert good.shape == (2, 4)
     with pytest.raises(ModelFormatError, match=message) as raised:
         list(save_answer(path, **settings).run([IDS % 6], 1))
     assert str(raised.value).startswith(str(path))

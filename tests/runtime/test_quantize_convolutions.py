@@ -9,7 +9,7 @@ from tiny_images import noise, save_tiny_cnn
 
 import skembed
 from skembed import CNNImageEmbedder
-from skembed.network._resolve import graph_of
+from skembed.network._load import graph_of
 
 IMAGES = [noise(40, 40, seed) for seed in range(20)]
 
@@ -66,7 +66,7 @@ def test_pickles_take_their_scales_with_them(tiny_cnn, tmp_path):
 def test_bad_rows_do_not_calibrate(tiny_cnn):
     half = [b"\xff\xd8\xff", *IMAGES[:3]]
     assert np.isfinite(embedder(tiny_cnn, bad_rows="nan").fit(half).transform(IMAGES)).all()
-    with pytest.raises(ValueError, match="calibrated on the rows of fit, and none of 1 can be"):
+    with pytest.raises(ValueError, match="calibrated on rows of fit, and none of them can be"):
         embedder(tiny_cnn, bad_rows="nan").fit(half[:1])
 
 

@@ -21,7 +21,7 @@ from skembed.exceptions import (
     TruncationWarning,
 )
 from skembed.models import _attention
-from skembed.network._resolve import graph_of
+from skembed.network._load import graph_of
 
 LONG = "the cat sat on a mat while the dog ran over the hill and the river to town " * 3
 

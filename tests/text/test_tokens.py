@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, normalizers, processors
 from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError, NetworkChangedError
 from skembed.models._folder import ModelFolder
-from skembed.text._tokens import TextFront, text_front
+from skembed.text._tokens import TextPreprocessor, text_preprocessor
 
 PROMPTS = ["", "query: ", "ca"]  # the last one may grow together with the text
 POST_PROCESSORS = {
@@ -49,7 +49,7 @@ def tokenizer_files(tiny_bert, tmp_path_factory):
 
 def front(path, **changes):
     given = {"max_length": 12, "long_texts": "truncate", "prompt": "", "lowercase": False}
-    return TextFront(tokenizer=str(path), sha256=file_sha256(path), **{**given, **changes})
+    return TextPreprocessor(tokenizer=str(path), sha256=file_sha256(path), **{**given, **changes})
 
 
 @cache
@@ -310,7 +310,7 @@ def folder(tiny_bert, tmp_path):
 
 
 def front_of(folder, *, max_length=None, long_texts="truncate", prompt=None):
-    return text_front(
+    return text_preprocessor(
         ModelFolder(folder), max_length=max_length, long_texts=long_texts, prompt=prompt
     )
 

@@ -9,33 +9,16 @@ from torch import nn
 
 from skembed.models._backbone import Backbone, HiddenStates
 
-# Families of vision transformers -> tokens before those of the image: class, distillation,
-# registers.
-_N_SPECIAL = {
-    "vit": lambda config: 1,
-    "deit": lambda config: 2,
-    "dinov2": lambda config: 1,
-    "dinov2_with_registers": lambda config: 1 + config.num_register_tokens,
-}
-# Families that have one more layer after those whose states transformers lists.
-_TOPPED = {"efficientnet", "mobilenet_v2", "mobilevit"}
-
 
 class ImageStates(HiddenStates):
     """A transformers model for images that gives the states of its stages and its pooled vector."""
 
-    def __init__(self, model, input_name):
-        super().__init__(model, input_name)
-        family = model.config.model_type
-        self.n_special = None
-        if family in _N_SPECIAL:
-            self.n_special = _N_SPECIAL[family](model.config)
-            return
-        self.attentions = Backbone.attentions
-        self.attention = super(HiddenStates, self).attention
-        # Convolutions are faster so on a CPU; the exporter does not see it.
-        model.to(memory_format=torch.channels_last)
-        pool_all(model)
+    def __init__(self, model, modality):
+        super().__init__(model, modality)
+        self.n_special = self.family.n_special and self.family.n_special(model.config)
+        if self.n_special is None:
+            # Convolutions are faster so on a CPU; the exporter does not see it.
+            model.to(memory_format=torch.channels_last)
 
     def forward(self, inputs):
         """(n_rows, n_channels, height, width) -> maps, tokens of images; pooled (n_rows, 1, n)."""
@@ -48,16 +31,8 @@ class ImageStates(HiddenStates):
             states = (*answer.hidden_states[:-1], last)
             # A pooler with weights of its own is missing in many published models.
             return (*(state[:, self.n_special :] for state in states), last[:, :1])
-        states = answer.hidden_states
-        states = states if self.model.config.model_type in _TOPPED else states[:-1]
+        states = answer.hidden_states[:-1] if self.family.lists_last else answer.hidden_states
         return (*states, last, answer.pooler_output.flatten(1)[:, None])
-
-
-def pool_all(model):
-    """Let EfficientNet's pooler, whose window is larger than any map, pool maps of any size."""
-    if model.config.model_type == "efficientnet":
-        pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
-        model.pooler = pool[model.config.pooling_type](1)
 
 
 class _Block(nn.Module):
@@ -122,11 +97,11 @@ class SmallResNet(Backbone):
         return (*states, states[-1].mean(dim=(2, 3))[:, None])
 
 
-def settle(network):
+def set_batch_norms(network):
     """Give batch norms the statistics that random images have in a network of random weights.
 
-    Untrained, they would do nothing in evaluation, and what comes out of many layers would be huge
-    or vanish: MobileNetV2's vectors were of the order of 1e-25.
+    With their initial statistics they would do nothing in evaluation, and the states of many layers
+    would explode or vanish: MobileNetV2's vectors were of the order of 1e-25.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:

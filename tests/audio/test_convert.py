@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from skembed.__main__ import main
+from skembed.audio._audio import SOUNDS
+from skembed.audio._cnns import Cnn14
+from skembed.audio._convert import convert_panns
 from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
-from skembed.models._audio_cnns import Cnn14
 from skembed.models._backbone import load_backbone
-from skembed.models._convert import convert_panns
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_a_published_checkpoint_becomes_a_folder(network, checkpoint, tmp_path, 
     digest = file_sha256(folder / "model.safetensors")
     assert capsys.readouterr().out == f"{folder}/model.safetensors, SHA-256 {digest}\n"
     assert len(load_file(folder / "model.safetensors")) == len(network.state_dict())
-    backbone = load_backbone(folder, "waveforms")
+    backbone = load_backbone(folder, SOUNDS)
     log_mel = torch.from_numpy(np.random.default_rng(0).normal(-40, 20, (1, 40, 64))).float()
     with torch.no_grad():
         expected, found = network(log_mel)[-1], backbone(log_mel)[-1]

@@ -16,7 +16,7 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True)
-class Listening:
+class AudioPreprocessing:
     """What a network hears: its rate, its front end, the lengths that it takes.
 
     Parameters
@@ -62,24 +62,24 @@ class Listening:
 
 
 def restored(settings, path):
-    """Return the `Listening` of the settings in an exported folder's manifest."""
+    """Return the `AudioPreprocessing` of the settings in an exported folder's manifest."""
     try:
         log_mel = settings["log_mel"] and LogMel(**settings["log_mel"])
-        return Listening(**{**settings, "log_mel": log_mel})
+        return AudioPreprocessing(**{**settings, "log_mel": log_mel})
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
 
 
-def listening_of(folder, front_end):
-    """Return the `Listening` of a model's folder, or of a front end that is asked for."""
+def preprocessing_of(folder, front_end):
+    """Return the `AudioPreprocessing` of a model's folder, or of a front end that is asked for."""
     own = read_json(folder.backbone_path / "preprocessor_config.json", {})
     kind = str(own.get("feature_extractor_type") or "").removesuffix("FeatureExtractor")
     if front_end != "auto":
-        listening = _chosen(front_end, own)
-        _check_bands(listening, own, folder.config)
+        preprocessing = _chosen(front_end, own)
+        _check_bands(preprocessing, own, folder.config)
     elif kind in _KINDS:
         try:
-            listening = _KINDS[kind](own, folder.config)
+            preprocessing = _KINDS[kind](own, folder.config)
         except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
             path = folder.backbone_path / "preprocessor_config.json"
             raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
@@ -88,16 +88,16 @@ def listening_of(folder, front_end):
             f"{folder.path} does not say how sounds are prepared (preprocessor_config.json asks "
             f"for {kind or 'nothing'}; skembed knows {', '.join(_KINDS)}). Set front_end."
         )
-    if folder.onnx is not None and listening.log_mel is not None:
-        listening = _fitted_to(folder.onnx, listening)
-    return listening
+    if folder.onnx is not None and preprocessing.log_mel is not None:
+        preprocessing = _fitted_to(folder.onnx, preprocessing)
+    return preprocessing
 
 
-def _check_bands(listening, own, config):
+def _check_bands(preprocessing, own, config):
     """Raise a ValueError if the network is known to take another number of bands."""
     preset = PRESETS.get(own.get("preset"))
     takes = preset.n_mels if preset else (config.get("audio_config") or config).get("num_mel_bins")
-    gets = listening.log_mel.n_mels if listening.log_mel else 0
+    gets = preprocessing.log_mel.n_mels if preprocessing.log_mel else 0
     if takes is not None and gets != takes:
         raise ValueError(
             f"The network takes log-mel spectrograms of {takes} bands; front_end makes {gets}."
@@ -105,9 +105,9 @@ def _check_bands(listening, own, config):
 
 
 def _chosen(front_end, own):
-    """Return the `Listening` of a preset's name or of settings of log-mel spectrograms."""
+    """Return the `AudioPreprocessing` of a preset's name or of settings of log-mel spectrograms."""
     if front_end == "waveform":
-        return Listening(int(own.get("sampling_rate", 16000)))
+        return AudioPreprocessing(int(own.get("sampling_rate", 16000)))
     settings = {"preset": front_end} if isinstance(front_end, str) else dict(front_end)
     preset = settings.pop("preset", None)
     known = {field.name for field in fields(LogMel)}
@@ -130,7 +130,7 @@ def _chosen(front_end, own):
 
 
 def _of_preset(preset, log_mel):
-    """Return the `Listening` of log-mel spectrograms: what their source's networks take."""
+    """Return the `AudioPreprocessing` of the networks that a preset is named after."""
     rate = log_mel.sampling_rate
     own = {
         "ast": {"longest": (log_mel.n_frames or 0) * log_mel.hop_length or None},
@@ -140,7 +140,7 @@ def _of_preset(preset, log_mel):
         "clap": {"fixed": 10 * rate, "filling": "repeat"},
         "birdset": {"fixed": 5 * rate},
     }.get(preset, {})
-    return Listening(rate, log_mel, **{"shortest": log_mel.shortest, **own})
+    return AudioPreprocessing(rate, log_mel, **{"shortest": log_mel.shortest, **own})
 
 
 def _ast(own, config):
@@ -202,16 +202,16 @@ def _wav2vec2(own, config):
         shortest = (shortest - 1) * stride + kernel
     shortest = max(shortest, 400)
     rate = own.get("sampling_rate", 16000)
-    return Listening(rate, shortest=shortest, standardize=standardize)
+    return AudioPreprocessing(rate, shortest=shortest, standardize=standardize)
 
 
 def _own(own, config):
     log_mel = PRESETS[own["preset"]]
-    listening = _of_preset(own["preset"], log_mel)
+    preprocessing = _of_preset(own["preset"], log_mel)
     if "n_frames" in own:  # and no other number
         fixed = log_mel.win_length + (own["n_frames"] - 1) * log_mel.hop_length
-        listening = replace(listening, fixed=fixed)
-    return listening
+        preprocessing = replace(preprocessing, fixed=fixed)
+    return preprocessing
 
 
 _KINDS = {
@@ -223,8 +223,8 @@ _KINDS = {
 }
 
 
-def _fitted_to(graph, listening):
-    """Return the `Listening` in the order of axes that a ready-made graph's input has."""
+def _fitted_to(graph, preprocessing):
+    """Return the `AudioPreprocessing` in the order of axes that a ready-made graph's input has."""
     import onnxruntime
 
     try:
@@ -232,11 +232,11 @@ def _fitted_to(graph, listening):
     except Exception as error:  # its errors have no base of their own
         raise ModelFormatError(f"{graph} cannot be read by onnxruntime: {error}") from error
     shape = session.get_inputs()[0].shape
-    n_mels = listening.log_mel.n_mels
+    n_mels = preprocessing.log_mel.n_mels
     if len(shape) not in (3, 4):
         raise ModelFormatError(
             f"{graph} takes inputs of shape {shape}; log-mel spectrograms have an axis of rows, "
             "one of frames and one of bands, and may have one of channels."
         )
     axes = "bands, frames" if shape[-2] == n_mels != shape[-1] else "frames, bands"
-    return replace(listening, layout="channel, " * (len(shape) == 4) + axes)
+    return replace(preprocessing, layout="channel, " * (len(shape) == 4) + axes)

@@ -11,8 +11,8 @@ import transformers
 from onnx import TensorProto, helper
 from tiny_sounds import encoded, tone
 
-from skembed.audio._front import audio_front
 from skembed.audio._log_mel import PRESETS
+from skembed.audio._preprocessor import audio_preprocessor
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
 
@@ -29,7 +29,7 @@ DEFAULTS = {
 
 
 def front_of(folder, **settings):
-    return audio_front(ModelFolder(folder), **{**DEFAULTS, **settings})
+    return audio_preprocessor(ModelFolder(folder), **{**DEFAULTS, **settings})
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from skembed.embedder._neural import Front, Prepared
+from skembed.embedder._inputs import Prepared, Preprocessor
 from skembed.exceptions import ModelFormatError
 from skembed.image._pixels import image_of
 from skembed.image._processor import Processor, processor_of
 
 
 @dataclass(frozen=True)
-class ImageFront(Front):
+class ImagePreprocessor(Preprocessor):
     """How rows become pixels: all that can change them, and nothing else.
 
     Parameters
@@ -66,8 +66,8 @@ class ImageFront(Front):
         return {"processor": self.processor.settings()}
 
 
-def image_front(folder, *, image_size, max_pixels, max_value):
-    """Return the `ImageFront` of a model's folder and an embedder's parameters.
+def image_preprocessor(folder, *, image_size, max_pixels, max_value):
+    """Return the `ImagePreprocessor` of a model's folder and an embedder's parameters.
 
     Raises
     ------
@@ -93,4 +93,4 @@ def image_front(folder, *, image_size, max_pixels, max_value):
                 f"{folder.path} was exported for images of {processor.size}, and image_size="
                 f"{image_size!r} was asked for."
             )
-    return ImageFront(processor, max_pixels, max_value)
+    return ImagePreprocessor(processor, max_pixels, max_value)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skembed.models._audio_cnns import Cnn14, CnnSmall, Vggish
+from skembed.audio._cnns import Cnn14, CnnSmall, Vggish
 
 
 def test_cnn14_is_the_published_architecture():

@@ -4,15 +4,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from skembed.audio._listening import Listening, listening_of, restored
+from skembed.audio._preprocessing import AudioPreprocessing, preprocessing_of, restored
 from skembed.audio._waveforms import waveform_of
 from skembed.audio._windows import filled, repeated, windows_of
 from skembed.base._files import UnreadableRowError
-from skembed.embedder._neural import Front, Prepared
+from skembed.embedder._inputs import Prepared, Preprocessor
 
 _FILLINGS = {"zeros": filled, "repeat": repeated}
 _WINDOW_SECONDS = 10.0  # of networks that have no length of their own
-# `Listening.layout` -> what gives a spectrogram its order of axes.
+# `AudioPreprocessing.layout` -> what gives a spectrogram its order of axes.
 _LAYOUTS = {
     "frames, bands": lambda values: values,
     "bands, frames": np.transpose,
@@ -37,12 +37,12 @@ _WINDOW_POOLINGS = {
 
 
 @dataclass(frozen=True)
-class AudioFront(Front):
+class AudioPreprocessor(Preprocessor):
     """How rows become network inputs: all that can change them, and nothing else.
 
     Parameters
     ----------
-    listening : Listening
+    preprocessing : AudioPreprocessing
         What the network hears.
     in_graph : bool
         Whether log-mel spectrograms are computed in the network's graph.
@@ -58,7 +58,7 @@ class AudioFront(Front):
         Full scale of samples. None: by dtype. (Part of a row's key.)
     """
 
-    listening: Listening
+    preprocessing: AudioPreprocessing
     in_graph: bool
     window: int
     hop: int
@@ -72,17 +72,18 @@ class AudioFront(Front):
     @property
     def stem(self):
         """What is put before the backbone in the graph."""
-        return self.listening.log_mel if self.in_graph else None
+        return self.preprocessing.log_mel if self.in_graph else None
 
     @property
     def fixed_shape(self):
         """Sizes of an input, where they are the same for all rows."""
-        return None if self.listening.fixed is None else (self.listening.fixed,)
+        return None if self.preprocessing.fixed is None else (self.preprocessing.fixed,)
 
     def settings(self):
         """Return what can change a vector."""
         settings = asdict(self)
         del settings["sampling_rate"], settings["max_value"]
+        settings["listening"] = settings.pop("preprocessing")  # its name in all fingerprints
         return settings
 
     def input_settings(self):
@@ -105,16 +106,16 @@ class AudioFront(Front):
             row,
             key,
             sampling_rate=self.sampling_rate,
-            target_rate=self.listening.sampling_rate,
+            target_rate=self.preprocessing.sampling_rate,
             max_seconds=self.max_seconds,
             max_value=self.max_value,
         )
         windows = windows_of(waveform.samples, self.window, self.hop)
         if len(windows) > 1 and self.window_pooling == "none":
-            seconds = len(waveform.samples) / self.listening.sampling_rate
+            seconds = len(waveform.samples) / self.preprocessing.sampling_rate
             raise UnreadableRowError(
                 f"{seconds:.3g} s, more than one window of "
-                f"{self.window / self.listening.sampling_rate:g} s"
+                f"{self.window / self.preprocessing.sampling_rate:g} s"
             )
         size = self.window if len(windows) > 1 else 0
         inputs = [self._input(window, size) for window in windows]
@@ -122,24 +123,24 @@ class AudioFront(Front):
 
     def _input(self, window, size=0):
         """Turn a window, filled up to `size`, into what the network takes."""
-        listening = self.listening
-        if listening.standardize:
+        preprocessing = self.preprocessing
+        if preprocessing.standardize:
             window = (window - window.mean()) / np.sqrt(window.var() + 1e-7)
-        if listening.log_mel is not None and listening.log_mel.n_frames:
+        if preprocessing.log_mel is not None and preprocessing.log_mel.n_frames:
             size = 0  # its spectrogram is filled up
-        size = listening.fixed or max(size, listening.shortest)
-        window = _FILLINGS[listening.filling](window, size)
-        if self.in_graph or listening.log_mel is None:
+        size = preprocessing.fixed or max(size, preprocessing.shortest)
+        window = _FILLINGS[preprocessing.filling](window, size)
+        if self.in_graph or preprocessing.log_mel is None:
             return np.ascontiguousarray(window, dtype=np.float32)
-        return np.ascontiguousarray(_LAYOUTS[listening.layout](listening.log_mel(window)))
+        return np.ascontiguousarray(_LAYOUTS[preprocessing.layout](preprocessing.log_mel(window)))
 
     def probes(self):
         """Return inputs to check an export with: noise, in batches of two sizes."""
         random = np.random.default_rng(0)
-        lengths = [self.listening.fixed] * 2
-        if self.listening.fixed is None:
-            length = min(self.window, max(2 * self.listening.shortest, self.window // 4))
-            lengths = [length, max(self.listening.shortest, length * 2 // 3)]
+        lengths = [self.preprocessing.fixed] * 2
+        if self.preprocessing.fixed is None:
+            length = min(self.window, max(2 * self.preprocessing.shortest, self.window // 4))
+            lengths = [length, max(self.preprocessing.shortest, length * 2 // 3)]
         noise = [
             np.cumsum(random.standard_normal((n_rows, length)), axis=1) / length**0.5 / 4
             + random.standard_normal((n_rows, length)) / 8
@@ -149,10 +150,10 @@ class AudioFront(Front):
 
     def save(self, folder):
         """Return the settings, which are all that an exported folder needs."""
-        return {"listening": asdict(self.listening), "in_graph": self.in_graph}
+        return {"listening": asdict(self.preprocessing), "in_graph": self.in_graph}
 
 
-def audio_front(
+def audio_preprocessor(
     folder,
     *,
     front_end,
@@ -163,7 +164,7 @@ def audio_front(
     max_seconds,
     max_value=None,
 ):
-    """Return the `AudioFront` of a model's folder and an embedder's parameters.
+    """Return the `AudioPreprocessor` of a model's folder and an embedder's parameters.
 
     Raises
     ------
@@ -179,21 +180,21 @@ def audio_front(
                 f"{folder.path} was exported with its front end; front_end={front_end!r} "
                 "cannot be set."
             )
-        listening = restored(saved["listening"], folder.path / "manifest.json")
+        preprocessing = restored(saved["listening"], folder.path / "manifest.json")
         in_graph = bool(saved.get("in_graph"))
     else:
-        listening, in_graph = listening_of(folder, front_end), folder.onnx is None
-    window = _window(listening, window_seconds)
+        preprocessing, in_graph = preprocessing_of(folder, front_end), folder.onnx is None
+    window = _window(preprocessing, window_seconds)
     hop = window
     if hop_seconds is not None:
-        hop = round(hop_seconds * listening.sampling_rate)
+        hop = round(hop_seconds * preprocessing.sampling_rate)
         if not 1 <= hop <= window:
             raise ValueError(
                 f"hop_seconds={hop_seconds:g} must be at most the window's "
-                f"{window / listening.sampling_rate:g} s, so that no sample is left out."
+                f"{window / preprocessing.sampling_rate:g} s, so that no sample is left out."
             )
-    return AudioFront(
-        listening=listening,
+    return AudioPreprocessor(
+        preprocessing=preprocessing,
         in_graph=in_graph,
         window=window,
         hop=hop,
@@ -204,20 +205,20 @@ def audio_front(
     )
 
 
-def _window(listening, window_seconds):
+def _window(preprocessing, window_seconds):
     """Return the length of a window in samples."""
-    longest = listening.fixed or listening.longest
+    longest = preprocessing.fixed or preprocessing.longest
     if window_seconds == "auto":
-        return longest or round(_WINDOW_SECONDS * listening.sampling_rate)
-    window = round(window_seconds * listening.sampling_rate)
+        return longest or round(_WINDOW_SECONDS * preprocessing.sampling_rate)
+    window = round(window_seconds * preprocessing.sampling_rate)
     if longest is not None and window > longest:
         raise ValueError(
             f"window_seconds={window_seconds:g} is more than the network takes, "
-            f"{longest / listening.sampling_rate:g} s."
+            f"{longest / preprocessing.sampling_rate:g} s."
         )
-    if window < listening.shortest:
+    if window < preprocessing.shortest:
         raise ValueError(
             f"window_seconds={window_seconds:g} is less than the network takes, "
-            f"{listening.shortest / listening.sampling_rate:.3g} s."
+            f"{preprocessing.shortest / preprocessing.sampling_rate:.3g} s."
         )
     return window

@@ -8,6 +8,7 @@ from PIL import Image
 from tiny_images import FAMILIES, noise, save_tiny_cnn
 
 from skembed import CNNImageEmbedder
+from skembed.image._cnn import IMAGES
 from skembed.models._backbone import load_backbone
 from skembed.models._folder import ModelFolder
 
@@ -71,10 +72,10 @@ def test_states_are_those_of_transformers(folder, images, reference):
     n_states = FAMILIES[folder.name].n_states
     embedder = CNNImageEmbedder(folder, backend="torch").fit(images)
     assert embedder._network.head.layers == (-1,)  # the model's own pooled vector
-    assert embedder._n_layers(ModelFolder(folder)) == n_states - 1
-    pixels, _ = embedder._network.front.prepare(images, [None] * 3, 1)
+    assert IMAGES.n_layers(ModelFolder(folder)) == n_states - 1
+    pixels, _ = embedder._network.preprocessor.prepare(images, [None] * 3, 1)
     with torch.no_grad():
-        states = load_backbone(folder, "pixel_values")(
+        states = load_backbone(folder, IMAGES)(
             torch.from_numpy(np.stack([row.inputs[0] for row in pixels]))
         )
     assert len(states) == n_states + 1

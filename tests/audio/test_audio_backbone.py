@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from tiny_sounds import FAMILIES, save_tiny_hearing, sound
 
 from skembed import AudioEmbedder
+from skembed.audio._audio import SOUNDS
+from skembed.audio._backbone import AudioStates, replace_channel_norms
 from skembed.exceptions import ModelFormatError
-from skembed.models._audio_backbone import AudioStates, steady_norms
 from skembed.models._backbone import load_backbone
 
 SECONDS = {"whisper": (1.0, 2.0), "clap": (0.4, 1.0), "clap-fused": (0.4, 1.0)}
@@ -81,7 +82,7 @@ def test_norms_over_time_add_with_care(tmp_path):
     norm = torch.nn.GroupNorm(8, 8).requires_grad_(False)
     expected = norm.double()(states.double()).numpy()
     model = torch.nn.Sequential(norm.float())
-    steady_norms(model)
+    replace_channel_norms(model)
     path = str(tmp_path / "norm.onnx")
     torch.onnx.export(model, (states,), dynamo=True, opset_version=20, verbose=False).save(path)
     session = onnxruntime.InferenceSession(path)
@@ -119,7 +120,7 @@ def test_one_channel_networks_for_images_hear_spectrograms(tmp_path, family):
     embedder = AudioEmbedder(tmp_path, front_end="birdset", backend="onnx")
     samples = sound(5.0, 32000)
     found = embedder.fit_transform([(samples, 32000)])
-    log_mel = embedder._network.front.listening.log_mel(samples)
+    log_mel = embedder._network.preprocessor.preprocessing.log_mel(samples)
     with torch.no_grad():
         pixels = torch.from_numpy(np.ascontiguousarray(log_mel.T))[None, None]
         answer = model(pixels)
@@ -132,7 +133,7 @@ def test_one_channel_networks_for_images_hear_spectrograms(tmp_path, family):
 def test_other_families_are_refused():
     model = transformers.BertModel(transformers.BertConfig(**{"num_hidden_layers": 0}))
     with pytest.raises(ModelFormatError, match="'bert' is not a family of networks for sounds"):
-        AudioStates(model, "waveforms")
+        AudioStates(model, SOUNDS)
 
 
 def change_weights(folder, change):
@@ -155,13 +156,13 @@ def change_weights(folder, change):
 def test_what_no_state_comes_from_may_be_missing(tmp_path, family, parts, needed):
     """As in files of networks that were tuned for classes; nothing else may."""
     folder = save_tiny_hearing(tmp_path, family)
-    before = load_backbone(folder, "waveforms").state_dict()
+    before = load_backbone(folder, SOUNDS).state_dict()
     n_weights = len(load_file(folder / "model.safetensors"))
     change_weights(folder, lambda w: {k: v for k, v in w.items() if not k.startswith(parts)})
     assert len(load_file(folder / "model.safetensors")) < n_weights
-    after = load_backbone(folder, "waveforms").state_dict()
+    after = load_backbone(folder, SOUNDS).state_dict()
     unused = "model.masked_spec_embed"
     assert all(torch.equal(after[name], before[name]) for name in before if name != unused)
     change_weights(folder, lambda weights: {k: v for k, v in weights.items() if k != needed})
     with pytest.raises(ModelFormatError, match=f"1 weights of .* {needed} among them"):
-        load_backbone(folder, "waveforms")
+        load_backbone(folder, SOUNDS)

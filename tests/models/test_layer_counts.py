@@ -9,12 +9,10 @@ import torch
 import transformers
 
 from skembed import AudioEmbedder, CNNImageEmbedder
+from skembed.audio._audio import SOUNDS
 from skembed.exceptions import ModelFormatError
-from skembed.models import _audio_backbone, _image_backbone
-from skembed.models._architectures import build
-from skembed.models._audio_architectures import AUDIO_ARCHITECTURES
-from skembed.models._backbone import load_backbone
-from skembed.models._depths import AUDIO_DEPTHS, IMAGE_DEPTHS, n_layers_of
+from skembed.image._cnn import IMAGES
+from skembed.models._backbone import build, load_backbone
 from skembed.models._folder import ModelFolder
 
 ONE_CHANNEL = {
@@ -43,12 +41,14 @@ def save_sounds(folder, family):
     return tiny_sounds.save_tiny_hearing(folder, family)
 
 
-def n_states(folder, front, input_name):
+def n_states(folder, preprocessor, modality):
     """Count the states that a backbone gives for a probe, the pooled vector left out."""
-    backbone = load_backbone(folder, input_name)
-    inputs = torch.from_numpy(front.probes()[1])
+    backbone = load_backbone(folder, modality)
+    inputs = torch.from_numpy(preprocessor.probes()[1])
     with torch.no_grad():
-        return len(backbone(front.stem.module()(inputs) if front.stem else inputs)) - 1
+        return (
+            len(backbone(preprocessor.stem.module()(inputs) if preprocessor.stem else inputs)) - 1
+        )
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filter has all zero")
@@ -56,39 +56,37 @@ def n_states(folder, front, input_name):
 def test_families_of_sounds(family, tmp_path):
     embedder = AudioEmbedder(save_sounds(tmp_path, family))
     folder = ModelFolder(tmp_path)
-    n_layers = n_layers_of(folder, AUDIO_DEPTHS, "sounds")
-    assert n_states(tmp_path, embedder._front(folder), "waveforms") == n_layers + 1
+    n_layers = SOUNDS.n_layers(folder)
+    assert n_states(tmp_path, embedder._preprocessor(folder), SOUNDS) == n_layers + 1
 
 
 @pytest.mark.parametrize("family", tiny_images.FAMILIES)
 def test_families_of_images(family, tmp_path):
     embedder = CNNImageEmbedder(tiny_images.save_tiny_cnn(tmp_path, family))
     folder = ModelFolder(tmp_path)
-    n_layers = n_layers_of(folder, IMAGE_DEPTHS, "images")
-    assert n_states(tmp_path, embedder._front(folder), "pixel_values") == n_layers + 1
+    n_layers = IMAGES.n_layers(folder)
+    assert n_states(tmp_path, embedder._preprocessor(folder), IMAGES) == n_layers + 1
 
 
-@pytest.mark.parametrize("name", AUDIO_ARCHITECTURES)
+@pytest.mark.parametrize("name", SOUNDS.architectures)
 def test_networks_of_our_own(name):
     """The last layer is the last one that can be pooled."""
-    config, _ = AUDIO_ARCHITECTURES[name]
-    last = AUDIO_DEPTHS[config["model_type"]](config)
+    config = SOUNDS.architectures[name].config
+    last = SOUNDS.families[config["model_type"]].n_layers(config)
     with torch.no_grad():
-        states = build(config).eval()(torch.zeros(1, 96, 64))
+        states = build(config, SOUNDS).eval()(torch.zeros(1, 96, 64))
     assert len(states) == last + 2
 
 
-def test_every_family_is_counted():
-    """A family that can be loaded has an entry, and is in the tests above."""
-    sounds = set(_audio_backbone._FAMILIES)
-    own = {name for name in AUDIO_DEPTHS if name.startswith("skembed-")}
-    assert sounds == set(AUDIO_DEPTHS) - own
-    assert own == {config["model_type"] for config, _ in AUDIO_ARCHITECTURES.values()}
+def test_every_family_is_tested():
+    """A family that can be loaded is in the tests above; every network of our own is a family."""
+    own = {name for name in SOUNDS.families if name.startswith("skembed-")}
+    assert own == set(SOUNDS.networks)
+    assert own == {item.config["model_type"] for item in SOUNDS.architectures.values()}
     tested = {getattr(transformers, item[0]).model_type for item in tiny_sounds.FAMILIES.values()}
-    assert tested | set(ONE_CHANNEL) == sounds
+    assert tested | set(ONE_CHANNEL) | own == set(SOUNDS.families)
     tested = {family.config.model_type for family in tiny_images.FAMILIES.values()}
-    assert tested | {"skembed-resnet"} == set(IMAGE_DEPTHS)
-    assert set(_image_backbone._N_SPECIAL) <= set(IMAGE_DEPTHS)
+    assert tested | set(IMAGES.networks) == set(IMAGES.families)
 
 
 @pytest.mark.parametrize("layers", [12, 64, -65])
@@ -105,4 +103,4 @@ def test_unknown_families_are_named(tmp_path):
     with pytest.raises(
         ModelFormatError, match=r"'bert'\. Families for sounds that skembed supports"
     ):
-        n_layers_of(ModelFolder(tmp_path), AUDIO_DEPTHS, "sounds")
+        SOUNDS.n_layers(ModelFolder(tmp_path))

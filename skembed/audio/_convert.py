@@ -9,10 +9,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from skembed.audio._families import ARCHITECTURES
 from skembed.base._digest import file_sha256
 from skembed.base._optional import import_optional
 from skembed.exceptions import ModelFormatError
-from skembed.models._architectures import ARCHITECTURES, build
 
 # Constants of the published network's front end, which are computed here.
 _LEFT_OUT = ("spectrogram_extractor.", "logmel_extractor.")
@@ -49,10 +49,12 @@ def convert_panns(file, folder):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not an empty folder.")
     weights = _tensors_of(file)
+    from skembed.audio._cnns import Cnn14
+
     known = ARCHITECTURES["cnn14"]
     n_classes = weights["fc_audioset.bias"].shape[0] if "fc_audioset.bias" in weights else 527
     config = {**known.config, "n_classes": n_classes}
-    network = build(config)
+    network = Cnn14(**{name: v for name, v in config.items() if name != "model_type"})
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:  # names the weights that are missing or of another shape

@@ -1,0 +1,58 @@
+"""Backbones for sounds: transformers' networks, given a waveform or a log-mel spectrogram.
+
+Such a backbone gives the states of its layers, then one more: the model's own pooled vector, as one
+token. Imports torch, and so imported only when a network is loaded.
+"""
+
+from torch import nn
+
+from skembed.models._backbone import HiddenStates
+
+
+class AudioStates(HiddenStates):
+    """A transformers model for sounds that gives the states of its layers and its pooled vector."""
+
+    # Decoders and texts; what stands for masked frames in training.
+    unused = ("pooler", "decoder.", "text_model.", "text_projection.", "logit_scale", "masked_spec")
+
+    def __init__(self, model, modality):
+        super().__init__(model, modality)
+        self.input_name = self.family.input_name
+        self.model = self.family.encoder(model)
+        replace_channel_norms(self.model)
+        self.projection = self.family.projection and self.family.projection(model)
+
+    def forward(self, inputs):
+        """(n_rows, n_samples), or (n_rows, n_frames, n_mels) -> states, pooled (n_rows, 1, n)."""
+        given = {self.input_name: self.family.layout(inputs.to(self.model.dtype))}
+        states, pooled = self.family.states(self.model(**given, output_hidden_states=True))
+        if self.projection is not None:
+            pooled = self.projection(pooled)
+        return (*states, pooled[:, None])
+
+
+class _ChannelNorm(nn.Module):
+    """Group normalization of single channels over time, whose sums are in float64.
+
+    Wav2Vec2 normalizes over thousands of steps a second. ONNX Runtime adds them one by one, which
+    in float32 moved vectors of five seconds by 1e-3.
+    """
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, states):
+        """(n_rows, n_channels, n_steps) -> the same, normalized."""
+        states = states - states.double().mean(dim=2, keepdim=True).to(states.dtype)
+        variance = (states * states).double().mean(dim=2, keepdim=True)
+        scale = (self.weight[:, None] / (variance + self.eps).sqrt()).to(states.dtype)
+        return states * scale + self.bias[:, None]
+
+
+def replace_channel_norms(model):
+    """Replace a model's norms of single channels by `_ChannelNorm`."""
+    for module in model.modules():
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:
+                setattr(module, name, _ChannelNorm(norm))

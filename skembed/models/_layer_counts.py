@@ -1,0 +1,30 @@
+"""How many layers networks for images and sounds have, by their config.
+
+A layer is a block of a transformer or of EfficientNet and MobileNet, and a stage of other
+convolutional networks. The state before the first layer is not counted. Imports nothing of skembed.
+"""
+
+import math
+
+
+def transformer_blocks(config):
+    """Return the number of blocks of a transformer.
+
+    Examples
+    --------
+    >>> transformer_blocks({"num_hidden_layers": 6})
+    6
+    """
+    return config.get("num_hidden_layers", 12)
+
+
+def stages(config):
+    """Return the number of stages of a convolutional network."""
+    return len(config.get("depths") or range(4))
+
+
+def efficientnet_blocks(config):
+    """Return the number of blocks in all stages of an EfficientNet, plus its last convolution."""
+    repeats = config.get("num_block_repeats", [1, 2, 2, 3, 3, 4, 1])
+    depth = config.get("depth_coefficient", 3.1)
+    return 1 + sum(math.ceil(depth * n) for n in repeats)

@@ -1,0 +1,145 @@
+"""Which head a request asks for: layers, pooling, dense layers, truncating and normalizing."""
+
+from dataclasses import replace
+from numbers import Integral
+
+from skembed.models._head import Head
+
+
+def head_of(request, modality, folder, preprocessor, pooling=None, layers=None):
+    """Return the `Head` that a request and the model's own modules ask for.
+
+    Parameters
+    ----------
+    request : Request
+        The parameters.
+    modality : Modality
+        What the network embeds.
+    folder : ModelFolder
+        Of the model.
+    preprocessor : Preprocessor
+        Tells how many tokens of a prompt pooling leaves out.
+    pooling, layers : default=None
+        In place of the request's.
+
+    Raises
+    ------
+    ValueError
+        If the parameters do not fit the model; the message names the parameter.
+    """
+    if folder.onnx is not None:
+        return _head_of_graph(request, folder)
+    pooling = request.pooling if pooling is None else pooling
+    layers = request.layers if layers is None else layers
+    modules = folder.modules
+    poolings, dense = modules.pooling or modality.auto_pooling, modules.dense
+    if pooling != "auto":
+        poolings = _poolings(request, modality, pooling)
+        dense = ()  # they were learned on the model's own pooling
+    head = Head(
+        layers=_state_indices(request, modality, folder, pooling, layers),
+        pooling=poolings,
+        skip=0 if modules.include_prompt else preprocessor.n_prompt_tokens,
+        dense=dense,
+        normalize=modules.normalize if request.normalize == "auto" else request.normalize,
+    )
+    if dense and len(head.layers) > 1:
+        raise ValueError(
+            f"{folder.path} has dense layers after its pooling, which take one layer's states. "
+            f"Got layers={layers!r}; set pooling to leave the dense layers out."
+        )
+    check_truncate_dim(request, head.n_dims(modality.n_hidden(folder)))
+    if request.truncate_dim is None and modules.truncate_dim is not None:
+        # Sentence Transformers truncates after its modules; a unit length asked for comes later.
+        last = request.normalize == "auto"
+        return replace(head, truncate_dim=modules.truncate_dim, truncate_last=last)
+    return replace(head, truncate_dim=request.truncate_dim)
+
+
+def check_truncate_dim(request, n_dims):
+    """Raise a ValueError if `truncate_dim` is more than the length of the model's vectors."""
+    if n_dims and request.truncate_dim and request.truncate_dim > n_dims:
+        raise ValueError(
+            f"The 'truncate_dim' parameter of {request.estimator} must be at most {n_dims}, the "
+            f"length of the model's vectors. Got {request.truncate_dim} instead."
+        )
+
+
+def precomputed_of(request, modality, folder, preprocessor):
+    """Return the pieces of all heads that the parameter `precompute` names."""
+    given = request.precompute
+    if given is None:
+        return ()
+    values = {"pooling": [request.pooling], "layers": [request.layers]} | given
+    wrong = set(given) - {"pooling", "layers"} or not given
+    if wrong or not all(isinstance(value, (list, tuple)) and value for value in values.values()):
+        raise ValueError(
+            f"The 'precompute' parameter of {request.estimator} must be None or a dict of "
+            'lists, {"pooling": [...], "layers": [...]}, with values of these two parameters. Got '
+            f"{given!r} instead."
+        )
+    try:
+        heads = [
+            head_of(request, modality, folder, preprocessor, _given(pooling), _given(layers))
+            for pooling in values["pooling"]
+            for layers in values["layers"]
+        ]
+    except ValueError as error:
+        raise ValueError(f"precompute={given!r}: {error}") from None
+    return tuple(dict.fromkeys(piece for head in heads for piece in head.pieces()))
+
+
+def _given(value):
+    """Return a value of `precompute`; None, which is no value, becomes one that is refused."""
+    return () if value is None else value
+
+
+def _poolings(request, modality, pooling):
+    """Return the names of the poolings to concatenate."""
+    chosen = tuple(pooling) if isinstance(pooling, (list, tuple)) else (pooling,)
+    known = all(isinstance(name, str) and name in modality.poolings for name in chosen)
+    if not chosen or not known:
+        raise ValueError(
+            f"The 'pooling' parameter of {request.estimator} must be 'auto', one of "
+            f"{list(modality.poolings)} or a list of them. Got {pooling!r} instead."
+        )
+    return tuple(part for name in chosen for part in modality.poolings[name])
+
+
+def _state_indices(request, modality, folder, pooling, given):
+    """Return which of the backbone's states are pooled, for the layers asked for."""
+    layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    n_layers = modality.n_layers(folder)
+    known = n_layers is not None
+    numbers = all(isinstance(i, Integral) and not isinstance(i, bool) for i in layers)
+    inside = numbers and (not known or all(-n_layers - 1 <= i <= n_layers for i in layers))
+    if not layers or not inside:
+        indices = f"an index from {-n_layers - 1} to {n_layers}" if known else "an index"
+        raise ValueError(
+            f"The 'layers' parameter of {request.estimator} must be {indices} (0 is the embedding "
+            f"layer) or a list of them. Got {given!r} instead."
+        )
+    layers = tuple(map(int, layers))
+    if not modality.has_pooled_state:
+        return layers
+    if pooling == "auto" and layers in ((-1,), (n_layers,)):
+        return (-1,)
+    return tuple(layer if layer >= 0 else layer - 1 for layer in layers)
+
+
+def _head_of_graph(request, folder):
+    """Return the head that is already in a graph; refuse parameters that would change it."""
+    defaults = {
+        **{"pooling": "auto", "layers": -1, "normalize": "auto", "truncate_dim": None},
+        "precompute": None,
+    }
+    if isinstance(request.layers, str):  # the name of an output
+        del defaults["layers"]
+    given = [name for name, value in defaults.items() if getattr(request, name) != value]
+    if given:
+        raise ValueError(
+            f"{folder.onnx} is run as it stands, so {' and '.join(given)} cannot be set: give "
+            "the folder of the model that it was made from."
+        )
+    settings = (folder.manifest or {}).get("head", {})
+    return Head(pooling=("mean",), normalize=bool(settings.get("normalize", False)))

@@ -1,0 +1,52 @@
+"""What `fit` learned about a network: ranges of its states, or weights that differ from the base.
+
+Imports only `base` and `exceptions`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from skembed.exceptions import ModelFormatError
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What `fit` learned. It is part of a network's identity and travels in its pickle.
+
+    Parameters
+    ----------
+    ranges : tuple, default=None
+        Ranges of the states between convolutions, for int8 (see `_quantize_convolutions`).
+    weights : bytes, default=b""
+        The backbone's weights that differ from those of the model's folder, in the format of
+        safetensors.
+    """
+
+    ranges: tuple | None = None
+    weights: bytes = b""
+
+    @property
+    def digest(self):
+        """SHA-256 of the changed weights, in hexadecimal; None: none were changed."""
+        return hashlib.sha256(self.weights).hexdigest() if self.weights else None
+
+    def apply(self, backbone):
+        """Put the changed weights into a backbone, a torch module.
+
+        Raises
+        ------
+        ModelFormatError
+            If they are damaged, or not weights of this network.
+        """
+        if not self.weights:
+            return
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            changed = load(self.weights)
+            unknown = backbone.load_state_dict(changed, strict=False).unexpected_keys
+        except (SafetensorError, RuntimeError) as error:  # damaged, or of another shape
+            raise ModelFormatError(f"The learned weights cannot be used: {error}") from error
+        if unknown:
+            raise ModelFormatError(f"The network has no weights {unknown[0]!r}, which fit learned.")

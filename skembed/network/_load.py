@@ -1,0 +1,291 @@
+"""From a `NetworkSpec` to what runs it: exports, graphs and runners, loaded once a process.
+
+Names no modality and receives no estimator.
+"""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from skembed.base._digest import digest, file_sha256
+from skembed.base._optional import exporter_versions, import_optional, require_optional
+from skembed.base._shared import Registry
+from skembed.exceptions import ModelFormatError, ModelNotFoundError
+from skembed.models._folder import ModelFolder
+from skembed.models._storage import kept_folder, scratch_folder
+from skembed.network._spec import FORMAT, NetworkSpec, folder_of, network_changed
+from skembed.runtime._backends import BACKENDS
+from skembed.runtime._export import ensure_exported
+from skembed.runtime._export_folder import REPORT, ensure_joined
+
+# The other remedy where torch is missing.
+_EXPORT = (
+    "Or, where it is installed, write the fitted embedder's network with export(folder), and give "
+    "that folder as model: it runs without torch."
+)
+_LOADERS = ("transformers", "torch")
+
+_runners = Registry(max_items=4)
+_backbones = Registry(max_items=2, one_build=True)  # transformers' loading is not thread-safe
+_copies = {}  # folders of exports that cannot be written -> copies for this process
+
+
+# -- exporting -------------------------------------------------------------------------------------
+
+
+def with_export(spec):
+    """Return the spec with its files found on this machine and its export made if need be.
+
+    An export is named by what goes into it, so that another version of torch makes its own.
+    """
+    spec = found_again(spec)
+    if spec.ready_made or not BACKENDS[spec.backend].needs_export:
+        return spec
+    export = _ensure_exported(spec, (*spec.parts, *spec.precomputed))
+    n_parts = len(spec.parts)
+    needed, others = export["verdicts"][:n_parts], export["verdicts"][n_parts:]
+    pairs = zip(spec.precomputed, others, strict=True)
+    spec = replace(
+        spec,
+        report=_report(export["sha256"], needed),
+        n_states=export["n_states"],
+        precomputed=tuple(piece for piece, verdict in pairs if verdict["agrees"]),
+    )
+    if not spec.report["agrees"]:
+        return spec
+    pairs = zip(
+        (*spec.parts, *spec.precomputed),
+        [v for v in (*needed, *others) if v["agrees"]],
+        strict=True,
+    )
+    known = {p.pieces(spec.n_states)[0].name: v["n_dims"] for p, v in pairs}
+    return with_widths(spec, [known[piece.name] for piece in spec.pieces])
+
+
+def with_widths(spec, widths):
+    """Return the spec with the lengths of its pieces' vectors, and of its own."""
+    known = dict(zip((piece.name for piece in spec.pieces), widths, strict=True))
+    n_dims = sum(known[part.name] for part in spec.parts)
+    return replace(spec, widths=tuple(widths), n_dims=min(n_dims, spec.head.truncate_dim or n_dims))
+
+
+def _report(sha256, verdicts):
+    """Return how an export compares with torch: the worst of its pieces."""
+    failed = [verdict for verdict in verdicts if not verdict["agrees"]]
+    report = {
+        "agrees": not failed,
+        "reason": failed[0]["reason"] if failed else "",
+        "sha256": sha256,
+    }
+    if not failed:
+        report["max_difference"] = max(verdict["max_difference"] for verdict in verdicts)
+        report["min_cosine"] = min(verdict["min_cosine"] for verdict in verdicts)
+    return report
+
+
+def _ensure_exported(spec, pieces, *, verify=False):
+    def require():
+        for module in _LOADERS:
+            require_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+
+    def export(folder):
+        return ensure_exported(
+            folder,
+            pieces,
+            partial(torch_network, spec),
+            spec.preprocessor.probes,
+            spec.modality.input_name,
+            poolings=spec.modality.all_poolings,
+            precision=spec.precision,
+            ranges=spec.learned.ranges,
+            verify=verify,
+            require=require,
+        )
+
+    return _in_export_folder(spec, export)
+
+
+def _joined(spec, pieces, head=None):
+    return _in_export_folder(spec, lambda folder: ensure_joined(folder, pieces, head))
+
+
+def _in_export_folder(spec, function):
+    """Call a function of the export's folder, or of a copy if it cannot be written but must be."""
+    folder = export_folder(spec)
+    try:
+        return function(folder)
+    except OSError:
+        if not (folder / REPORT).exists() or os.access(folder, os.W_OK):
+            raise
+    copy = _copies[folder] = scratch_folder() / folder.name
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    return function(copy)
+
+
+def export_folder(spec):
+    """Return the folder of a network's export; it need not exist."""
+    parts = [FORMAT, spec.backbone_digest, _stem(spec), spec.modality.input_name, spec.precision]
+    parts += [spec.preprocessor.fixed_shape, spec.learned.ranges]
+    if spec.learned.digest is not None:
+        parts.append(spec.learned.digest)
+    folder = kept_folder(digest([*parts, exporter_versions()])[:32], REPORT, weights=spec.path)
+    return _copies.get(folder, folder)
+
+
+def _stem(spec):
+    """Return what defines the part of the graph before the backbone."""
+    stem = spec.preprocessor.stem
+    return stem and [type(stem).__name__, asdict(stem)]
+
+
+# -- files that have moved -------------------------------------------------------------------------
+
+
+def found_again(spec, model=None):
+    """Return the spec with the paths of this machine: a pickle may have come from another.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What `fit` found.
+    model : str or path, default=None
+        Where the network may be now, beside the place where it was.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is nowhere; the message gives the recorded path and the remedy.
+    NetworkChangedError
+        If there is another network in that place.
+    """
+    if Path(spec.path).exists():
+        return spec
+    models = dict.fromkeys(map(os.fspath, (spec.model if model is None else model, spec.model)))
+    reasons = []
+    for name in models:
+        try:
+            folder = folder_of(spec.modality, name, spec.revision, spec.seed)
+        except (ModelNotFoundError, ModelFormatError) as error:
+            reasons.append(str(error))
+            continue
+        return _moved_to(spec, folder)
+    raise ModelNotFoundError(
+        f"The network that the estimator was fitted with is no longer in {spec.path}. If its "
+        "folder was moved, call relocate(folder) on the fitted embedder (of a pipeline: "
+        "pipeline.named_steps[name].relocate(folder)), or set_params(model=folder). The files are "
+        "compared with those of fit.\n" + "\n".join(reasons)
+    )
+
+
+def relocated(spec, model):
+    """Return the spec of the same network in another folder.
+
+    Raises
+    ------
+    NetworkChangedError
+        If there is another network, tokenizer or dense layer in the folder.
+    """
+    folder = folder_of(spec.modality, model, spec.revision, spec.seed)
+    spec = replace(_moved_to(spec, folder), model=os.fspath(model))
+    if folder.digest != spec.backbone_digest:
+        raise network_changed(folder.path)
+    files = [(dense.weights, dense.sha256) for dense in spec.head.dense]
+    for path, sha256 in (*files, *spec.preprocessor.files):
+        if not os.path.isfile(path) or file_sha256(path) != sha256:
+            raise network_changed(path)
+    return spec
+
+
+def _moved_to(spec, folder):
+    """Return the spec with its files in another folder."""
+    found = str(folder.onnx or folder.path)
+    before = os.path.dirname(spec.path) if spec.ready_made else spec.path
+
+    def here(path):
+        return str(folder.path / os.path.relpath(path, before))
+
+    return replace(
+        spec,
+        path=found,
+        preprocessor=spec.preprocessor.moved(here),
+        head=spec.head.moved(here),
+        precomputed=tuple(piece.moved(here) for piece in spec.precomputed),
+    )
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a backend loads a network from, see `Backend`."""
+
+    spec: NetworkSpec
+
+    @property
+    def input_name(self):
+        return self.spec.modality.input_name
+
+    def network(self):
+        return torch_network(self.spec, self.spec.pieces)
+
+    def graph(self):
+        spec = self.spec
+        if spec.ready_made:
+            return _unchanged(spec).onnx, spec.output and (spec.output,)
+        _ensure_exported(spec, spec.pieces, verify=True)
+        outputs = tuple(f"piece_{i}" for i in range(len(spec.pieces)))
+        return _joined(spec, spec.pieces), outputs
+
+
+def runner_of(spec):
+    """Return what computes the pieces of a network, loaded once a process and shared."""
+    return _runners.get(digest(spec.fingerprints), lambda: _load(spec))
+
+
+def _load(spec):
+    return BACKENDS[spec.backend].load(_Source(spec), spec.device)
+
+
+def graph_of(spec):
+    """Return the path of a graph that gives the head's vectors."""
+    if spec.ready_made:
+        return _unchanged(spec).onnx
+    return _joined(spec, spec.parts, spec.head)
+
+
+def torch_network(spec, pieces):
+    """Return the torch module of a backbone and pieces, in evaluation mode."""
+    for module in _LOADERS:
+        import_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+    import torch
+
+    from skembed.models._backbone import WithStem, load_backbone
+    from skembed.models._modules import Network
+
+    # What ONNX Runtime runs is exported from, and compared with, float32.
+    precision = spec.precision if spec.backend == "torch" else "float32"
+
+    def load():
+        folder = _unchanged(spec).backbone_path
+        backbone = load_backbone(folder, spec.modality)
+        spec.learned.apply(backbone)
+        backbone = backbone.to(spec.device, getattr(torch, precision))
+        stem = spec.preprocessor.stem
+        return backbone if stem is None else WithStem(stem.module().to(spec.device), backbone)
+
+    for dense in spec.head.dense:
+        if file_sha256(dense.weights) != dense.sha256:
+            raise network_changed(dense.weights)
+    key = digest([spec.backbone_digest, spec.learned.digest, _stem(spec), precision, spec.device])
+    return Network(_backbones.get(key, load), pieces)
+
+
+def _unchanged(spec):
+    """Return the model's folder, or say that it is another one now."""
+    folder = ModelFolder(spec.path)
+    if folder.digest != spec.backbone_digest:
+        raise network_changed(folder.path)
+    return folder

@@ -1,0 +1,133 @@
+"""What a network is: its identity and what was learned, as data that fits into a pickle."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from skembed.base._digest import digest
+from skembed.exceptions import NetworkChangedError
+from skembed.models._folder import ModelFolder
+from skembed.models._head import Head
+from skembed.models._locate import locate
+from skembed.models._modality import Modality
+from skembed.network._learned import Learned
+from skembed.runtime._backends import BACKENDS
+
+FORMAT = 2  # of fingerprints and exported folders; raised when skembed itself changes vectors
+
+_version = cache(metadata.version)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What fit found out about a network: enough to load it anywhere, small enough to pickle."""
+
+    modality: Modality
+    model: str
+    revision: str | None
+    seed: int | None  # of random weights; None: pretrained
+    path: str  # of the folder or .onnx file
+    backbone_digest: str
+    head: Head
+    preprocessor: Any  # a `Preprocessor`: how rows become network inputs
+    output: str | None  # of a ready-made graph; None: its first
+    backend: str
+    precision: str
+    device: str
+    ready_made: bool  # an .onnx graph that is run unchanged
+    precomputed: tuple = ()  # pieces of other heads, to be computed by the same run
+    learned: Learned = field(default_factory=Learned)
+    n_states: int | None = None  # that the backbone gives
+    widths: tuple = ()  # of the vectors of `pieces`
+    n_dims: int = 0
+    report: dict | None = None  # of the export
+
+    @property
+    def parts(self):
+        """The pieces that the head joins, in that order."""
+        return self.head.pieces(self.n_states)
+
+    @property
+    def pieces(self):
+        """All pieces that a run computes, each once, in the order of their names.
+
+        Networks that compute the same pieces have them in the same order.
+        """
+        others = [piece.pieces(self.n_states)[0] for piece in self.precomputed]
+        known = {piece.name: piece for piece in (*self.parts, *others)}
+        return tuple(known[name] for name in sorted(known))
+
+    def finished(self, vectors):
+        """Return the head's vectors, (n, n_dims), of those of `pieces`."""
+        if self.ready_made:
+            return vectors[0]
+        return self.head.finished(self._of_parts(vectors))
+
+    def of_tokens(self, states):
+        """Return the states of the head's layers side by side, of those of `pieces`."""
+        return np.concatenate(self._of_parts(states), axis=-1)
+
+    def _of_parts(self, arrays):
+        names = [piece.name for piece in self.pieces]
+        return [arrays[names.index(part.name)] for part in self.parts]
+
+    def _run_settings(self):
+        """Return all that can change the vector of a piece, except the piece itself."""
+        libraries = (*BACKENDS[self.backend].libraries, *self.preprocessor.libraries)
+        settings = {
+            "format": FORMAT,
+            "backbone": self.backbone_digest,
+            "graph": (self.report or {}).get("sha256"),
+            "inputs": self.preprocessor.input_settings(),
+            "backend": self.backend,
+            "precision": self.precision,
+            "calibration": self.learned.ranges,
+            "device": self.device,
+            "output": self.output,
+            "libraries": {name: _version(name) for name in libraries},
+        }
+        if self.learned.digest is not None:
+            settings["learned"] = self.learned.digest
+        return settings
+
+    @property
+    def fingerprint(self):
+        """The name of what this network computes, with the libraries of this process."""
+        head = [part.settings() for part in self.parts]
+        head += [self.head.truncate_dim, self.head.normalize, self.head.truncate_last]
+        return digest([self._run_settings(), head, self.preprocessor.settings()])
+
+    @property
+    def fingerprints(self):
+        """The names under which the vectors of `pieces` are kept.
+
+        They depend on nothing that is arithmetic on these vectors.
+        """
+        run = self._run_settings()
+        return [digest([run, piece.settings()]) for piece in self.pieces]
+
+
+def folder_of(modality, model, revision, seed):
+    """Return the `ModelFolder` of a model, or of random weights where there is a seed.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelFormatError, MissingDependencyError, ValueError
+        If there is no such model.
+    """
+    if seed is None:
+        return ModelFolder(locate(model, revision, modality.organization, modality.architectures))
+    from skembed.models._seeded import seeded_folder
+
+    return ModelFolder(seeded_folder(model, seed, modality))
+
+
+def network_changed(path):
+    """Return the error for a network whose files differ from those that fit used."""
+    return NetworkChangedError(
+        f"{path} holds another network now than when the estimator was fitted. Fit it again, or "
+        "put the old files back."
+    )

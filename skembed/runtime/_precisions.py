@@ -1,0 +1,66 @@
+"""Precisions: what a network computes in, as a table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skembed.runtime._quantize_convolutions import quantize_convolutions
+from skembed.runtime._quantize_products import quantize
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a network computes in.
+
+    Parameters
+    ----------
+    backends : tuple of str
+        The backends that compute in it.
+    rewrite : callable, default=None
+        Takes the path of a graph in float32, and the ranges of states or None; rewrites the graph
+        in place. None: the graph is run as it was exported.
+    learns : bool, default=False
+        Whether convolutions need ranges of states that are found on rows of `fit`.
+    max_difference : float, default=1e-4
+        Largest difference from torch in float32 that an export may have. The default is rounding
+        in another order of additions.
+    min_cosine : float, default=0.99999
+        Smallest cosine similarity to torch's vectors in float32.
+    slow_on_cpu : str, default=""
+        Why the precision is refused on a CPU. Empty: it is not.
+    """
+
+    backends: tuple
+    rewrite: Callable | None = None
+    learns: bool = False
+    max_difference: float = 1e-4
+    min_cosine: float = 0.99999
+    slow_on_cpu: str = ""
+
+
+def _in_integers(path, ranges):
+    if ranges is None:
+        quantize(path)
+    else:
+        quantize_convolutions(path, ranges)
+
+
+PRECISIONS = {
+    "float32": Precision(backends=("onnx", "torch")),
+    "bfloat16": Precision(backends=("torch",)),
+    "float16": Precision(
+        backends=("torch",),
+        slow_on_cpu=(
+            "precision='float16' is for CUDA; on a CPU 'int8' and 'bfloat16' are the fast ones."
+        ),
+    ),
+    # The cosine alone judges.
+    "int8": Precision(
+        backends=("onnx",),
+        rewrite=_in_integers,
+        learns=True,
+        max_difference=np.inf,
+        min_cosine=0.95,
+    ),
+}

@@ -1,0 +1,226 @@
+"""Export a network from torch to ONNX and compare the two: the job of `export`.
+
+Imports torch inside functions. Runs in a process of its own, see `_child`.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from skembed.base._failures import reason_of
+from skembed.runtime._export_folder import (
+    REPORT,
+    dense_file,
+    digest_of_backbone,
+    joined,
+    record_of,
+    write,
+)
+from skembed.runtime._onnx import OnnxRunner
+from skembed.runtime._precisions import PRECISIONS
+
+_OPSET = 20
+
+
+def export(folder, pieces, make_network, probes, input_name, poolings, precision, ranges):
+    """Export the backbone if it is not there; compare pieces with torch; write what was found."""
+    record = record_of(folder)
+    network, probes = make_network(pieces), probes()
+    with _quiet():
+        if record is None:
+            record = {"failed": "", "sha256": None, "n_states": None, "pieces": {}}
+            with _verdict(record, "failed"):
+                _export_backbone(folder, network.backbone, probes, input_name, precision, ranges)
+                record["n_states"] = len(_states(network.backbone, probes[0]))
+                record["sha256"] = digest_of_backbone(folder)
+        n_states = record["n_states"]
+        if not record["failed"]:
+            pieces = [piece.pieces(n_states)[0] for piece in pieces]
+            compared = _compared(folder, network, pieces, probes, input_name, precision)
+            others = [
+                replace(pieces[0], layers=(i,), pooling=(name,), skip=0, dense=())
+                for i in range(n_states)
+                for name in poolings
+                if not record["pieces"]
+            ]
+            if others:
+                compared |= _compared(folder, network, others, probes, input_name, precision)
+            record["pieces"] |= compared
+    write(folder / REPORT, json.dumps(record, indent=1).encode())
+
+
+@contextlib.contextmanager
+def _verdict(found, name):
+    """Enter why a block failed as ``found[name]``, unless that says nothing of the network."""
+    try:
+        yield
+    except (OSError, MemoryError):  # of this moment
+        raise
+    except Exception as error:  # the exporter raises whatever an operator raises
+        found[name] = f"the export failed: {reason_of(error)}"
+
+
+def _compared(folder, network, pieces, probes, input_name, precision):
+    """Return the verdict on each piece, by its name."""
+    network = type(network)(network.backbone, pieces)
+    failed = {}
+    with _verdict(failed, "reason"):
+        for piece, module in zip(pieces, network.pieces, strict=True):
+            if piece.dense:
+                _export_dense(folder, piece, module, _states(network.backbone, probes[0]))
+        handle, graph = tempfile.mkstemp(dir=folder, suffix=".onnx")
+        os.close(handle)
+        try:
+            Path(graph).write_bytes(joined(folder, pieces))
+            outputs = tuple(f"piece_{i}" for i in range(len(pieces)))
+            found = _compare(graph, network, probes, input_name, outputs, precision)
+        finally:
+            os.unlink(graph)
+        return {piece.name: verdict for piece, verdict in zip(pieces, found, strict=True)}
+    return {piece.name: {"agrees": False, **failed} for piece in pieces}
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence the exporter's warnings and logs for a block, and put them back."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _to_onnx(module, arguments, input_names, output_names, dynamic_shapes):
+    import torch
+
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.onnx.export(
+            module.eval(),
+            arguments,
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=dynamic_shapes,
+            verbose=False,
+        )
+
+
+def _export_backbone(folder, backbone, probes, input_name, precision, ranges):
+    """Export the backbone in the fastest way that agrees with torch."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = Path(scratch, "backbone.onnx")
+        *fused, plain = backbone.attentions
+        for attention in fused:
+            with contextlib.suppress(Exception):  # whatever the exporter or the runtime raises
+                last = _save_backbone(path, backbone, attention, probes, input_name)
+                (found,) = _compare(path, _last_state(backbone), probes, input_name, (last,))
+                if found["agrees"]:
+                    break
+        else:
+            _save_backbone(path, backbone, plain, probes, input_name)
+        if PRECISIONS[precision].rewrite is not None:
+            PRECISIONS[precision].rewrite(path, ranges)
+        for file in ("backbone.onnx.data", "backbone.onnx"):
+            os.replace(path.parent / file, folder / file)
+
+
+def _varying(arrays):
+    """Return the axes whose sizes differ between arrays, as the exporter wants to be told."""
+    import torch
+
+    sizes = zip(*(array.shape for array in arrays), strict=True)
+    return {i: torch.export.Dim.DYNAMIC for i, found in enumerate(sizes) if len(set(found)) > 1}
+
+
+def _save_backbone(path, backbone, attention, probes, input_name):
+    """Write the backbone's graph and weights; return the name of its last output."""
+    import torch
+
+    tensor = torch.from_numpy(probes[0])
+    states = [f"state_{i}" for i in range(len(_states(backbone, probes[0])))]
+    with backbone.attention(attention):
+        program = _to_onnx(backbone, (tensor,), [input_name], states, (_varying(probes),))
+    program.save(str(path), external_data=True)
+    return states[-1]
+
+
+def _states(backbone, probe):
+    import torch
+
+    with torch.no_grad():
+        return backbone(torch.from_numpy(probe))
+
+
+def _export_dense(folder, piece, module, states):
+    """Write the dense layers of a piece as a graph of their own."""
+    import torch
+
+    with torch.no_grad():
+        pooled = module.pooled(states)
+    sizes = ({0: torch.export.Dim.DYNAMIC},)
+    given = torch.cat([pooled, pooled])
+    program = _to_onnx(module.dense, (given,), ["pooled"], ["answer"], sizes)
+    content = program.model_proto.SerializeToString(deterministic=True)
+    write(dense_file(folder, piece), content)
+
+
+def _last_state(backbone):
+    return lambda inputs: (backbone(inputs)[-1],)
+
+
+def _compare(path, network, probes, input_name, outputs, precision="float32"):
+    """Run the probes on both runtimes; return a verdict on each output."""
+    import torch
+
+    found = [{"agrees": True, "max_difference": 0.0, "min_cosine": 1.0} for _ in outputs]
+    ours = OnnxRunner(path, input_name, outputs).run(probes, 1)
+    for probe, answers in zip(probes, ours, strict=True):
+        with torch.inference_mode():
+            references = network(torch.from_numpy(probe))
+        for verdict, vectors, reference in zip(found, answers, references, strict=True):
+            difference, cosine = _difference(vectors, reference.numpy())
+            # numpy's maximum and minimum, not Python's, to which a NaN is nothing.
+            verdict["max_difference"] = float(np.maximum(verdict["max_difference"], difference))
+            verdict["min_cosine"] = float(np.minimum(verdict["min_cosine"], cosine))
+            verdict["n_dims"] = int(vectors.shape[-1])
+    max_difference = PRECISIONS[precision].max_difference
+    min_cosine = PRECISIONS[precision].min_cosine
+    for verdict in found:
+        difference, cosine = verdict["max_difference"], verdict["min_cosine"]
+        verdict["agrees"] = bool(difference <= max_difference and cosine >= min_cosine)
+        verdict["reason"] = (
+            ""
+            if verdict["agrees"]
+            else (
+                f"ONNX Runtime in {precision} differs from torch by {difference:.2g} (limit "
+                f"{max_difference:.0e}), cosine {cosine:.6f} (limit {min_cosine})"
+            )
+        )
+    return found
+
+
+def _difference(vectors, reference):
+    """Return the largest difference and the smallest cosine of two arrays of vectors."""
+    scale = max(1.0, float(np.abs(reference).max()))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(vectors - reference).max() / scale
+        product = (vectors * reference).sum(-1, dtype=np.float64)
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
+        lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
+        # Vectors of zeros have no direction; the difference alone judges them.
+        cosines = np.divide(product, lengths, out=np.ones_like(product), where=lengths != 0)
+    return difference, cosines.min()

@@ -1,0 +1,38 @@
+"""Networks for texts: the families that are not loaded as BERT-style encoders are.
+
+Networks of any other family are loaded by transformers' AutoModel.
+"""
+
+from skembed.exceptions import ModelFormatError
+from skembed.models._modality import Family
+
+# Encoder-decoder models whose encoder alone is loaded, by model_type.
+FAMILIES = {
+    "t5": Family(model_class="T5EncoderModel"),
+    "mt5": Family(model_class="MT5EncoderModel"),
+    "umt5": Family(model_class="UMT5EncoderModel"),
+    "longt5": Family(model_class="LongT5EncoderModel"),
+    "switch_transformers": Family(model_class="SwitchTransformersEncoderModel"),
+}
+
+
+def check_encoder(config, path):
+    """Raise a ModelFormatError if a text model's config is of an unsupported encoder-decoder.
+
+    Parameters
+    ----------
+    config : dict
+        The content of config.json.
+    path : path
+        Of the model's folder, for the message.
+
+    Examples
+    --------
+    >>> check_encoder({"model_type": "t5", "is_encoder_decoder": True}, "folder")
+    """
+    family = config.get("model_type")
+    if config.get("is_encoder_decoder") and family not in FAMILIES:
+        raise ModelFormatError(
+            f"{path}: {family!r} is an encoder-decoder model, which is not supported. The encoders "
+            f"of these are: {', '.join(FAMILIES)}."
+        )
