@@ -148,7 +148,7 @@ class EmbeddingCache(Store):
 
         Returns
         -------
-        info : CacheInfo
+        CacheInfo
             See :class:`skembed.cache.CacheInfo`. ``hits`` and ``misses`` are counted from the
             creation of the network's file. Hits of another process are added when it writes next,
             or ends.
@@ -160,7 +160,7 @@ class EmbeddingCache(Store):
 
         Returns
         -------
-        counts : dict
+        dict
             ``rows``: how many were checked; ``damaged``: how many of them were dropped.
         """
         counts = [file.verify() for file in self._all()]

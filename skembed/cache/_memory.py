@@ -154,7 +154,7 @@ class MemoryCache(Store):
 
         Returns
         -------
-        info : CacheInfo
+        CacheInfo
             See :class:`skembed.cache.CacheInfo`. ``hits`` and ``misses`` are counted from the start
             of the process or the last `clear`.
         """

@@ -109,7 +109,7 @@ class Store(ABC):
 
         Returns
         -------
-        values : list of (bytes or None), (n_rows,)
+        list of (bytes or None), (n_rows,)
             The value of each row, as it was written. None: the row is not kept.
         """
 
@@ -129,7 +129,7 @@ class Store(ABC):
 
         Returns
         -------
-        granted : list of bool, (n_rows,)
+        list of bool, (n_rows,)
             True: the caller computes this row. It will call `write` or `release` for it. False: the
             value can be read now, or another thread or process holds the claim. A row must not be
             refused for ever: if the holder ends without `write` or `release`, its claim must lapse.
@@ -188,7 +188,7 @@ class Store(ABC):
 
         Returns
         -------
-        info : CacheInfo
+        CacheInfo
             A list of dicts with the keys ``fingerprint``, ``model`` (str), ``rows``, ``bytes``,
             ``hits`` and ``misses`` (int). ``info["rows"]`` is the sum over all networks.
         """

@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError  # the builtin
 
 import numpy as np
 import pytest
+from numpydoc.validate import validate
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -342,6 +343,14 @@ def test_store_has_seven_methods():
     for cls in (MemoryCache, EmbeddingCache, NoCache, LeastStore):
         assert issubclass(cls, Store)
     assert missing_methods(OwnStore()) == []
+
+
+@pytest.mark.parametrize("name", ["", *(f".{name}" for name in METHODS)])
+def test_the_docstrings_of_store_follow_numpydoc(name):
+    """Those of its subclasses refer to them."""
+    left_out = {"GL01", "GL02", "GL03", "SS06", "ES01", "SA01", "SA04", "EX01"}
+    errors = validate(f"skembed.cache._store.Store{name}")["errors"]
+    assert [error for error in errors if error[0] not in left_out] == []
 
 
 def test_a_store_must_read_and_write():
