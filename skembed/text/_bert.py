@@ -360,14 +360,20 @@ class BertEmbedder(NeuralEmbedder):
                 i, k = windows[position]
                 start = tokens[i].own.start
                 states[i, k] = vectors[start : start + tokens[i].counts[k]]
-        embedded = []
-        for i in range(len(keys)):
-            if i in bad:
-                embedded.append(TokenEmbeddings([], np.empty((0, 2), dtype=np.intp), nothing))
-                continue
-            item = tokens[i]
-            spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
-            vectors = np.concatenate([states.get((i, k), nothing) for k in range(len(item.inputs))])
-            spans -= len(network.preprocessor.prompt)
-            embedded.append(TokenEmbeddings(item.encoding.tokens[item.own], spans, vectors))
-        return embedded
+
+        def vectors_of(i, item):
+            return np.concatenate([states.get((i, k), nothing) for k in range(len(item.inputs))])
+
+        n_prompt = len(network.preprocessor.prompt)
+        return [
+            TokenEmbeddings([], np.empty((0, 2), dtype=np.intp), nothing)
+            if i in bad
+            else _with_spans(tokens[i], vectors_of(i, tokens[i]), n_prompt)
+            for i in range(len(keys))
+        ]
+
+
+def _with_spans(item, vectors, n_prompt):
+    """Return the tokens of a text without special ones, with their places in the text."""
+    spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
+    return TokenEmbeddings(item.encoding.tokens[item.own], spans - n_prompt, vectors)

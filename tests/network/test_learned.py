@@ -67,7 +67,10 @@ def test_both_backends_and_an_exported_folder_agree(folder, tmp_path):
     [
         (b"no weights", "The learned weights cannot be used"),
         (lambda values: save({"encoder.unknown": values}), "no weights 'encoder.unknown'"),
-        (lambda values: save({"model.embeddings.word_embeddings.weight": values[:1]}), "cannot be used: .*mismatch"),
+        (
+            lambda values: save({"model.embeddings.word_embeddings.weight": values[:1]}),
+            "size mismatch for",
+        ),
     ],
 )
 def test_weights_of_another_network_are_refused(folder, weights, message):
