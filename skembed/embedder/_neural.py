@@ -3,11 +3,14 @@
 Imports the layers below; names no modality.
 """
 
+from __future__ import annotations
+
 import copy
 import os
 from contextlib import closing
 from dataclasses import fields
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -31,6 +34,15 @@ from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._precisions import PRECISIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from skembed.base._typing import FilePath, Rows
+
 
 # A GPU is kept busy by that many times the rows of a processor's chunk and batch.
 _GPU_SHARE = 16
@@ -64,6 +76,7 @@ class NeuralEmbedder(Embedder):
         "cache": CACHE_CONSTRAINTS,
         "random_state": ["random_state"],
     }
+    fingerprint_: str
     _modality: Modality
     pretrained = True  # a parameter where networks can be built with random weights
 
@@ -217,7 +230,7 @@ class NeuralEmbedder(Embedder):
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
-    def warm(self, X):
+    def warm(self, X: Rows) -> Self:
         """Compute and store the vectors that are missing, so that a search only reads.
 
         The embedder is fitted, so that what is stored is what its parameters say now. A progress
@@ -245,7 +258,7 @@ class NeuralEmbedder(Embedder):
         columns = self.fit(X)._columns(X, reset=False)
         keys, _ = self._checked(columns)
         first, _ = unique_keys(keys)
-        rows, bad = taken(columns.rows, first), {}
+        rows, bad = taken(columns.rows, first), dict[int, str]()
         for _ in self._embed(rows, [keys[i] for i in first], bad, progress=True):
             pass
         if bad and self.bad_rows == "raise":
@@ -253,7 +266,7 @@ class NeuralEmbedder(Embedder):
             raise self._bad_rows_error(columns, {}, bad)
         return self
 
-    def show_runtime(self):
+    def show_runtime(self) -> dict[str, Any]:
         """Say what runs the fitted network.
 
         Returns
@@ -277,7 +290,7 @@ class NeuralEmbedder(Embedder):
         runtime |= {name: network.report[name] for name in parity if network.report}
         return runtime | runner_of(network).describe()
 
-    def relocate(self, folder):
+    def relocate(self, folder: FilePath) -> Self:
         """Point a fitted embedder to the place where its model's folder is now.
 
         A fitted embedder records the path of its model and reads the files again in every process.
@@ -313,7 +326,7 @@ class NeuralEmbedder(Embedder):
         self.model = folder
         return self
 
-    def export(self, folder):
+    def export(self, folder: FilePath) -> Path:
         """Write the fitted network to a folder that runs without torch and transformers.
 
         Parameters

@@ -80,7 +80,7 @@ _SMALL = {
 }
 
 # Name -> config.json, preprocessor_config.json.
-_CONFIGS = {
+_CONFIGS: dict[str, tuple[dict, dict]] = {
     "resnet-18": (
         {
             "model_type": "resnet",

@@ -1,8 +1,10 @@
 """BertEmbedder: texts to vectors with a transformer."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -18,6 +20,23 @@ from skembed.network._load import with_export
 from skembed.text._families import FAMILIES, check_encoder
 from skembed.text._tokens import text_preprocessor
 
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skembed.base._typing import (
+        Backend,
+        BadRows,
+        CacheStore,
+        FilePath,
+        Layers,
+        LongTexts,
+        Precision,
+        Precompute,
+        RandomState,
+        Rows,
+        TextPooling,
+    )
+
 
 class TokenEmbeddings(NamedTuple):
     """The tokens of one text, each with its place and its vector.
@@ -32,7 +51,7 @@ class TokenEmbeddings(NamedTuple):
         Context-dependent vectors.
     """
 
-    tokens: list
+    tokens: list[str]
     spans: np.ndarray
     vectors: np.ndarray
 
@@ -101,10 +120,10 @@ class BertEmbedder(NeuralEmbedder):
         Put before each text: the name of one of the model's prompts (``"query"``), or any text.
         None: the model's default prompt, if it has one. "": none.
     backend : {"auto", "onnx", "torch"}, default="auto"
-        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use of a
-        network on ONNX Runtime exports it into the cache folder (seconds, needs
-        ``skembed[torch]``) and compares it with torch; where they differ, "auto" warns and uses
-        torch, "onnx" raises.
+        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime needs an
+        export of the network. The first use writes it into the cache folder, which takes seconds
+        and needs ``skembed[torch]``, and compares its vectors with those of torch. If they differ,
+        "auto" warns and uses torch, and "onnx" raises an error.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
         What the network computes in; vectors are float32 in any case. "int8": matrix products in
         8-bit integers, run by ONNX Runtime on a CPU, more than twice as fast as float32. Cosines
@@ -112,36 +131,38 @@ class BertEmbedder(NeuralEmbedder):
         float32. "bfloat16" is run by torch; cosines are about 0.9999, and a row's vector may
         differ by 2e-3 in another batch. "float16" is for CUDA.
     batch_size : int or "auto", default="auto"
-        Texts a batch; "auto": as many of one length as make 512 tokens (on a GPU 8,192). Changes
-        no result.
+        Number of network inputs (texts, images or windows of sounds) that are computed together.
+        "auto": as many as are fastest. Changes no result.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
     n_threads : int, default=None
-        Threads to compute on. None: ``skembed.set_config``'s, else the cores that joblib leaves.
-    cache : "memory", str, path, EmbeddingCache, MemoryCache or None, default="memory"
-        Where vectors that have been computed are kept, so that no text is computed twice: in this
-        process's memory (see :func:`skembed.memory_cache`), or on disk once
-        ``skembed.set_config(cache_folder=…)`` was called; in a folder, shared by processes and
-        later runs (see :class:`skembed.EmbeddingCache`); or nowhere.
+        Number of threads that read rows and compute. None: the setting of ``skembed.set_config``,
+        else the number of cores that joblib reports.
+    cache : "memory", str, path, Store or None, default="memory"
+        Where computed vectors are kept, so that no row is computed twice. "memory": in the memory
+        of this process (see :func:`skembed.memory_cache`), or in the folder of
+        ``skembed.set_config(cache_folder=…)`` if one was set. A str or path: in this folder, which
+        processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
+        object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        What to do with rows that are not text (None, NaN, numbers, bytes): raise an error that
-        names them, or give them a vector of zeros or NaN.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds what is random in `fit`. A pretrained network has nothing random: its vectors do not
         depend on this.
     verbose : int, default=0
-        1: show a progress bar.
+        If 1, a progress bar is shown.
 
     Attributes
     ----------
     fingerprint_ : str
         Names what the network computes: its weights, its parameters, the libraries' versions.
     n_features_in_ : int
-        Columns seen in `fit`.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where they have names.
+        Names of the columns seen in `fit`, if they have names.
     n_features_out_ : int
-        Columns of the answer.
+        Number of output features.
 
     See Also
     --------
@@ -152,6 +173,9 @@ class BertEmbedder(NeuralEmbedder):
     -----
     The default model is described in its model card [2]_: 384 dimensions, English, at most 256
     tokens. A word's vector in its context comes from :meth:`embed_tokens`.
+
+    Rows that are not text (None, NaN, numbers, bytes) cannot be embedded. With
+    ``batch_size="auto"`` a batch holds 512 tokens, or 8,192 on a GPU.
 
     References
     ----------
@@ -188,27 +212,27 @@ class BertEmbedder(NeuralEmbedder):
 
     def __init__(
         self,
-        model="sentence-transformers/all-MiniLM-L6-v2",
+        model: FilePath = "sentence-transformers/all-MiniLM-L6-v2",
         *,
-        revision=None,
-        pooling="auto",
-        layers=-1,
-        normalize="auto",
-        truncate_dim=None,
-        precompute=None,
-        max_length=None,
-        long_texts="truncate",
-        prompt=None,
-        backend="auto",
-        precision="float32",
-        batch_size="auto",
-        device="auto",
-        n_threads=None,
-        cache="memory",
-        bad_rows="raise",
-        random_state=None,
-        verbose=0,
-    ):
+        revision: str | None = None,
+        pooling: TextPooling = "auto",
+        layers: Layers = -1,
+        normalize: bool | Literal["auto"] = "auto",
+        truncate_dim: int | None = None,
+        precompute: Precompute = None,
+        max_length: int | None = None,
+        long_texts: LongTexts = "truncate",
+        prompt: str | None = None,
+        backend: Backend = "auto",
+        precision: Precision = "float32",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str = "auto",
+        n_threads: int | None = None,
+        cache: FilePath | CacheStore | None = "memory",
+        bad_rows: BadRows = "raise",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.pooling = pooling
@@ -263,7 +287,7 @@ class BertEmbedder(NeuralEmbedder):
             folder, max_length=self.max_length, long_texts=self.long_texts, prompt=self.prompt
         )
 
-    def embed_tokens(self, X):
+    def embed_tokens(self, X: Rows) -> list[TokenEmbeddings]:
         """Give each token of each text its vector in that text.
 
         Parameters
