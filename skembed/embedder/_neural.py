@@ -13,7 +13,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,6 +20,7 @@ from skembed.base._digest import plain
 from skembed.base._failures import naming
 from skembed.base._on_access import taken
 from skembed.base._rows import unique_keys
+from skembed.base._seeds import seed_of
 from skembed.base._threads import batches, n_threads_for
 from skembed.embedder._base import Block, Embedder
 from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
@@ -88,9 +88,7 @@ class NeuralEmbedder(Embedder):
         """Return what the weights are drawn by; None: `model` is pretrained."""
         if self.pretrained:
             return None
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return seed_of(self.random_state)
 
     def _request(self):
         """Return the parameters as plain data, in Python's own types."""
@@ -106,7 +104,7 @@ class NeuralEmbedder(Embedder):
             make_preprocessor=plain_self._preprocessor,
         )
 
-    def _fit_rows(self, rows, y):
+    def _fit_rows(self, rows, labels):
         def sample(preprocessor, n_rows):
             some = rows[:: max(1, len(rows) // n_rows)][:n_rows]
             keys, _ = self._check_rows(some)

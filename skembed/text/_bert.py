@@ -17,7 +17,7 @@ from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._head import POOLING_NAMES
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
-from skembed.text._families import FAMILIES, check_encoder
+from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ TEXTS = Modality(
     input_name="input_ids",
     poolings={**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")},
     wrapper="skembed.models._backbone:HiddenStates",
+    implied_inputs=IMPLIED_INPUTS,
     families=FAMILIES,
     any_family=True,
     has_pooled_state=False,
@@ -346,27 +347,36 @@ class BertEmbedder(NeuralEmbedder):
             raise self._bad_rows_error(columns, {}, too_long)
         bad |= too_long
         self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
+        vectors = self._vectors_of_tokens(network, tokens)
+        nothing = TokenEmbeddings(
+            [], np.empty((0, 2), dtype=np.intp), np.empty((0, network.n_dims), dtype=np.float32)
+        )
+        n_prompt = len(network.preprocessor.prompt)
+        return [
+            nothing if i in bad else _with_spans(tokens[i], vectors[i], n_prompt)
+            for i in range(len(keys))
+        ]
+
+    def _vectors_of_tokens(self, network, tokens):
+        """Return the vectors of the tokens of each text, special ones left out, by position."""
         windows = [
             (i, k)
             for i, item in tokens.items()
             for k, window in enumerate(item.inputs)
             if window.size
         ]
-        nothing = np.empty((0, network.n_dims), dtype=np.float32)
-        states = {}
+        states = {i: [np.empty((0, network.n_dims), dtype=np.float32)] for i in tokens}
+        answers = {}
         for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
             for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
-                i, k = windows[position]
-                start = tokens[i].own.start
-                states[i, k] = vectors[start : start + tokens[i].counts[k]]
-        embedded = []
-        for i in range(len(keys)):
-            if i in bad:
-                embedded.append(TokenEmbeddings([], np.empty((0, 2), dtype=np.intp), nothing))
-                continue
-            item = tokens[i]
-            spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
-            vectors = np.concatenate([states.get((i, k), nothing) for k in range(len(item.inputs))])
-            spans -= len(network.preprocessor.prompt)
-            embedded.append(TokenEmbeddings(item.encoding.tokens[item.own], spans, vectors))
-        return embedded
+                answers[windows[position]] = vectors
+        for i, k in windows:  # in the order of the text, which batches do not keep
+            start = tokens[i].own.start
+            states[i].append(answers[i, k][start : start + tokens[i].counts[k]])
+        return {i: np.concatenate(parts) for i, parts in states.items()}
+
+
+def _with_spans(item, vectors, n_prompt):
+    """Return the tokens of a text without special ones, with their places in the text."""
+    spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
+    return TokenEmbeddings(item.encoding.tokens[item.own], spans - n_prompt, vectors)
