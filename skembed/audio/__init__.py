@@ -1,4 +1,4 @@
-"""Embed audio: read files and arrays, compute log-mel spectrograms, `AudioEmbedder`.
+"""Embed sounds: read files and arrays, compute log-mel spectrograms, `AudioEmbedder`.
 
 Imports no other modality.
 """

@@ -1,7 +1,10 @@
-"""`AudioEmbedder`: embed audio with a convolutional network or a transformer."""
+"""`AudioEmbedder`: embed sounds with a convolutional network or a transformer."""
+
+from __future__ import annotations
 
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -14,6 +17,23 @@ from skembed.base._read_rows import read_rows
 from skembed.base._threads import n_threads_for
 from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from skembed.base._typing import (
+        AudioPooling,
+        Backend,
+        BadRows,
+        CacheStore,
+        FilePath,
+        NamedLayers,
+        Precision,
+        Precompute,
+        RandomState,
+        WindowPooling,
+    )
+
 
 SOUNDS = Modality(
     reference="skembed.audio._audio:SOUNDS",
@@ -41,7 +61,7 @@ SOUNDS = Modality(
 
 
 class AudioEmbedder(NeuralEmbedder):
-    """Embed audio with a convolutional network on spectrograms, or with a transformer.
+    """Embed sounds with a convolutional network on spectrograms, or with a transformer.
 
     Sounds are decoded, averaged over their channels, resampled to the network's sampling rate and
     cut into windows. The vectors of the windows are pooled into the vector of the sound. It does
@@ -54,7 +74,7 @@ class AudioEmbedder(NeuralEmbedder):
         ``preprocessor_config.json``), a folder written by :meth:`export` or by ``python -m skembed
         convert panns``, an ``.onnx`` file (see `front_end`), or a hub id. AST, Wav2Vec2, HuBERT,
         CLAP, Whisper (its encoder) and ConvNeXT and EfficientNet of one channel are supported.
-        With ``pretrained=False``: the name of an architecture: "cnn14" [2]_ (80 M parameters, 2,048
+        With ``pretrained=False``: the name of an architecture, "cnn14" [2]_ (80 M parameters, 2,048
         dimensions), "cnn-small" (1 M parameters) or "vggish" [3]_.
     revision : str, default=None
         Branch, tag or commit of a hub id.
@@ -108,10 +128,10 @@ class AudioEmbedder(NeuralEmbedder):
         "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
         over these heads then costs one pass over the rows. Results do not change.
     backend : {"auto", "onnx", "torch"}, default="auto"
-        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use
-        of a network on ONNX Runtime exports it, with its log-mel spectrograms, into the cache
-        folder (seconds, needs ``skembed[torch]``) and compares it with torch; where they differ,
-        "auto" warns and uses torch, "onnx" raises.
+        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime
+        needs an export of the network. The first use writes it into the cache folder, which takes
+        seconds and needs ``skembed[torch]``, and compares its vectors with those of torch. If they
+        differ, "auto" warns and uses torch, and "onnx" raises an error.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
         Data type of the network's computation; vectors are always float32. "int8": 8-bit integers,
         run by ONNX Runtime on a CPU, for the matrix products of transformers or the convolutions of
@@ -119,25 +139,26 @@ class AudioEmbedder(NeuralEmbedder):
         "bfloat16" is run by torch, and is fast on processors that support it. "float16" requires
         CUDA. Spectrograms are always computed in float32 or float64.
     batch_size : int or "auto", default="auto"
-        Windows per batch. Results do not change.
+        Number of network inputs (texts, images or windows of sounds) that are computed together.
+        "auto": the fastest number. Results do not change.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ... "auto": CUDA if torch runs the network and finds a device.
     n_threads : int, default=None
-        Number of threads that decode and compute. None: the value of ``skembed.set_config``, else
-        the number of cores that joblib reports.
-    cache : "memory", str, path, EmbeddingCache, MemoryCache or None, default="memory"
-        Where computed vectors are stored, so that no sound is computed twice. "memory": in the
-        memory of this process (see :func:`skembed.memory_cache`), or on disk if
-        ``skembed.set_config(cache_folder=…)`` was called. A folder is shared by processes and later
-        runs (see :class:`skembed.EmbeddingCache`). None: nowhere. Sounds are identified by their
-        content: a moved file is found again, and a changed file is computed again.
+        Number of threads that read rows and compute. None: the setting of ``skembed.set_config``,
+        else the number of cores that joblib reports.
+    cache : "memory", str, path, Store or None, default="memory"
+        Where computed vectors are kept, so that no row is computed twice. "memory": in the memory
+        of this process (see :func:`skembed.memory_cache`), or in the folder of
+        ``skembed.set_config(cache_folder=…)`` if one was set. A str or path: in this folder, which
+        processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
+        object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        What to do with rows that cannot be read: raise an error that lists them with the reasons,
-        or return a vector of zeros or NaN for them.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
-        1: show a progress bar.
+        If 1, a progress bar is shown.
 
     Attributes
     ----------
@@ -146,9 +167,9 @@ class AudioEmbedder(NeuralEmbedder):
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, if they have names.
+        Names of the columns seen in `fit`, if they have names.
     n_features_out_ : int
-        Number of output columns.
+        Number of output features.
 
     See Also
     --------
@@ -176,6 +197,9 @@ class AudioEmbedder(NeuralEmbedder):
 
     Files are WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF, W64 and RF64. Tags, padding and
     junk before and after the audio are ignored. Samples are equal to those of ``soundfile.read``.
+
+    Sounds are cached by their content: a file that was moved is found in the cache, a file that was
+    changed is computed again.
 
     References
     ----------
@@ -217,32 +241,32 @@ class AudioEmbedder(NeuralEmbedder):
 
     def __init__(
         self,
-        model="MIT/ast-finetuned-audioset-10-10-0.4593",
+        model: FilePath = "MIT/ast-finetuned-audioset-10-10-0.4593",
         *,
-        revision=None,
-        pretrained=True,
-        sampling_rate=None,
-        max_value=None,
-        max_seconds=600,
-        window_seconds="auto",
-        hop_seconds=None,
-        window_pooling="mean",
-        front_end="auto",
-        pooling="auto",
-        layers=-1,
-        normalize="auto",
-        truncate_dim=None,
-        precompute=None,
-        backend="auto",
-        precision="float32",
-        batch_size="auto",
-        device="auto",
-        n_threads=None,
-        cache="memory",
-        bad_rows="raise",
-        random_state=None,
-        verbose=0,
-    ):
+        revision: str | None = None,
+        pretrained: bool = True,
+        sampling_rate: int | None = None,
+        max_value: float | None = None,
+        max_seconds: float = 600,
+        window_seconds: float | Literal["auto"] = "auto",
+        hop_seconds: float | None = None,
+        window_pooling: WindowPooling = "mean",
+        front_end: str | dict[str, Any] = "auto",
+        pooling: AudioPooling = "auto",
+        layers: NamedLayers = -1,
+        normalize: bool | Literal["auto"] = "auto",
+        truncate_dim: int | None = None,
+        precompute: Precompute = None,
+        backend: Backend = "auto",
+        precision: Precision = "float32",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str = "auto",
+        n_threads: int | None = None,
+        cache: FilePath | CacheStore | None = "memory",
+        bad_rows: BadRows = "raise",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.pretrained = pretrained

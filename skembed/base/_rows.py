@@ -355,3 +355,23 @@ def unique_keys(keys):
                 repeats.append((position, known))
     first = np.fromiter(seen.values(), dtype=np.intp, count=len(seen))
     return first, np.array(repeats, dtype=np.intp).reshape(-1, 2)
+
+
+def spread(reasons, first, repeats):
+    """Turn positions among unique rows into positions among all rows.
+
+    Parameters
+    ----------
+    reasons : dict
+        By position among the unique rows.
+    first, repeats : ndarray
+        As :func:`unique_keys` returned them.
+
+    Examples
+    --------
+    >>> spread({1: "closed"}, *unique_keys([b"a", b"b", b"b"]))
+    {1: 'closed', 2: 'closed'}
+    """
+    reasons = {int(first[position]): reason for position, reason in reasons.items()}
+    later = {again: reasons[known] for again, known in repeats.tolist() if known in reasons}
+    return reasons | later

@@ -28,14 +28,14 @@ def text_problem(row):
     """
     if isinstance(row, str):
         return LONE_SURROGATE if has_lone_surrogate(row) else None
-    what = describe(row)
+    description = describe(row)
     for kinds, remedy in _REMEDIES.items():
         if isinstance(row, kinds):
-            return f"{what}; {remedy}"
+            return f"{description}; {remedy}"
     is_words = isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1
     if is_words and all(isinstance(word, str) for word in row):
-        return f'{what} of words; join them with " ".join(row)'
-    return what
+        return f'{description} of words; join them with " ".join(row)'
+    return description
 
 
 def has_lone_surrogate(text):

@@ -67,8 +67,8 @@ Analogy: TypeAlias = Literal["3cosadd", "3cosmul"]
 VectorFormat: TypeAlias = Literal["auto", "text", "binary", "glove", "fasttext"]
 
 # Parameters of the estimators that run a network.
-Layers: TypeAlias = int | list[int]
-NamedLayers: TypeAlias = int | str | list[int]
+Layers: TypeAlias = int | list[int] | tuple[int, ...]
+NamedLayers: TypeAlias = int | str | list[int] | tuple[int, ...]
 TextPooling: TypeAlias = (
     Literal["auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", "last"]
     | list[str]

@@ -2,26 +2,29 @@
 
 X -> rows -> unique rows -> embed -> scatter back to the order of X.
 
-Imports the layers below (`_rows`, `_config`, `exceptions`); knows no modality.
+Imports `base`, `_config` and `exceptions`; names no modality.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skembed._config import apply_settings, get_config, own_settings
 from skembed.base._bad_rows import Problem, bad_rows_error, bad_rows_of
+from skembed.base._labels import labels_of_rows
 from skembed.base._on_access import taken
-from skembed.base._rows import columns_of, unique_keys
+from skembed.base._progress import no_bar, progress_bar
+from skembed.base._rows import columns_of, spread, unique_keys
+from skembed.base._warnings import callers_level
+from skembed.embedder._feature_names import check_feature_names
 from skembed.exceptions import TruncationWarning
 
 if TYPE_CHECKING:
@@ -48,28 +51,6 @@ class Block(NamedTuple):
     rows: np.ndarray  # (n,) positions among those rows
     vectors: np.ndarray  # (n, n_dims) float32
     cut: np.ndarray | None = None  # (n,) bool: something of the row could not be embedded
-
-
-# Libraries between a user's code and ours, which a warning does not point at.
-_BETWEEN = {"skembed", "sklearn", "skrub", "joblib"}
-
-
-def _callers_level():
-    """Return the `stacklevel` of a warning by the calling function that points at user code."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN and frame.f_back:
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-def _spread(late, first, repeats):
-    """Turn positions among unique rows into positions among all rows."""
-    late = {int(first[position]): what for position, what in late.items()}
-    return late | {again: late[known] for again, known in repeats.tolist() if known in late}
-
-
-class _NoBar:
-    update = staticmethod(lambda n: None)
 
 
 class Embedder(TransformerMixin, BaseEstimator):
@@ -105,8 +86,16 @@ class Embedder(TransformerMixin, BaseEstimator):
         """Return a hashable key for each row (None: it is bad) and {position: what is wrong}."""
         raise NotImplementedError
 
-    def _fit_rows(self, rows, y):
-        """Learn from the good rows; set ``_n_dims``."""
+    def _uses_labels(self):
+        """Tell whether ``_fit_rows`` learns from `y`; otherwise `y` is not looked at."""
+        return False
+
+    def _fit_rows(self, rows, labels):
+        """Learn from the good rows; set ``_n_dims``.
+
+        `labels` has one entry a row, or is None. The rows of a frame's columns follow one another,
+        and each column's rows have the labels of `y`.
+        """
         raise NotImplementedError
 
     def _embed(self, rows, keys, bad):
@@ -247,29 +236,7 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     def _columns(self, X, *, reset):
         columns = self._columns_of(X)
-        named = None not in columns.names
-        if reset:
-            self.n_features_in_ = len(columns.names)
-            vars(self).pop("feature_names_in_", None)
-            if named:
-                self.feature_names_in_ = np.array(columns.names, dtype=object)
-        comparable = reset or (named and hasattr(self, "feature_names_in_"))
-        fitted = list(getattr(self, "feature_names_in_", []))
-        repeated = any(len(set(names)) < len(names) for names in (fitted, columns.names))
-        if columns.header is not None and comparable and not repeated:
-            # scikit-learn's own check, and so in its words.
-            validate_data(self, columns.header, reset=reset, skip_check_array=True)
-        elif len(columns.names) != self.n_features_in_:
-            raise ValueError(
-                f"X has {len(columns.names)} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        elif comparable and named and repeated and columns.names != fitted:
-            # Some versions of scikit-learn read no frame of repeated names.
-            raise ValueError(
-                f"The feature names should match those that were passed during fit: {fitted}. "
-                f"Got {columns.names}."
-            )
+        check_feature_names(self, columns, reset=reset)
         return columns
 
     def _checked(self, columns, *, prepare=False, fitted=False):
@@ -289,7 +256,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         if not len(first):
             return {}
         late = self._late_faults(taken(rows, first), taken(keys, first), fitted=fitted)
-        return _spread(late, first, repeats)
+        return spread(late, first, repeats)
 
     def _bad_rows_error(self, columns, bad, late):
         problems = [*[self._problem] * bool(bad), *[self._late_problem] * bool(late)]
@@ -302,10 +269,14 @@ class Embedder(TransformerMixin, BaseEstimator):
         )
 
     def _fit_checked(self, columns, checked, y):
-        rows = columns.rows
-        if checked[1]:
-            rows = taken(rows, [i for i, key in enumerate(checked[0]) if key is not None])
-        self._fit_rows(rows, y)
+        """Fit to the rows that are not bad, each with its label."""
+        rows, (keys, bad) = columns.rows, checked
+        labels = labels_of_rows(y, columns) if self._uses_labels() else None
+        if bad:
+            good = [i for i, key in enumerate(keys) if key is not None]
+            rows = taken(rows, good)
+            labels = None if labels is None else labels[good]
+        self._fit_rows(rows, labels)
         self.n_features_out_ = self._n_dims * self.n_features_in_
 
     def _embed_columns(self, columns, keys, bad):
@@ -326,7 +297,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         vectors[repeats[:, 0]] = vectors[repeats[:, 1]]
         cut[repeats[:, 0]] = cut[repeats[:, 1]]
         if late:
-            late = _spread(late, first, repeats)
+            late = spread(late, first, repeats)
             if self.bad_rows == "raise":
                 raise self._bad_rows_error(columns, {}, late)
         if bad or late:
@@ -340,15 +311,12 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _warn_of_cut(self, n_cut, n_rows):
         if n_cut:
             message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
-            warnings.warn(message, self._cut_warning, stacklevel=_callers_level())
+            warnings.warn(message, self._cut_warning, stacklevel=callers_level())
 
     def _progress(self, total, *, unit, shown=False):
         """Return a context whose value has ``update(n)``: a progress bar, if one is asked for."""
-        if not (shown or self.verbose or get_config()["progress"]):
-            return nullcontext(_NoBar)
-        from tqdm.auto import tqdm
-
-        return tqdm(total=total, desc=type(self).__name__, unit=unit)
+        shown = shown or self.verbose or get_config()["progress"]
+        return progress_bar(total, type(self).__name__, unit) if shown else no_bar()
 
     # -- what scikit-learn asks ------------------------------------------------------------------
 

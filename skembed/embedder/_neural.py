@@ -3,14 +3,16 @@
 Imports the layers below; names no modality.
 """
 
+from __future__ import annotations
+
 import copy
 import os
 from contextlib import closing
 from dataclasses import fields
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,6 +20,7 @@ from skembed.base._digest import plain
 from skembed.base._failures import naming
 from skembed.base._on_access import taken
 from skembed.base._rows import unique_keys
+from skembed.base._seeds import seed_of
 from skembed.base._threads import batches, n_threads_for
 from skembed.embedder._base import Block, Embedder
 from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
@@ -31,6 +34,15 @@ from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._precisions import PRECISIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from skembed.base._typing import FilePath, Rows
+
 
 # A GPU is kept busy by that many times the rows of a processor's chunk and batch.
 _GPU_SHARE = 16
@@ -64,6 +76,7 @@ class NeuralEmbedder(Embedder):
         "cache": CACHE_CONSTRAINTS,
         "random_state": ["random_state"],
     }
+    fingerprint_: str
     _modality: Modality
     pretrained = True  # a parameter where networks can be built with random weights
 
@@ -75,9 +88,7 @@ class NeuralEmbedder(Embedder):
         """Return what the weights are drawn by; None: `model` is pretrained."""
         if self.pretrained:
             return None
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return seed_of(self.random_state)
 
     def _request(self):
         """Return the parameters as plain data, in Python's own types."""
@@ -93,7 +104,7 @@ class NeuralEmbedder(Embedder):
             make_preprocessor=plain_self._preprocessor,
         )
 
-    def _fit_rows(self, rows, y):
+    def _fit_rows(self, rows, labels):
         def sample(preprocessor, n_rows):
             some = rows[:: max(1, len(rows) // n_rows)][:n_rows]
             keys, _ = self._check_rows(some)
@@ -217,7 +228,7 @@ class NeuralEmbedder(Embedder):
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
-    def warm(self, X):
+    def warm(self, X: Rows) -> Self:
         """Compute and store the vectors that are missing, so that a search only reads.
 
         The embedder is fitted, so that what is stored is what its parameters say now. A progress
@@ -245,7 +256,7 @@ class NeuralEmbedder(Embedder):
         columns = self.fit(X)._columns(X, reset=False)
         keys, _ = self._checked(columns)
         first, _ = unique_keys(keys)
-        rows, bad = taken(columns.rows, first), {}
+        rows, bad = taken(columns.rows, first), dict[int, str]()
         for _ in self._embed(rows, [keys[i] for i in first], bad, progress=True):
             pass
         if bad and self.bad_rows == "raise":
@@ -253,7 +264,7 @@ class NeuralEmbedder(Embedder):
             raise self._bad_rows_error(columns, {}, bad)
         return self
 
-    def show_runtime(self):
+    def show_runtime(self) -> dict[str, Any]:
         """Say what runs the fitted network.
 
         Returns
@@ -277,7 +288,7 @@ class NeuralEmbedder(Embedder):
         runtime |= {name: network.report[name] for name in parity if network.report}
         return runtime | runner_of(network).describe()
 
-    def relocate(self, folder):
+    def relocate(self, folder: FilePath) -> Self:
         """Point a fitted embedder to the place where its model's folder is now.
 
         A fitted embedder records the path of its model and reads the files again in every process.
@@ -313,7 +324,7 @@ class NeuralEmbedder(Embedder):
         self.model = folder
         return self
 
-    def export(self, folder):
+    def export(self, folder: FilePath) -> Path:
         """Write the fitted network to a folder that runs without torch and transformers.
 
         Parameters

@@ -1,8 +1,11 @@
 """`CNNImageEmbedder`: embed images with a convolutional network or a vision transformer."""
 
+from __future__ import annotations
+
 import math
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
@@ -17,6 +20,22 @@ from skembed.image._families import ARCHITECTURES, FAMILIES, NETWORKS
 from skembed.image._pixels import key_of
 from skembed.image._preprocessor import image_preprocessor
 from skembed.models._modality import Modality
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skembed.base._typing import (
+        Backend,
+        BadRows,
+        CacheStore,
+        FilePath,
+        ImagePooling,
+        NamedLayers,
+        Precision,
+        Precompute,
+        RandomState,
+    )
+
 
 IMAGES = Modality(
     reference="skembed.image._cnn:IMAGES",
@@ -59,7 +78,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         ``preprocessor_config.json``), a folder written by :meth:`export`, an ``.onnx`` file beside
         a ``preprocessor_config.json``, or a hub id. ResNet, ConvNeXT, ConvNeXT V2, EfficientNet,
         MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are supported. With
-        ``pretrained=False``: the name of an architecture: "resnet-18", "resnet-50",
+        ``pretrained=False``: the name of an architecture, "resnet-18", "resnet-50",
         "convnext-tiny", "mobilenet-v2" or "resnet-small-32".
     revision : str, default=None
         Branch, tag or commit of a hub id.
@@ -99,10 +118,10 @@ class CNNImageEmbedder(NeuralEmbedder):
         "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
         over these heads then costs one pass over the rows. Results do not change.
     backend : {"auto", "onnx", "torch"}, default="auto"
-        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. The first use
-        of a network on ONNX Runtime exports it into the cache folder (seconds, needs
-        ``skembed[torch]``) and compares it with torch; where they differ, "auto" warns and uses
-        torch, "onnx" raises.
+        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime
+        needs an export of the network. The first use writes it into the cache folder, which takes
+        seconds and needs ``skembed[torch]``, and compares its vectors with those of torch. If they
+        differ, "auto" warns and uses torch, and "onnx" raises an error.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
         Data type of the network's computation; vectors are always float32. "int8": 8-bit integers,
         run by ONNX Runtime on a CPU, up to three times as fast as float32. Convolutions need
@@ -112,25 +131,26 @@ class CNNImageEmbedder(NeuralEmbedder):
         scores. "bfloat16" is run by torch, and is fast on processors that support it. "float16"
         requires CUDA.
     batch_size : int or "auto", default="auto"
-        Images per batch. Results do not change.
+        Number of network inputs (texts, images or windows of sounds) that are computed together.
+        "auto": the fastest number. Results do not change.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ... "auto": CUDA if torch runs the network and finds a device.
     n_threads : int, default=None
-        Number of threads that decode and compute. None: the value of ``skembed.set_config``, else
-        the number of cores that joblib reports.
-    cache : "memory", str, path, EmbeddingCache, MemoryCache or None, default="memory"
-        Where computed vectors are stored, so that no image is computed twice. "memory": in the
-        memory of this process (see :func:`skembed.memory_cache`), or on disk if
-        ``skembed.set_config(cache_folder=…)`` was called. A folder is shared by processes and later
-        runs (see :class:`skembed.EmbeddingCache`). None: nowhere. Images are identified by their
-        content: a moved file is found again, and a changed file is computed again.
+        Number of threads that read rows and compute. None: the setting of ``skembed.set_config``,
+        else the number of cores that joblib reports.
+    cache : "memory", str, path, Store or None, default="memory"
+        Where computed vectors are kept, so that no row is computed twice. "memory": in the memory
+        of this process (see :func:`skembed.memory_cache`), or in the folder of
+        ``skembed.set_config(cache_folder=…)`` if one was set. A str or path: in this folder, which
+        processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
+        object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        What to do with rows that cannot be read: raise an error that lists them with the reasons,
-        or return a vector of zeros or NaN for them.
+        How rows are handled that cannot be embedded: raise an error that names them, or return
+        vectors of zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
-        1: show a progress bar.
+        If 1, a progress bar is shown.
 
     Attributes
     ----------
@@ -139,9 +159,9 @@ class CNNImageEmbedder(NeuralEmbedder):
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, if they have names.
+        Names of the columns seen in `fit`, if they have names.
     n_features_out_ : int
-        Number of output columns.
+        Number of output features.
 
     See Also
     --------
@@ -158,6 +178,9 @@ class CNNImageEmbedder(NeuralEmbedder):
     applied. Transparent pixels are composited over white. Images of more than 8 bits are scaled to
     8 bits. The first frame of an animation is used. Gray images are converted to three equal
     channels, unless the network takes one channel.
+
+    Images are cached by their content: a file that was moved is found in the cache, a file that was
+    changed is computed again.
 
     References
     ----------
@@ -196,29 +219,29 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     def __init__(
         self,
-        model="microsoft/resnet-50",
+        model: FilePath = "microsoft/resnet-50",
         *,
-        revision=None,
-        pretrained=True,
-        image_size=None,
-        image_shape=None,
-        max_pixels=50_000_000,
-        max_value=None,
-        pooling="auto",
-        layers=-1,
-        normalize="auto",
-        truncate_dim=None,
-        precompute=None,
-        backend="auto",
-        precision="float32",
-        batch_size="auto",
-        device="auto",
-        n_threads=None,
-        cache="memory",
-        bad_rows="raise",
-        random_state=None,
-        verbose=0,
-    ):
+        revision: str | None = None,
+        pretrained: bool = True,
+        image_size: int | tuple[int, int] | None = None,
+        image_shape: tuple[int, int] | tuple[int, int, int] | None = None,
+        max_pixels: int | None = 50_000_000,
+        max_value: float | None = None,
+        pooling: ImagePooling = "auto",
+        layers: NamedLayers = -1,
+        normalize: bool | Literal["auto"] = "auto",
+        truncate_dim: int | None = None,
+        precompute: Precompute = None,
+        backend: Backend = "auto",
+        precision: Precision = "float32",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str = "auto",
+        n_threads: int | None = None,
+        cache: FilePath | CacheStore | None = "memory",
+        bad_rows: BadRows = "raise",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.pretrained = pretrained

@@ -79,8 +79,8 @@ _SMALL = {
     **HALF,
 }
 
-# Name -> content of config.json, content of preprocessor_config.json.
-_CONFIGS = {
+# Name -> config.json, preprocessor_config.json.
+_CONFIGS: dict[str, tuple[dict, dict]] = {
     "resnet-18": (
         {
             "model_type": "resnet",

@@ -54,7 +54,7 @@ class HiddenStates(Backbone):
     """A transformers model, called with one input, that gives the states of all its layers."""
 
     # What of a model may be missing in its file, by parts of names: no state comes from it.
-    unused = ("pooler",)
+    unused: tuple[str, ...] = ("pooler",)
 
     def __init__(self, model, modality):
         super().__init__()

@@ -1,11 +1,10 @@
 """The folder that an embedder exports: a graph, the preprocessor's files and a manifest."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 from skembed._version import __version__
+from skembed.base._folders import written_aside
 from skembed.network._load import graph_of
 from skembed.network._spec import FORMAT
 from skembed.runtime._export_folder import write_standalone
@@ -33,11 +32,7 @@ def write_folder(network, folder, estimator):
         If the folder has files in it.
     """
     folder = Path(folder).expanduser().absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is not an empty folder.")
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    aside.mkdir(parents=True)
-    try:
+    with written_aside(folder) as aside:
         write_standalone(graph_of(network), aside / "model.onnx")
         manifest = {
             "skembed": __version__,
@@ -52,9 +47,4 @@ def write_folder(network, folder, estimator):
         }
         text = json.dumps(manifest, indent=1) + "\n"
         (aside / "manifest.json").write_text(text, encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from numbers import Integral
 
+from skembed.base._checks import check_truncate_dim
 from skembed.models._head import Head
 
 
@@ -48,21 +49,13 @@ def head_of(request, modality, folder, preprocessor, pooling=None, layers=None):
             f"{folder.path} has dense layers after its pooling, which take one layer's states. "
             f"Got layers={layers!r}; set pooling to leave the dense layers out."
         )
-    check_truncate_dim(request, head.n_dims(modality.n_hidden(folder)))
+    n_dims = head.n_dims(modality.n_hidden(folder))
+    check_truncate_dim(request.estimator, request.truncate_dim, n_dims)
     if request.truncate_dim is None and modules.truncate_dim is not None:
         # Sentence Transformers truncates after its modules; a unit length asked for comes later.
         last = request.normalize == "auto"
         return replace(head, truncate_dim=modules.truncate_dim, truncate_last=last)
     return replace(head, truncate_dim=request.truncate_dim)
-
-
-def check_truncate_dim(request, n_dims):
-    """Raise a ValueError if `truncate_dim` is more than the length of the model's vectors."""
-    if n_dims and request.truncate_dim and request.truncate_dim > n_dims:
-        raise ValueError(
-            f"The 'truncate_dim' parameter of {request.estimator} must be at most {n_dims}, the "
-            f"length of the model's vectors. Got {request.truncate_dim} instead."
-        )
 
 
 def precomputed_of(request, modality, folder, preprocessor):

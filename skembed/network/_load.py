@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from skembed.base._digest import digest, file_sha256
+from skembed.base._digest import changed_since_fit, check_unchanged, digest
 from skembed.base._optional import exporter_versions, import_optional, require_optional
 from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._folder import ModelFolder
 from skembed.models._storage import kept_folder, scratch_folder
-from skembed.network._spec import FORMAT, NetworkSpec, folder_of, network_changed
+from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
@@ -190,11 +190,12 @@ def relocated(spec, model):
     folder = folder_of(spec.modality, model, spec.revision, spec.seed)
     spec = replace(_moved_to(spec, folder), model=os.fspath(model))
     if folder.digest != spec.backbone_digest:
-        raise network_changed(folder.path)
+        raise changed_since_fit(folder.path)
     files = [(dense.weights, dense.sha256) for dense in spec.head.dense]
     for path, sha256 in (*files, *spec.preprocessor.files):
-        if not os.path.isfile(path) or file_sha256(path) != sha256:
-            raise network_changed(path)
+        if not os.path.isfile(path):
+            raise changed_since_fit(path)
+        check_unchanged(path, sha256)
     return spec
 
 
@@ -227,6 +228,10 @@ class _Source:
     @property
     def input_name(self):
         return self.spec.modality.input_name
+
+    @property
+    def implied_inputs(self):
+        return self.spec.modality.implied_inputs
 
     def network(self):
         return torch_network(self.spec, self.spec.pieces)
@@ -277,8 +282,7 @@ def torch_network(spec, pieces):
         return backbone if stem is None else WithStem(stem.module().to(spec.device), backbone)
 
     for dense in spec.head.dense:
-        if file_sha256(dense.weights) != dense.sha256:
-            raise network_changed(dense.weights)
+        check_unchanged(dense.weights, dense.sha256)
     key = digest([spec.backbone_digest, spec.learned.digest, _stem(spec), precision, spec.device])
     return Network(_backbones.get(key, load), pieces)
 
@@ -287,5 +291,5 @@ def _unchanged(spec):
     """Return the model's folder, or say that it is another one now."""
     folder = ModelFolder(spec.path)
     if folder.digest != spec.backbone_digest:
-        raise network_changed(folder.path)
+        raise changed_since_fit(folder.path)
     return folder

@@ -7,6 +7,7 @@ import os
 import warnings
 from dataclasses import replace
 
+from skembed.base._checks import check_truncate_dim
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
@@ -14,7 +15,7 @@ from skembed.exceptions import (
     RuntimeFallbackWarning,
 )
 from skembed.models._manifest import check_manifest
-from skembed.network._head import check_truncate_dim, head_of, precomputed_of
+from skembed.network._head import head_of, precomputed_of
 from skembed.network._learned import Learned
 from skembed.network._load import export_folder, runner_of, with_export, with_widths
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
@@ -69,7 +70,7 @@ def resolve(request, modality, sample):
         spec = replace(spec, n_dims=n_dims, widths=(n_dims,))
     else:
         spec = _ready_to_run(spec, request, modality.n_hidden(folder), sample)
-    check_truncate_dim(request, spec.n_dims)
+    check_truncate_dim(request.estimator, request.truncate_dim, spec.n_dims)
     return spec
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from skembed.base._digest import digest
-from skembed.exceptions import NetworkChangedError
 from skembed.models._folder import ModelFolder
 from skembed.models._head import Head
 from skembed.models._locate import locate
@@ -123,11 +122,3 @@ def folder_of(modality, model, revision, seed):
     from skembed.models._seeded import seeded_folder
 
     return ModelFolder(seeded_folder(model, seed, modality))
-
-
-def network_changed(path):
-    """Return the error for a network whose files differ from those that fit used."""
-    return NetworkChangedError(
-        f"{path} holds another network now than when the estimator was fitted. Fit it again, or "
-        "put the old files back."
-    )

@@ -31,7 +31,7 @@ class Backend:
     load : callable
         Takes a source and the device, returns a runner. A source has the methods ``network()``,
         which returns a torch module, and ``graph()``, which returns the path of an ONNX graph and
-        the names of its outputs; and ``input_name``.
+        the names of its outputs; and the attributes ``input_name`` and ``implied_inputs``.
     libraries : tuple of str
         Distributions whose versions can change a vector.
     needs_export : bool
@@ -79,7 +79,8 @@ def _load_onnx(source, device):
     from skembed.runtime._onnx import OnnxRunner
 
     graph, outputs = source.graph()
-    return OnnxRunner(graph, source.input_name, outputs, device=device)
+    implied = source.implied_inputs
+    return OnnxRunner(graph, source.input_name, outputs, device, implied)
 
 
 def _load_torch(source, device):

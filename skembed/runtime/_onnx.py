@@ -11,12 +11,6 @@ from skembed.base._failures import reason_of
 from skembed.base._threads import in_threads
 from skembed.exceptions import ExportError, ModelFormatError
 
-# Inputs of graphs made elsewhere, which skembed's one input implies: rows are never padded.
-_IMPLIED = {
-    "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
-    "position_ids": lambda ids: np.broadcast_to(np.arange(ids.shape[1]), ids.shape).copy(),
-}
 # Fusions of ONNX Runtime that are slower than what they replace: in the fused operators the loop
 # over a row is not vectorized (profiled with 1.32; 7 % of MiniLM's time).
 _SLOW_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
@@ -40,6 +34,10 @@ class OnnxRunner:
     device : str, default="cpu"
         ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
 
+    implied : dict, default=None
+        Further inputs that graphs made elsewhere may have: functions of the one input, by name. A
+        graph's input must then have the name `input_name`; otherwise its only input may have any.
+
     Raises
     ------
     ModelFormatError
@@ -48,7 +46,7 @@ class OnnxRunner:
         If the device is a GPU, and ONNX Runtime does not run the graph there.
     """
 
-    def __init__(self, path, input_name, outputs=None, device="cpu"):
+    def __init__(self, path, input_name, outputs=None, device="cpu", implied=None):
         self._path, self._device = str(path), device
         self._session = self._open(n_threads=1)
         # Sessions with threads inside, for a batch by itself; by process, because threads do not
@@ -58,14 +56,15 @@ class OnnxRunner:
         self._input_name = input_name
         nodes = self._session.get_inputs()
         self._inputs = {node.name: node.type for node in nodes}
-        unknown = set(self._inputs) - {input_name} - set(_IMPLIED)
-        # Pixels and waves go by many names; token ids by one.
-        if input_name != "input_ids" and input_name not in self._inputs and len(unknown) == 1:
+        self._implied = implied or {}
+        unknown = set(self._inputs) - {input_name} - set(self._implied)
+        if not self._implied and input_name not in self._inputs and len(unknown) == 1:
             input_name = self._input_name = unknown.pop()
         if input_name not in self._inputs or unknown:
+            more = f" and, with it, {sorted(self._implied)}" if self._implied else ""
             raise ModelFormatError(
-                f"{path} has the inputs {sorted(self._inputs)}; skembed can feed {input_name!r} "
-                f"and, with it, {sorted(_IMPLIED)}."
+                f"{path} has the inputs {sorted(self._inputs)}; skembed can feed "
+                f"{input_name!r}{more}."
             )
         # Some graphs take one row at a time and no more.
         shape = next(node.shape for node in nodes if node.name == input_name)
@@ -110,7 +109,7 @@ class OnnxRunner:
         self._check_shape(batch)
         feed = {}
         for name, kind in self._inputs.items():
-            values = batch if name == self._input_name else _IMPLIED[name](batch)
+            values = batch if name == self._input_name else self._implied[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
         answers = self._answers(feed, session)
         # A pooled map of one by one is a vector.

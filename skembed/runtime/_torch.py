@@ -1,24 +1,22 @@
 """Running a network in torch. Imports torch, and so imported only when a network is loaded."""
 
-import os
 from collections import deque
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Batches whose copies and computing a GPU has been told of, before the first answer is awaited.
+from skembed.base._fork import after_fork_in_child
+
+# Batches queued on a GPU before the first answer is awaited.
 _AHEAD = 3
 
 _forked = False
 
 
+@after_fork_in_child
 def _note_fork():
     global _forked
     _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
 
 
 class TorchRunner:

@@ -3,8 +3,17 @@
 Networks of any other family are loaded by transformers' AutoModel.
 """
 
+import numpy as np
+
 from skembed.exceptions import ModelFormatError
 from skembed.models._modality import Family
+
+# Inputs that graphs made elsewhere may have beside the token ids. Rows are never padded.
+IMPLIED_INPUTS = {
+    "attention_mask": np.ones_like,
+    "token_type_ids": np.zeros_like,
+    "position_ids": lambda ids: np.broadcast_to(np.arange(ids.shape[1]), ids.shape).copy(),
+}
 
 # Encoder-decoder models whose encoder alone is loaded, by model_type.
 FAMILIES = {

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skembed.base._digest import file_sha256
+from skembed.base._digest import check_unchanged, file_sha256
 from skembed.base._failures import naming
 from skembed.base._shared import Registry
 from skembed.embedder._inputs import Prepared, Preprocessor
-from skembed.exceptions import ModelFormatError, NetworkChangedError
+from skembed.exceptions import ModelFormatError
 from skembed.models._files import file_in
 from skembed.models._sentence import read_text_settings
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
@@ -93,11 +93,7 @@ class TextPreprocessor(Preprocessor):
     def _load(self):
         from tokenizers import normalizers
 
-        if file_sha256(self.tokenizer) != self.sha256:
-            raise NetworkChangedError(
-                f"{self.tokenizer} is another tokenizer now than when the estimator was fitted. "
-                "Fit it again, or put the old file back."
-            )
+        check_unchanged(self.tokenizer, self.sha256, "tokenizer")
         try:
             with naming(self.tokenizer):
                 tokenizer = load_tokenizer(self.tokenizer, self.changes)

@@ -91,7 +91,7 @@ class _WordVectorizer(Embedder):
     def _check_rows(self, rows):
         return check_rows(rows)
 
-    def _fit_rows(self, rows, y):
+    def _fit_rows(self, rows, labels):
         self._check_parameters()
         self._tokenizer = make_tokenizer(
             lowercase=self.lowercase,

@@ -214,9 +214,9 @@ class GloVeVectorizer(_WordVectorizer):
         self.bad_rows = bad_rows
         self.verbose = verbose
 
-    def _fit_rows(self, rows, y):
+    def _fit_rows(self, rows, labels):
         self.loss_curve_ = None
-        super()._fit_rows(rows, y)
+        super()._fit_rows(rows, labels)
 
     def _train(self, words, start):
         frequent, ids = frequent_words(words, self._python_value("min_count"))

@@ -156,8 +156,8 @@ class Pooling:
         vectors = np.zeros((len(known), n_dims * self.n_parts), dtype=np.float32)
         if known.any():
             word_vectors = bag.vectors[counts.indices]
-            # `reduceat` returns an element of the next segment for an empty one, so that rows
-            # without words are left out. The others border on each other without them.
+            # `reduceat` cannot reduce an empty segment. Without the rows that have no words, each
+            # segment ends where the next one starts.
             starts = counts.indptr[:-1][known]
             parts = [
                 ufunc.reduceat(word_vectors, starts, axis=0)

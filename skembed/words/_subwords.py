@@ -88,8 +88,8 @@ class Subwords(CheckedOnLoad):
         rows = np.fromiter(chain.from_iterable(hashes), dtype=np.int64, count=n_ngrams.sum())
         word_of = np.repeat(np.arange(len(words)), n_ngrams)
         if self.buckets is not None:
-            # Only some buckets have a row. A binary search finds the row where there is one; the
-            # appended -1, which is no bucket, catches hashes beyond the last bucket.
+            # Only some buckets have a row, which a binary search finds. The appended -1, which is
+            # not a bucket, stands for positions beyond the last row.
             places = np.searchsorted(self.buckets, rows)
             found = np.append(self.buckets, -1)[places] == rows
             rows, word_of = places[found], word_of[found]

@@ -213,7 +213,7 @@ def test_an_exported_folder_gives_the_same(model, tmp_path, request):
         AudioEmbedder(**given, **cut).fit_transform(rows),
         atol=1e-6,
     )
-    with pytest.raises(ValueError, match="was exported with its front end"):
+    with pytest.raises(ValueError, match="was exported with its preprocessing"):
         AudioEmbedder(folder, front_end="ast").fit(rows)
 
 

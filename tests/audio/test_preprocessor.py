@@ -198,9 +198,9 @@ def test_one_bad_row_leaves_the_others_alone(waves):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"window_seconds": 11, "front_end": "ast"}, "window_seconds=11 exceeds the maximum of the network"),
-        ({"window_seconds": 0.001}, "window_seconds=0.001 is below the minimum of the network, 0.025 s"),
-        ({"window_seconds": 1, "hop_seconds": 1.5}, "hop_seconds=1.5 must be at most the length of a window"),
+        ({"window_seconds": 11, "front_end": "ast"}, "11 exceeds the maximum of the network"),
+        ({"window_seconds": 0.001}, "0.001 is below the minimum of the network, 0.025 s"),
+        ({"window_seconds": 1, "hop_seconds": 1.5}, "must be at most the length of a window"),
         ({"hop_seconds": 1e-9}, "hop_seconds=1e-09 must be at most"),
     ],
 )
@@ -257,7 +257,9 @@ def test_a_front_end_that_the_network_cannot_take(folder, front_end):
     """Better said in words than by an operator in the middle of the network."""
     own = {"feature_extractor_type": "skembed", "preset": "panns"}
     (folder / "preprocessor_config.json").write_text(json.dumps(own))
-    with pytest.raises(ValueError, match="takes log-mel spectrograms of 64 bands. Got front_end"):
+    with pytest.raises(
+        ValueError, match=r"spectrograms of 64 bands\. Got front_end with \d+ bands"
+    ):
         front_of(folder, front_end=front_end)
     assert front_of(folder, front_end="vggish").stem == PRESETS["vggish"]
     (folder / "config.json").write_text('{"audio_config": {"num_mel_bins": 20}}')
@@ -267,7 +269,7 @@ def test_a_front_end_that_the_network_cannot_take(folder, front_end):
 
 
 def test_a_folder_that_does_not_say(folder):
-    with pytest.raises(ModelFormatError, match=r"states nothing; skembed supports AST, .*Set front"):
+    with pytest.raises(ModelFormatError, match=r"states nothing; skembed supports AST.*Set front"):
         front_of(folder)
     content = {"feature_extractor_type": "EncodecFeatureExtractor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(content))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from time_series import SeriesEmbedder
 from tiny_sounds import encoded, sound
 
 from skembed import (
@@ -76,8 +77,17 @@ def _sounds():
     return files
 
 
+def _series():
+    """Return twelve series of many lengths, two of them equal."""
+    random = np.random.default_rng(0)
+    series = [tuple(random.normal(size=5 + 7 * (i % 5)).cumsum()) for i in range(12)]
+    series[4] = series[0]
+    return series
+
+
 IMAGES = _images()
 SOUNDS = _sounds()
+SERIES = _series()
 SMALL = {"vector_size": 8, "min_count": 1, "random_state": 0}
 
 
@@ -220,6 +230,17 @@ CASES = [
         SOUNDS,
         2e-3,
         ("pooling", "max"),
+    ),
+    *(
+        Case(
+            f"series-{backend}",
+            SeriesEmbedder,
+            {"backend": backend, "random_state": 0},
+            SERIES,
+            1e-6,
+            ("pooling", "max"),
+        )
+        for backend in ("onnx", "torch")
     ),
     Case("word2vec", Word2VecVectorizer, SMALL | {"pooling": "sif"}, WORDS, 1e-6, ("sg", 1), True),
     Case("fasttext", FastTextVectorizer, SMALL | {"bucket": 99}, WORDS, 1e-6, ("max_n", 4), True),

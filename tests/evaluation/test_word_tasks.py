@@ -14,7 +14,7 @@ from skembed.evaluation import word_analogies, word_similarity
 
 @pytest.fixture(scope="module")
 def vectors():
-    """Random vectors of nearly all words of the tasks, in lower case."""
+    """Random vectors of nearly all words of the tasks, in lowercase."""
     words = set()
     for name in ("wordsim353.tsv", "simlex999.txt", "questions-words.txt"):
         with open(datapath(name), encoding="utf-8") as file:
@@ -42,7 +42,7 @@ def test_similarity_is_gensims(embedder, vectors, name):
 
 
 def test_gensims_vectors_can_be_compared(embedder, vectors):
-    """Up to their case: a task's words are looked up as they stand, and in no other spelling."""
+    """KeyedVectors only look up words unchanged, so the words here are in lowercase."""
     pairs = [("old", "new", 1), ("cat", "tiger", 2), ("cup", "coffee", 3), ("?", "old", 3)]
     assert word_similarity(vectors, pairs) == word_similarity(embedder, pairs)
     np.testing.assert_equal(word_analogies(vectors), word_analogies(embedder))

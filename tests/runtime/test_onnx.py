@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from skembed.exceptions import ModelFormatError
 from skembed.runtime._onnx import OnnxRunner
+from skembed.text._families import IMPLIED_INPUTS
 
 IDS = np.array([[3, 1, 4], [1, 5, 9]])
 
@@ -65,7 +66,10 @@ def test_what_rows_without_padding_imply_is_fed(tmp_path, implied, expected, kin
     ]
     inputs = {"input_ids": TensorProto.INT64, implied: kind}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
-    assert next(iter(OnnxRunner(path, "input_ids").run([IDS], 1)))[0].tolist() == expected
+    assert (
+        next(iter(OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS).run([IDS], 1)))[0].tolist()
+        == expected
+    )
 
 
 def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
@@ -74,7 +78,7 @@ def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
     inputs = {"input_ids": TensorProto.INT64, "task": TensorProto.INT64}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
     with pytest.raises(ModelFormatError) as raised:
-        OnnxRunner(path, "input_ids")
+        OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS)
     assert str(raised.value) == (
         f"{path} has the inputs ['input_ids', 'task']; skembed can feed 'input_ids' and, with it, "
         "['attention_mask', 'position_ids', 'token_type_ids']."
@@ -85,7 +89,7 @@ def test_a_graph_without_the_input_is_refused(tmp_path):
     """A graph of images does not read text."""
     path = identity(tmp_path / "graph.onnx", TensorProto.FLOAT, "pixel_values")
     with pytest.raises(ModelFormatError, match=r"has the inputs \['pixel_values'\]; skembed can"):
-        OnnxRunner(path, "input_ids")
+        OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS)
 
 
 def test_pixels_go_by_many_names(tmp_path):
@@ -145,7 +149,9 @@ def test_the_first_output_is_the_answer(tmp_path):
     ]
     inputs = {"input_ids": TensorProto.INT64}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes, outputs=("answer", "other"))
-    np.testing.assert_array_equal(next(iter(OnnxRunner(path, "input_ids").run([IDS], 1)))[0], IDS)
+    np.testing.assert_array_equal(
+        next(iter(OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS).run([IDS], 1)))[0], IDS
+    )
 
 
 def test_a_session_has_one_thread_inside(tmp_path):
@@ -173,7 +179,7 @@ def save_answer(path, *, axes=(1,), kind=TensorProto.FLOAT, shape=("r", "t")):
     graph = helper.make_graph(nodes, "graph", given, wanted, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, path)
-    return OnnxRunner(path, "input_ids")
+    return OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS)
 
 
 @pytest.mark.parametrize(

@@ -273,8 +273,8 @@ def test_another_tokenizer_in_its_place_is_noticed(tiny_bert, tmp_path):
     with pytest.raises(NetworkChangedError) as raised:
         before.tokens("cat")
     assert str(raised.value) == (
-        f"{path} is another tokenizer now than when the estimator was fitted. Fit it again, or put "
-        "the old file back."
+        f"{path} holds another tokenizer now than when the estimator was fitted. Fit the estimator "
+        "again, or restore the old content."
     )
 
 

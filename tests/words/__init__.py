@@ -1,0 +1,1 @@
+"""Tests of `skembed.words`. Its public names are tested in tests/test_import.py."""

@@ -48,7 +48,7 @@ EMBEDDERS = [
 
 @pytest.mark.parametrize("name", ["Word2VecVectorizer", "FastTextVectorizer", "GloVeVectorizer"])
 def test_results_do_not_depend_on_pythons_hashes(name):
-    """Python's hash of a string differs from process to process."""
+    """Python's hash of a string differs between processes."""
     code = f"""
 import numpy as np, skembed
 words = np.random.default_rng(0).choice([*"abcdefghij"], (50, 20)).tolist()
@@ -88,7 +88,7 @@ def test_rows_without_known_words_get_zeros_and_one_counted_warning(fitted):
 
 
 @pytest.mark.parametrize("name", ["Word2VecVectorizer", "FastTextVectorizer"])
-def test_rows_are_taken_part_by_part(name, news, monkeypatch):
+def test_rows_are_embedded_in_chunks(name, news, monkeypatch):
     parameters = {"epochs": 1, "random_state": 0, "pooling": "sif"}
     if name == "FastTextVectorizer":
         parameters["bucket"] = 1000
@@ -240,7 +240,7 @@ def test_a_pooling_of_other_vectors_is_refused(fitted, news, pooling):
 
 
 @pytest.mark.parametrize(("cls", "parameters"), EMBEDDERS)
-def test_numbers_of_numpy_are_as_pythons(cls, parameters, tmp_path):
+def test_numpy_scalars_equal_python_numbers(cls, parameters, tmp_path):
     plain = {name: value.item() for name, value in parameters.items()}
     expected, embedder = cls(**plain).fit(ROWS), cls(**parameters).fit(ROWS)
     assert embedder.vocabulary_ == expected.vocabulary_
@@ -256,7 +256,7 @@ def test_numbers_of_numpy_are_as_pythons(cls, parameters, tmp_path):
 
 
 @pytest.mark.parametrize(("cls", "parameters"), EMBEDDERS)
-def test_numbers_of_numpy_in_reading_and_training_further(cls, parameters, tmp_path):
+def test_numpy_scalars_in_reading_and_fine_tuning(cls, parameters, tmp_path):
     saved = tmp_path / "v.bin"
     cls(**parameters).fit(ROWS).save_vectors(saved)
     words = cls(vectors=saved, max_words=np.uint8(2)).fit(ROWS)

@@ -20,7 +20,7 @@ from skembed.words._writers import write_vectors
 from words.contents import glove_text
 
 
-def test_packed_files_that_unpack_to_too_much(tmp_path, monkeypatch):
+def test_compressed_files_beyond_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(_compressed, "_BASE_LIMIT", 1000)
     (tmp_path / "v.gz").write_bytes(gzip.compress(b"word" + b" 1" * 100_000))
     with pytest.raises(VectorFileError, match="decompresses to more than 10 times its size"):
@@ -50,7 +50,7 @@ def test_headers_do_not_raise_the_limit_beyond_what_they_state(tmp_path, monkeyp
 
 
 def test_repeated_lines_do_not_raise_the_limit(tmp_path, monkeypatch):
-    """As bombs have them; lines of new words do."""
+    """Decompression bombs repeat lines; only lines of new words raise the limit."""
     monkeypatch.setattr(_compressed, "_BASE_LIMIT", 1 << 18)
     monkeypatch.setattr(_word2vec_file, "_BATCH_BYTES", 1 << 16)
     lines = [b"w%d" % i + b" 0" * 1000 + b"\n" for i in range(1000)]
@@ -63,8 +63,8 @@ def test_repeated_lines_do_not_raise_the_limit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file_format", ["text", "binary", "glove", "fasttext"])
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
-def test_packed_zeros_are_read_again(tmp_path, monkeypatch, file_format, suffix):
-    """They are packed to less than the usual limit for packed files."""
+def test_compressed_zeros_are_read_again(tmp_path, monkeypatch, file_format, suffix):
+    """Zeros compress better than the usual limit allows."""
     monkeypatch.setattr(_compressed, "_BASE_LIMIT", 1 << 18)
     monkeypatch.setattr(_word2vec_file, "_BATCH_BYTES", 1 << 16)
     subwords = None

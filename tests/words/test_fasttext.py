@@ -46,7 +46,7 @@ def test_vectors_are_gensims_to_the_bit(news, words, parameters):
 
 
 def test_an_unseen_word_is_the_mean_of_its_ngrams(news, words, fitted):
-    """Those that a word of the vocabulary has; gensim leaves random numbers in the others."""
+    """Only n-grams of the vocabulary count; gensim leaves random numbers in other buckets."""
     model = FastText(words, vector_size=12, epochs=2, bucket=5000, seed=5, workers=1)
     learned = {bucket for row in model.wv.buckets_word for bucket in row}
     assert 0 < len(learned) < 5000
@@ -160,7 +160,7 @@ def test_messages_of_fine_tuning(tmp_path, fitted):
         embedder.set_params(fine_tune=True).fit(["aa bb"])
 
 
-def test_a_classifier_is_not_trained_further(tmp_path):
+def test_training_of_a_classifier_is_not_continued(tmp_path):
     content = fasttext_bin(["night", "day"], np.ones((2, 4), "f4"), labels=["__label__a"], model=3)
     (tmp_path / "v.bin").write_bytes(content)
     embedder = FastTextVectorizer(vectors=tmp_path / "v.bin", fine_tune=True, min_count=1)
@@ -172,7 +172,7 @@ def test_a_classifier_is_not_trained_further(tmp_path):
     ("place", "value"), [(12, -1), (12, 0), (12, 2**31 - 1), (24, 0), (24, -5), (24, 2**31 - 1)]
 )
 def test_settings_of_a_file_that_cannot_be_trained_with(tmp_path, place, value):
-    """Gensim would fail within its training threads, and wait for ever."""
+    """Gensim would fail in its training threads, and wait forever."""
     content = bytearray(fasttext_bin(["night", "day"], np.ones((2, 4), "f4")))
     content[place : place + 4] = struct.pack("<i", value)
     (tmp_path / "v.bin").write_bytes(content)

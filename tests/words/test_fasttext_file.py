@@ -34,10 +34,12 @@ def test_fasttext_bin_files(name):
     np.testing.assert_array_equal(few.subwords.vectors, table.subwords.vectors)
 
 
-def test_fasttext_bin_packed_and_without_ngrams(model, fasttext_file, tmp_path):
-    packed = tmp_path / "model.bin.gz"
-    packed.write_bytes(gzip.compress(fasttext_file.read_bytes()))
-    np.testing.assert_array_equal(read_vectors(packed).vectors, read_vectors(fasttext_file).vectors)
+def test_fasttext_bin_compressed_and_without_ngrams(model, fasttext_file, tmp_path):
+    compressed = tmp_path / "model.bin.gz"
+    compressed.write_bytes(gzip.compress(fasttext_file.read_bytes()))
+    np.testing.assert_array_equal(
+        read_vectors(compressed).vectors, read_vectors(fasttext_file).vectors
+    )
     plain = FastText([["a", "b"]] * 9, vector_size=5, min_count=1, max_n=0, workers=1)
     save_facebook_model(plain, str(tmp_path / "plain.bin"))
     table = read_vectors(tmp_path / "plain.bin")
@@ -54,7 +56,7 @@ def test_fasttext_bin_with_ngrams_of_one_length(tmp_path):
 
 
 def test_fasttexts_end_of_line_has_no_ngrams(tmp_path):
-    """As its own program computes its vector; gensim gives it n-grams."""
+    """As in fastText's own program; gensim gives it n-grams."""
     matrix = np.random.default_rng(0).standard_normal((2 + 20, 4)).astype(np.float32)
     content = fasttext_bin(["</s>", "night"], matrix, bucket=20, minn=3, maxn=6)
     (tmp_path / "v.bin").write_bytes(content)
@@ -92,8 +94,8 @@ def test_words_of_a_fasttext_classifier(tmp_path, settings, has_subwords):
     np.testing.assert_array_equal(embedder.transform(["day"]), table.vectors[1:])
 
 
-def test_fasttext_files_cut_off_anywhere(fasttext_file, tmp_path):
-    """Gensim's parser reads on for ever where the dictionary has no end."""
+def test_fasttext_files_truncated_anywhere(fasttext_file, tmp_path):
+    """Gensim's parser reads forever if the dictionary is truncated."""
     whole = fasttext_file.read_bytes()
     _, n_vectors = len(whole), len(read_vectors(fasttext_file).words) + 50
     end = whole.index(struct.pack("<qq", n_vectors, 5)) + 16 + 4 * n_vectors * 5

@@ -15,15 +15,15 @@ from skembed.words._files import open_vectors, read_vectors
 from words.contents import VECTORS, WORDS, glove_text
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("kind", ["text", "binary", "glove"])
-def test_formats(keyed, tmp_path, kind, packed):
+def test_formats(keyed, tmp_path, kind, compressed):
     path = tmp_path / "vectors.any"
     if kind == "glove":
         path.write_bytes(glove_text())
     else:
         keyed.save_word2vec_format(path, binary=kind == "binary")
-    if packed:
+    if compressed:
         path.write_bytes(gzip.compress(path.read_bytes()))
     table = read_vectors(path)
     assert table.words == WORDS
@@ -63,7 +63,7 @@ def test_a_sparse_file_is_refused_before_all_of_it_is_read(tmp_path):
             open_vectors(tmp_path / name, None)
 
 
-def test_paths_that_are_no_files(tmp_path):
+def test_paths_that_are_not_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, message in (
         (tmp_path, "is a folder; pass a file of vectors"),

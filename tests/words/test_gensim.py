@@ -10,7 +10,7 @@ from skembed import Word2VecVectorizer
 
 
 def test_texts_longer_than_gensim_reads_are_read_to_the_end(words):
-    """Gensim leaves out what comes after 10,000 words, without a word."""
+    """Gensim truncates texts to 10,000 words without a warning."""
     long = [word for row in words for word in row] * 2
     embedder = Word2VecVectorizer(5, epochs=1, random_state=0).fit([long])
     parts = [long[start : start + 10_000] for start in range(0, len(long), 10_000)]

@@ -2,7 +2,7 @@
 
 
 def test_a_file_system_that_cannot_be_written(monkeypatch):
-    """Numba refuses to compile for its cache where there is no place for that."""
+    """Numba raises a RuntimeError if it finds no folder for its cache."""
     from numba.core.caching import CacheImpl
 
     from skembed.words import _glove_kernels

@@ -14,7 +14,7 @@ from skembed.words._tokenize import word_ids
 
 
 def counted(words, vocabulary, window):
-    """Count pairs by a loop: {(word, word): sum of 1 / distance}."""
+    """Count pairs in a loop: {(word, word): sum of 1 / distance}."""
     counts = defaultdict(float)
     for row in words:
         known = [vocabulary[word] for word in row if word in vocabulary]
@@ -40,7 +40,7 @@ def test_counts_against_a_loop(words, window):
 
 
 def trained(words, *, vector_size, window, epochs, x_max, power, rate, seed):
-    """Train by a loop over pairs in float64, with the same draws; return vectors and losses."""
+    """Train in a loop over pairs in float64, with the same draws; return vectors and losses."""
     vocabulary = {}
     counts = defaultdict(int)
     for row in words:
@@ -86,7 +86,7 @@ def test_training_against_a_loop():
     np.testing.assert_allclose(embedder.vectors_, vectors, atol=1e-4)
 
 
-def test_numbers_that_are_of_no_words_do_not_reach_compiled_loops():
+def test_indices_out_of_bounds_do_not_reach_compiled_loops():
     with pytest.raises(ValueError, match=re.escape("Indices of words must be in [-1, 2)")):
         count_pairs(np.array([0, 2]), np.array([0, 2]), n_words=2, window=2)
     pairs = Pairs(np.array([0]), np.array([5]), np.ones(1, dtype=np.float32))

@@ -10,7 +10,7 @@ from skembed import FastTextVectorizer, Word2VecVectorizer
 
 
 @pytest.mark.parametrize("cls", [Word2VecVectorizer, FastTextVectorizer])
-def test_keyed_vectors_whose_parts_do_not_fit(cls):
+def test_keyed_vectors_whose_parts_do_not_match(cls):
     made = KeyedVectors(1)
     made.add_vectors(["aa", "bb"], np.ones((2, 1)))
     made.index_to_key = made.index_to_key * 1000
@@ -21,7 +21,7 @@ def test_keyed_vectors_whose_parts_do_not_fit(cls):
         cls(vectors=made).fit(["aa"])
 
 
-def test_subwords_of_gensim_that_do_not_fit(model):
+def test_subwords_of_gensim_that_do_not_match(model):
     wv = copy.deepcopy(model.wv)
     wv.vectors_ngrams = wv.vectors_ngrams[:3]
     with pytest.raises(ValueError, match="vectors: 50 buckets have 3 vectors"):

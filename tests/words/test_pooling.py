@@ -1,4 +1,4 @@
-"""Each pooling against numpy written from its paper."""
+"""Each pooling against a NumPy implementation of its paper."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def probabilities():
 
 
 def without_components(sums, n_components):
-    """Take away the first singular vectors, each by its share of their squared values."""
+    """Remove the first singular vectors, in proportion to their squared singular values."""
     _, values, directions = np.linalg.svd(sums, full_matrices=False)
     shares = values[:n_components] ** 2 / (values[:n_components] ** 2).sum()
     for share, direction in zip(shares, directions, strict=False):
@@ -101,7 +101,7 @@ def test_against_numpy(name):
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_words_that_fit_has_not_seen(name):
-    """They weigh as much as the rarest could, and no row of them is NaN."""
+    """They have the weight of the rarest words, and no row is NaN."""
     vectors, known = pooled(name, [["w29"], ["w29", "unknown"], ["unknown"], []])
     assert np.isfinite(vectors).all()
     np.testing.assert_array_equal(vectors[0], vectors[1])
@@ -119,7 +119,7 @@ def test_learning_from_no_rows(name):
 
 @pytest.mark.parametrize("name", ["tfidf", "sif", "usif"])
 def test_columns_may_be_some_of_the_words(name):
-    """As they are where unknown words have columns of their own, which are not counted."""
+    """As in bags with columns for unknown words, which are not counted."""
     whole = bag(ROWS)
     seen, columns = np.unique(whole.counts.indices, return_inverse=True)
     order = np.random.default_rng(0).permutation(len(seen))
@@ -136,7 +136,7 @@ def test_columns_may_be_some_of_the_words(name):
 
 
 def test_words_outside_the_vocabulary_weigh_as_unseen_ones():
-    """They are columns of the bag that have no number."""
+    """They are columns of the bag without an index."""
     pooling = fit_pooling("sif", lambda: [bag(ROWS)], N_WORDS, N_DIMS)
     ones = sparse.csr_matrix(np.ones((1, 1), dtype=np.float32))
     outside = pooling.pool(Bag(ones, VECTORS[29:], np.array([-1])))[0]

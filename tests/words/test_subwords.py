@@ -18,7 +18,7 @@ from skembed.words._subwords import Subwords
         (0, None, (0, 3, 6), "0 buckets"),
     ],
 )
-def test_subwords_whose_parts_do_not_fit(n_vectors, buckets, settings, message):
+def test_subwords_whose_parts_do_not_match(n_vectors, buckets, settings, message):
     buckets = None if buckets is None else np.array(buckets)
     with pytest.raises(ValueError, match=message):
         Subwords(np.zeros((n_vectors, 2), dtype=np.float32), buckets, *settings)

@@ -20,7 +20,7 @@ from skembed.words._table import WordTable
         ({"a": 0, "b": 1}, (2,), "Vectors must be a 2-D array of float32, got (2,) float32."),
     ],
 )
-def test_tables_whose_parts_do_not_fit(vocabulary, shape, message):
+def test_tables_whose_parts_do_not_match(vocabulary, shape, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         WordTable(vocabulary, np.zeros(shape, dtype=np.float32))
     state = {"vocabulary": vocabulary, "vectors": np.zeros(shape, dtype=np.float32)}
@@ -28,7 +28,7 @@ def test_tables_whose_parts_do_not_fit(vocabulary, shape, message):
         WordTable.__new__(WordTable).__setstate__({**state, "subwords": None, "state": None})
 
 
-def test_a_vocabulary_that_was_changed_reads_nothing_beyond_the_vectors(tmp_path):
+def test_a_modified_vocabulary_reads_nothing_beyond_the_vectors(tmp_path):
     (tmp_path / "v.txt").write_text("aa 1.0\nbb 2.0\n")
     embedder = Word2VecVectorizer(vectors=tmp_path / "v.txt").fit(["aa"])
     embedder.vocabulary_["cc"] = 10**6

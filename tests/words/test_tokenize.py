@@ -1,4 +1,4 @@
-"""From rows to words and ids: as CountVectorizer, and as a plain loop."""
+"""Rows to words and ids, compared with CountVectorizer and with plain loops."""
 
 import pickle
 
@@ -68,7 +68,7 @@ def test_words_without_marks_are_count_vectorizers(text):
 
 @given(st.text(st.sampled_from("ab1_ .\n\u0301\u093f\u200c\u200d\ufe0f")))
 def test_words_with_marks_against_a_loop(text):
-    """Character by character: a letter begins a word, letters and marks go on with it."""
+    """Character by character: a letter begins a word, letters and marks continue it."""
 
     def goes_on(i):
         return i < len(text) and (text[i].isalnum() or text[i] == "_" or is_mark(i))
@@ -119,7 +119,7 @@ def test_a_joiner_at_the_end_of_a_word_is_no_part_of_it():
     assert find_words("می\u200c خواهم\u200c") == ["می", "خواهم"]
 
 
-def test_a_list_of_words_stands_as_it_is():
+def test_a_list_of_words_is_unchanged():
     row = ["The", "CAT", "a"]
     assert make_tokenizer(stop_words=["cat"]).words(row) is row
 
@@ -155,8 +155,8 @@ def test_neither_pattern_nor_tokenizer():
         make_tokenizer(token_pattern=None)
 
 
-def test_stop_words_that_cannot_match_are_warned_of():
-    """By CountVectorizer itself."""
+def test_a_warning_for_stop_words_that_cannot_match():
+    """CountVectorizer itself raises the warning."""
     with pytest.warns(UserWarning, match="Your stop_words may be inconsistent"):
         make_tokenizer(stop_words=["don't"])
 

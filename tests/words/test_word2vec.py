@@ -96,7 +96,7 @@ def test_messages_of_fit(parameters, X, message):
         Word2VecVectorizer(**parameters).fit(X)
 
 
-def test_one_word_and_one_row_can_be_learned_of():
+def test_training_on_one_word_in_one_row():
     for hs in (0, 1):
         embedder = Word2VecVectorizer(4, min_count=1, hs=hs, random_state=0).fit(["word"])
         assert embedder.vectors_.shape == (1, 4)
@@ -120,7 +120,7 @@ def test_max_words(fitted, news, tmp_path):
 
 
 def test_fine_tuning_goes_on_from_the_file(fitted, news, words):
-    """As gensim does whose vectors are set before it trains; other words are kept."""
+    """As in gensim with vectors set before training; other words are kept."""
     start = KeyedVectors(20)
     known = ["government", "police", "elsewhere"]
     start.add_vectors(known, np.random.default_rng(0).standard_normal((3, 20)))

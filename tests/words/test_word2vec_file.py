@@ -15,7 +15,7 @@ from words.contents import VECTORS, WORDS, glove_text
 
 
 def test_binary_files_with_a_newline_after_each_vector(tmp_path):
-    """As Google's program writes them."""
+    """As written by Google's program."""
     parts = [w.encode() + b" " + row.tobytes() for w, row in zip(WORDS, VECTORS, strict=True)]
     (tmp_path / "v.bin").write_bytes(b"6 5\n" + b"\n".join(parts) + b"\n")
     table = read_vectors(tmp_path / "v.bin")
@@ -25,7 +25,7 @@ def test_binary_files_with_a_newline_after_each_vector(tmp_path):
 
 @pytest.mark.parametrize("n_words", [1, 3])
 def test_binary_files_without_control_characters(tmp_path, n_words):
-    """Most have some, by which they are told from text; the bytes of 0.1 are none."""
+    """Control characters tell most binary files from text; the bytes of 0.1 contain none."""
     vector = np.full(1, 0.1, dtype=np.float32)
     parts = [word.encode() + b" " + vector.tobytes() for word in "abc"[:n_words]]
     (tmp_path / "v.bin").write_bytes(b"%d 1\n" % n_words + b"".join(parts))
@@ -40,11 +40,11 @@ def test_words_with_spaces_tabs_and_windows_line_ends(tmp_path):
     assert table.vectors.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("header", [b"", b"6 5\n"], ids=["glove", "word2vec"])
-def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, header, packed):
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, header, compressed):
     content = b"\xef\xbb\xbf" + header + glove_text()
-    (tmp_path / "v.txt").write_bytes(gzip.compress(content) if packed else content)
+    (tmp_path / "v.txt").write_bytes(gzip.compress(content) if compressed else content)
     table = read_vectors(tmp_path / "v.txt")
     assert table.words == WORDS
     np.testing.assert_array_equal(table.vectors, VECTORS)
@@ -80,7 +80,7 @@ def test_what_gensim_writes_is_read(tmp_path_factory, words, n_dims, binary):
 @pytest.mark.parametrize("header", [b"", b"2 3\n"], ids=["plain", "header"])
 @pytest.mark.parametrize("n_numbers", [3, 6, 8], ids=["model 1, 2", "model 3", "model 0"])
 def test_glove_text(tmp_path, header, n_numbers):
-    """Its header counts neither the unknown word nor, with -model 0 and 3, all numbers."""
+    """The header does not count the unknown word, nor all numbers of -model 0 and 3."""
     vectors = np.random.default_rng(0).standard_normal((3, n_numbers)).round(6).astype(np.float32)
     lines = [
         word + b"".join(b" %f" % number for number in row) + b"\n"
@@ -96,7 +96,7 @@ def test_glove_text(tmp_path, header, n_numbers):
     assert read_vectors(path).words == ["the", "of"]
 
 
-def test_of_repeated_words_the_first_is_used_with_one_warning(tmp_path):
+def test_the_first_of_duplicate_words_is_kept_with_one_warning(tmp_path):
     (tmp_path / "v.txt").write_text("aa 1 2\nbb 3 4\naa 5 6\naa 7 8\n")
     with pytest.warns(
         VectorFileWarning, match="2 of 4 words are duplicates, of which the first"
@@ -163,8 +163,8 @@ def test_damaged_files(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("n", [1, 10])
-def test_vectors_of_one_dimension_are_not_judged_by_the_lines_that_are_read(tmp_path, n):
-    """Whole numbers could be the counts of a vocabulary; later lines tell."""
+def test_vectors_of_one_dimension_are_told_from_counts_by_later_lines(tmp_path, n):
+    """Integers could be the counts of a vocabulary; later lines decide."""
     lines = [f"w{i} {i + 1}" for i in range(n)] + ["last 0.5"]
     (tmp_path / "v.txt").write_text("\n".join(lines))
     table = open_vectors(tmp_path / "v.txt", None).table()
@@ -172,7 +172,7 @@ def test_vectors_of_one_dimension_are_not_judged_by_the_lines_that_are_read(tmp_
     assert open_vectors(tmp_path / "v.txt", 1).table().words == ["w0"]
 
 
-def test_binary_files_cut_off_anywhere(keyed, tmp_path):
+def test_binary_files_truncated_anywhere(keyed, tmp_path):
     keyed.save_word2vec_format(tmp_path / "whole", binary=True)
     whole = (tmp_path / "whole").read_bytes()
     for size in range(4, len(whole)):

@@ -1,4 +1,4 @@
-"""Files that `save_vectors` writes: read again, by gensim, and complete or not there."""
+"""Files written by `save_vectors`: read by skembed and gensim; replaced only on success."""
 
 import gzip
 import os
@@ -96,7 +96,7 @@ def test_files_are_read_by_gensim(embedders, tmp_path, cls):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("suffix", [".gz", ".bz2"])
 @pytest.mark.parametrize("binary", [False, True])
-def test_packed_files_of_gensim_are_read(embedders, tmp_path, suffix, binary):
+def test_compressed_files_of_gensim_are_read(embedders, tmp_path, suffix, binary):
     path = str(tmp_path / f"v{suffix}")
     theirs = embedders[Word2VecVectorizer].to_keyed_vectors()
     theirs.save_word2vec_format(path, binary=binary)
@@ -129,12 +129,12 @@ def test_fasttext_with_its_ngrams(tmp_path, parameters):
 
 
 @pytest.mark.parametrize("parameters", [{}, {"sg": 1}, {"hs": 1, "negative": 0}, {"max_n": 0}])
-@pytest.mark.parametrize("name", ["v.bin", "v.bin.gz", "packed"])
-def test_fasttext_is_trained_further(tmp_path, parameters, name):
-    """With the weights that predict words."""
+@pytest.mark.parametrize("name", ["v.bin", "v.bin.gz", "compressed"])
+def test_fasttext_training_is_continued(tmp_path, parameters, name):
+    """The output weights are read back, too."""
     embedder = fitted(FastTextVectorizer, **parameters)
     embedder.save_vectors(tmp_path / name, file_format="fasttext")
-    if name == "packed":
+    if name == "compressed":
         (tmp_path / name).write_bytes(gzip.compress((tmp_path / name).read_bytes()))
     settings = {"min_count": 1, "epochs": 1, "random_state": 0, **parameters}
     tuned = FastTextVectorizer(vectors=tmp_path / name, fine_tune=True, **settings)
@@ -152,7 +152,7 @@ def test_fasttext_is_trained_further(tmp_path, parameters, name):
 
 @pytest.mark.parametrize("cls", [Word2VecVectorizer, GloVeVectorizer])
 @pytest.mark.parametrize("name", ["v.txt", "v.bin"])
-def test_word_vectors_are_trained_further(embedders, tmp_path, cls, name):
+def test_word_vector_training_is_continued(embedders, tmp_path, cls, name):
     embedder = embedders[cls]
     embedder.save_vectors(tmp_path / name)
     rate = {"alpha": 1e-9} if cls is Word2VecVectorizer else {"learning_rate": 1e-9}
@@ -173,7 +173,7 @@ def test_what_gensim_writes_is_written_again(tmp_path):
 
 
 def test_gensims_object_is_written(embedders, tmp_path):
-    """It holds no weights, and the words' own vectors are taken apart from their n-grams."""
+    """It has no output weights, and own vectors are computed from vectors and n-grams."""
     embedder = embedders[FastTextVectorizer]
     wv = embedder.to_keyed_vectors()
     FastTextVectorizer(vectors=wv).fit(["anything"]).save_vectors(tmp_path / "v.bin")
@@ -183,7 +183,7 @@ def test_gensims_object_is_written(embedders, tmp_path):
 
 
 def test_the_end_of_a_line_as_a_word(tmp_path):
-    """It has no n-grams in a file, but has where gensim trains it."""
+    """It has no n-grams in a file, but has n-grams in gensim's training."""
     rows = [["</s>", "night"], ["night", "day", "</s>"]] * 5
     embedder = FastTextVectorizer(4, min_count=1, bucket=50, random_state=0).fit(rows)
     embedder.save_vectors(tmp_path / "v.bin")
@@ -213,7 +213,7 @@ def test_some_words_of_a_file(embedders, tmp_path):
     has_ngrams=st.booleans(),
 )
 def test_any_words(tmp_path_factory, words, file_format, n_dims, has_ngrams):
-    """What a format cannot hold is refused; what it holds comes back."""
+    """A format rejects words that it does not allow, and others are read back."""
     random = np.random.default_rng(0)
     vectors = random.standard_normal((len(words), n_dims)) * 10.0 ** random.integers(-30, 30)
     subwords = None
