@@ -273,7 +273,7 @@ def test_a_folder_that_does_not_say(folder):
         front_of(folder)
     content = {"feature_extractor_type": "EncodecFeatureExtractor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelFormatError, match="asks for Encodec; "):
+    with pytest.raises(ModelFormatError, match="states Encodec; "):
         front_of(folder)
 
 
