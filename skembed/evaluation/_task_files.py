@@ -1,4 +1,4 @@
-"""Find and read files of word tasks: those of the package, and the user's own.
+"""Find and read files of word tasks: those that gensim carries, and the user's own.
 
 Imports nothing of skembed.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from importlib import resources
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skembed.base._typing import FilePath
 
 
-# Their authors and licenses are listed in data/README.md.
+# Files that gensim's package carries.
 _INCLUDED = {
     "wordsim353": "wordsim353.tsv",
     "simlex999": "simlex999.txt",
@@ -56,11 +56,25 @@ def find_file(name: FilePath) -> Traversable:
     'simlex999.txt'
     """
     if name in _INCLUDED:
-        return resources.files("skembed.evaluation") / "data" / _INCLUDED[name]
+        return _in_gensim(_INCLUDED[name])
     path = os.path.expanduser(name)
     if not os.path.isfile(path):  # unlike the method of Path, it does not fail for long names
         raise FileNotFoundError(f"{name}: there is no such file; included are {list(_INCLUDED)}.")
     return Path(path)
+
+
+def _in_gensim(name: str) -> Traversable:
+    """Return a file of gensim's package; gensim is not imported."""
+    spec = util.find_spec("gensim")
+    places = spec.submodule_search_locations if spec is not None else None
+    for place in places or ():
+        path = Path(place, "test", "test_data", name)
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{name} is not in the installed package gensim, whose published versions carry it in "
+        "gensim/test/test_data. Install gensim from PyPI, or pass the path of the file."
+    )
 
 
 def read_pairs(file: Traversable) -> list[tuple[str, str, float]]:

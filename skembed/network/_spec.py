@@ -1,6 +1,6 @@
 """What a network is: its identity and what was learned, as data that fits into a pickle."""
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -43,6 +43,15 @@ class NetworkSpec:
     widths: tuple = ()  # of the vectors of `pieces`
     n_dims: int = 0
     report: dict | None = None  # of the export
+
+    # A pickle holds the fields that differ from their defaults, which keeps it small.
+
+    def __getstate__(self):
+        unset = object()
+        return {n: value for n, value in vars(self).items() if value != _DEFAULTS.get(n, unset)}
+
+    def __setstate__(self, state):
+        vars(self).update(_DEFAULTS | state)
 
     @property
     def parts(self):
@@ -107,6 +116,13 @@ class NetworkSpec:
         """
         run = self._run_settings()
         return [digest([run, piece.settings()]) for piece in self.pieces]
+
+
+_DEFAULTS = {
+    item.name: item.default if item.default_factory is MISSING else item.default_factory()
+    for item in fields(NetworkSpec)
+    if item.default is not MISSING or item.default_factory is not MISSING
+}
 
 
 def folder_of(modality, model, revision, seed):
