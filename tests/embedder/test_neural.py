@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -32,6 +34,7 @@ from skembed.runtime._export_folder import write_standalone
 from skembed.runtime._precisions import PRECISIONS
 from skembed.text import _tokens
 from skembed.text._bert import TEXTS
+from skembed.text._tokens import TextPreprocessor
 
 
 def counts(cache=None):
@@ -595,3 +598,56 @@ def test_precompute_names_the_value_that_is_wrong(tiny_bert, pooling):
     """Values that are not names are refused as unknown names are."""
     with pytest.raises(ValueError, match=r"^precompute=.* parameter of BertEmbedder must be"):
         BertEmbedder(tiny_bert, precompute={"pooling": [pooling]}).fit(["a"])
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+
+class OwnedByAThread(Sequence):
+    """Rows that only the thread that made them can read, as those of an SQLite connection."""
+
+    def __init__(self, rows):
+        self._rows, self._owner = rows, threading.get_ident()
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, i):
+        assert threading.get_ident() == self._owner
+        return self._rows[i]
+
+
+def test_rows_are_read_on_the_callers_thread(tiny_bert, texts, monkeypatch):
+    """Only their preparation runs beside the computing."""
+    monkeypatch.setattr(BertEmbedder, "_modality", replace(TEXTS, chunk=3))
+    embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+    keys, _ = embedder._check_rows(texts)
+    blocks = list(embedder._embed(OwnedByAThread(texts), keys, {}))
+    assert sum(len(block.rows) for block in blocks) == len(texts)
+
+
+def test_the_threads_of_a_context_hold_for_the_preparation(tiny_bert, texts, monkeypatch):
+    """A context belongs to the caller's thread; rows are prepared on another one."""
+    monkeypatch.setattr(BertEmbedder, "_modality", replace(TEXTS, chunk=3))
+    embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+    seen = []
+    real = TextPreprocessor.prepare
+
+    def prepare(self, rows, keys, n_threads):
+        seen.append(n_threads)
+        return real(self, rows, keys, n_threads)
+
+    monkeypatch.setattr(TextPreprocessor, "prepare", prepare)
+    with skembed.config_context(n_threads=1):
+        embedder.transform(texts)
+    assert len(seen) > 1
+    assert set(seen) == {1}
+
+
+def test_two_modalities_do_not_share_a_backbone(tiny_bert):
+    """They may wrap the same folder's network in other ways."""
+    spec = BertEmbedder(tiny_bert, backend="torch").fit(["a"])._network
+    other = replace(spec, modality=replace(TEXTS, reference="elsewhere:TEXTS"))
+    one = _load.torch_network(spec, spec.pieces).backbone
+    assert _load.torch_network(spec, spec.pieces).backbone is one
+    assert _load.torch_network(other, spec.pieces).backbone is not one
