@@ -1,4 +1,7 @@
-"""Reading waveforms, log-mel, AudioEmbedder. Imports neither `text` nor `image`."""
+"""Embed sounds: read files and arrays, compute log-mel spectrograms, `AudioEmbedder`.
+
+Imports no other modality.
+"""
 
 from skembed.audio._audio import AudioEmbedder
 

@@ -1,20 +1,20 @@
-"""AudioEmbedder: sounds to vectors with a network that hears."""
+"""`AudioEmbedder`: embed sounds with a convolutional network or a transformer."""
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skembed.audio._containers import rows_of
-from skembed.audio._families import ARCHITECTURES, FAMILIES, NETWORKS
+from skembed.audio._families import ARCHITECTURES, FAMILIES, IMPLIED_INPUTS, NETWORKS
 from skembed.audio._preprocessor import audio_preprocessor
-from skembed.audio._waveforms import is_sound, key_of
+from skembed.audio._waveforms import key_of
 from skembed.base._bad_rows import Problem
-from skembed.base._rows import describe
-from skembed.base._threads import in_threads, n_threads_for
-from skembed.embedder._inputs import value_or_reason
+from skembed.base._read_rows import read_rows
+from skembed.base._threads import n_threads_for
 from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
 
@@ -45,11 +45,12 @@ SOUNDS = Modality(
         "mean_max": ("mean", "max"),
         "cls": ("cls",),
     },
+    implied_inputs=IMPLIED_INPUTS,
     wrapper="skembed.audio._backbone:AudioStates",
     families=FAMILIES,
     networks=NETWORKS,
     architectures=ARCHITECTURES,
-    # Sounds of ten minutes at 32 kHz are 77 MB each, and two chunks are held at a time.
+    # A sound of ten minutes at 32 kHz takes 77 MB, and two chunks are in memory at a time.
     chunk=16,
     batch_elements=320_000,
     manifest_types={"listening": dict, "in_graph": bool},
@@ -63,9 +64,9 @@ SOUNDS = Modality(
 class AudioEmbedder(NeuralEmbedder):
     """Embed sounds with a convolutional network on spectrograms, or with a transformer.
 
-    Sounds are decoded, averaged over their channels, resampled to the network's rate and cut into
-    windows; a sound's vector is made of those of its windows. It is the same every time, whatever
-    sounds are around it: there are no random crops.
+    Sounds are decoded, averaged over their channels, resampled to the network's sampling rate and
+    cut into windows. The vectors of the windows are pooled into the vector of the sound. It does
+    not depend on other rows, and there are no random crops.
 
     Parameters
     ----------
@@ -73,75 +74,76 @@ class AudioEmbedder(NeuralEmbedder):
         A folder in transformers' layout (``config.json``, ``model.safetensors``,
         ``preprocessor_config.json``), a folder written by :meth:`export` or by ``python -m skembed
         convert panns``, an ``.onnx`` file (see `front_end`), or a hub id. AST, Wav2Vec2, HuBERT,
-        CLAP, Whisper (its encoder) and ConvNeXT and EfficientNet of one channel are known. With
-        ``pretrained=False`` the name of an architecture: "cnn14" [2]_ (80 M parameters, 2,048
+        CLAP, Whisper (its encoder) and ConvNeXT and EfficientNet of one channel are supported.
+        With ``pretrained=False``: the name of an architecture, "cnn14" [2]_ (80 M parameters, 2,048
         dimensions), "cnn-small" (1 M parameters) or "vggish" [3]_.
     revision : str, default=None
         Branch, tag or commit of a hub id.
     pretrained : bool, default=True
-        False: build the architecture `model` with random weights, drawn by `random_state`. Nothing
-        is downloaded. Its vectors are random features, a baseline: what a network has learned is
-        not in them.
+        False: build the architecture `model` with random weights, drawn with `random_state`.
+        Nothing is downloaded. The vectors are random features for a baseline. They contain no
+        learned information.
     sampling_rate : int, default=None
-        Of arrays that do not come with their rate, in Hz, from 1,000 to 768,000. Files know theirs.
+        Sampling rate in Hz, from 1,000 to 768,000, of arrays without a rate of their own. Files
+        state their rate.
     max_value : float, default=None
-        The value of full scale in arrays of floats and signed integers and in files of floats:
-        samples are divided by it. None: 1 for floats, 128, 32,768 and 2,147,483,648 for integers of
-        8, 16 and 32 bits. Values far outside make a bad row. Other files state their scale, and
-        uint8 is centered at 128 in any case.
+        Value of full scale in arrays of floats and signed integers and in files of floats. Samples
+        are divided by it. None: 1 for floats; 128, 32,768 and 2,147,483,648 for integers of 8, 16
+        and 32 bits. A row with values far beyond full scale is a bad row. Other files state their
+        scale, and uint8 is always centered at 128.
     max_seconds : float, default=600
-        What follows after so many seconds of a sound is left out, with one warning that counts such
-        sounds.
+        Audio beyond this limit is ignored, with one warning that counts the sounds that were cut.
     window_seconds : float or "auto", default="auto"
-        Length of the windows that a sound is cut into, in seconds. "auto": what the network was
-        made for (AST 10.24, Whisper 30, CLAP 10), else 10. The last window is filled up; a sound
-        that is shorter than a window is heard as it is, where the network can.
+        Length of the windows in seconds. "auto": the length that the network was trained with (AST
+        10.24, Whisper 30, CLAP 10), else 10. The last window of a sound is padded. A sound shorter
+        than one window is not padded if the network accepts its length.
     hop_seconds : float, default=None
-        From one window's start to the next one's, in seconds, at most `window_seconds`. None: the
-        same as `window_seconds`.
+        Distance between the starts of consecutive windows in seconds, at most `window_seconds`.
+        None: `window_seconds`.
     window_pooling : {"mean", "max", "mean_max", "none"}, default="mean"
-        How the vectors of a sound's windows become one: their mean, weighted by how much of the
-        sound they hold; their maximum; both side by side; or not at all, and sounds of more than
-        one window are bad rows.
+        How the vectors of a sound's windows are pooled. "mean": their mean, weighted by the length
+        of each window without padding. "max": their maximum. "mean_max": both, concatenated.
+        "none": sounds of more than one window are bad rows.
     front_end : str or dict, default="auto"
-        What becomes of a window before it enters the network. "auto": what the model's own
-        ``preprocessor_config.json`` says. A preset of log-mel spectrograms: "ast", "panns",
-        "vggish", "whisper", "clap" or "birdset", as those networks take them. A dict of such
-        settings: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``, ``win_length``, ``hop_length``
-        (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk", "slaney", "kaldi"), ``log``
-        ("dB", "ln", "log10"), ``reference`` and others, beside a ``preset`` that they change.
-        "waveform": nothing. To be set for an ``.onnx`` file made elsewhere.
+        Features that are computed from a window. "auto": those of the model's own
+        ``preprocessor_config.json``. A preset of log-mel spectrograms: "ast", "panns", "vggish",
+        "whisper", "clap" or "birdset", as these networks require. A dict with the settings of
+        log-mel spectrograms: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``, ``win_length``,
+        ``hop_length`` (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk", "slaney",
+        "kaldi"), ``log`` ("dB", "ln", "log10"), ``reference`` and others; with the key ``preset``,
+        it changes only these settings of a preset. "waveform": none, the network takes waveforms.
+        Required for an ``.onnx`` file that was not written by skembed.
     pooling : {"auto", "mean", "max", "mean_max", "cls"} or list, default="auto"
-        How the states of a layer become a window's vector: by their mean over time (and frequency,
-        in a convolutional network), their maximum, both side by side, or the first one. "auto":
-        the network's own way, which is the mean where it has none.
+        How the states of a layer are pooled into the vector of a window: their mean over time (and
+        frequency, in a convolutional network), their maximum, both concatenated, or the first
+        state. "auto": the network's own pooling, else the mean. A list is concatenated.
     layers : int, str or list of int, default=-1
-        Layer whose states are pooled: 0 is what enters the first block, -1 the last one. A list is
-        concatenated. For an ``.onnx`` file, the name of the output.
+        Layer whose states are pooled: 0 is the input of the first block, -1 is the last block. A
+        list is concatenated. For an ``.onnx`` file, the name of the output.
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
-        Keep only this many dimensions of a window's vector.
+        Number of dimensions of a window's vector to keep. None: all.
     precompute : dict, default=None
-        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
-        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
-        value. A search over these heads then costs one pass over the rows. Changes no result.
+        Heads that one run of the network computes and caches: ``{"pooling": ["mean", "max"],
+        "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
+        over these heads then costs one pass over the rows. Results do not change.
     backend : {"auto", "onnx", "torch"}, default="auto"
-        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime needs an
-        export of the network. The first use writes it into the cache folder, which takes seconds
-        and needs ``skembed[torch]``, and compares its vectors with those of torch. If they differ,
-        "auto" warns and uses torch, and "onnx" raises an error.
+        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime
+        needs an export of the network. The first use writes it into the cache folder, which takes
+        seconds and needs ``skembed[torch]``, and compares its vectors with those of torch. If they
+        differ, "auto" warns and uses torch, and "onnx" raises an error.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
-        What the network computes in; vectors are float32 in any case. "int8": in 8-bit integers,
-        by ONNX Runtime on a CPU: the matrix products of transformers, or the convolutions of a
-        convolutional network, whose scales are learned from up to 64 rows of `fit`. "bfloat16" is
-        run by torch, and fast on processors that have it. "float16" is for CUDA. Spectrograms are
-        not reduced.
+        Data type of the network's computation; vectors are always float32. "int8": 8-bit integers,
+        run by ONNX Runtime on a CPU, for the matrix products of transformers or the convolutions of
+        a convolutional network. Convolutions need scales, which `fit` finds on up to 64 rows.
+        "bfloat16" is run by torch, and is fast on processors that support it. "float16" requires
+        CUDA. Spectrograms are always computed in float32 or float64.
     batch_size : int or "auto", default="auto"
         Number of network inputs (texts, images or windows of sounds) that are computed together.
-        "auto": as many as are fastest. Changes no result.
+        "auto": the fastest number. Results do not change.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
+        "cpu", "cuda", "cuda:1", ... "auto": CUDA if torch runs the network and finds a device.
     n_threads : int, default=None
         Number of threads that read rows and compute. None: the setting of ``skembed.set_config``,
         else the number of cores that joblib reports.
@@ -155,14 +157,14 @@ class AudioEmbedder(NeuralEmbedder):
         How rows are handled that cannot be embedded: raise an error that names them, or return
         vectors of zeros or NaN.
     random_state : int, RandomState instance or None, default=None
-        Draws the weights where ``pretrained=False``; pass an int for equal vectors in each `fit`.
+        Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
         If 1, a progress bar is shown.
 
     Attributes
     ----------
     fingerprint_ : str
-        Names what the network computes: its weights, its parameters, the libraries' versions.
+        Identifier of what the network computes: weights, parameters, versions of the libraries.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -173,7 +175,7 @@ class AudioEmbedder(NeuralEmbedder):
     See Also
     --------
     skembed.CNNImageEmbedder : The same for images.
-    skembed.memory_cache : The vectors kept in this process.
+    skembed.memory_cache : The cache in the memory of this process.
 
     Notes
     -----
@@ -181,21 +183,21 @@ class AudioEmbedder(NeuralEmbedder):
 
     - a path, the content of a file as ``bytes``, or a file object: ``io.BytesIO`` or a file opened
       with mode ``"rb"``;
-    - an array of shape (n_samples,) or (n_samples, n_channels) with its rate in `sampling_rate`;
+    - an array of shape (n_samples,) or (n_samples, n_channels), with its rate in `sampling_rate`;
     - a tuple ``(array, rate)``;
-    - a dict ``{"array": …, "sampling_rate": …}`` or ``{"bytes": …, "path": …}`` as of the library
+    - a dict ``{"array": …, "sampling_rate": …}`` or ``{"bytes": …, "path": …}``, as in the library
       `datasets`;
     - a decoder of torchcodec, or any object whose ``get_all_samples()`` returns ``data`` of shape
       (n_channels, n_samples) and ``sample_rate``.
 
-    A tensor of torch on the CPU may stand for an array. If it is 2-D, its shorter axis may come
-    first, as in torchaudio and torchcodec. X may also be one array or tensor of shape (n_rows,
-    n_samples), with its rate in `sampling_rate`. Arrays with masked values are bad rows. Integers
-    of 8, 16 and 32 bits are scaled to the range from -1 to 1. Floats must be on that scale
-    already, or `max_value` says what theirs is; samples that exceed it a little are kept.
+    Arrays may be torch tensors on the CPU. A 2-D tensor may have its shorter axis first, as in
+    torchaudio and torchcodec. X may also be one array or tensor of shape (n_rows, n_samples), with
+    its rate in `sampling_rate`. Arrays with masked values are bad rows. Integers of 8, 16 and 32
+    bits are scaled to the range from -1 to 1. Floats must have this range, or the one that
+    `max_value` sets; samples that exceed it slightly are kept.
 
     Files are WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF, W64 and RF64. Tags, padding and
-    junk before and behind the audio are ignored, and samples are those of ``soundfile.read``.
+    junk before and after the audio are ignored. Samples are equal to those of ``soundfile.read``.
 
     Sounds are cached by their content: a file that was moved is found in the cache, a file that was
     changed is computed again.
@@ -297,14 +299,8 @@ class AudioEmbedder(NeuralEmbedder):
         return rows_of(X, type(self).__name__, self.sampling_rate)
 
     def _check_rows(self, rows):
-        def checked(row):
-            if not is_sound(row):
-                return "list; make it an array" if isinstance(row, list) else describe(row)
-            return value_or_reason(key_of, row, self.sampling_rate, self.max_value)
-
-        found = list(in_threads(checked, rows, n_threads_for(self.n_threads)))
-        keys = [None if isinstance(answer, str) else answer for answer in found]
-        return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
+        key = partial(key_of, sampling_rate=self.sampling_rate, max_value=self.max_value)
+        return read_rows(key, rows, n_threads_for(self.n_threads))
 
     def _cut_message(self, n_cut, n_rows):
         sounds = "sounds" if n_rows > 1 else "sound"
@@ -314,9 +310,9 @@ class AudioEmbedder(NeuralEmbedder):
             f"{were} cut there."
         )
 
-    def _preprocessor(self, folder):
-        return audio_preprocessor(
-            folder,
+    def _preprocessor(self):
+        return partial(
+            audio_preprocessor,
             front_end=self.front_end,
             sampling_rate=self.sampling_rate,
             window_seconds=self.window_seconds,

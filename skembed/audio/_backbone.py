@@ -1,7 +1,7 @@
-"""Backbones for sounds: transformers' networks, given a waveform or a log-mel spectrogram.
+"""Backbones for audio: models of transformers that take waveforms or log-mel spectrograms.
 
-Such a backbone gives the states of its layers, then one more: the model's own pooled vector, as one
-token. Imports torch, and so imported only when a network is loaded.
+A backbone returns the states of its layers, followed by the model's own pooled vector as a state of
+one token. This module imports torch; it is imported only when a network is loaded.
 """
 
 from torch import nn
@@ -10,9 +10,9 @@ from skembed.models._backbone import HiddenStates
 
 
 class AudioStates(HiddenStates):
-    """A transformers model for sounds that gives the states of its layers and its pooled vector."""
+    """Return the states of the layers of a transformers model, and its pooled vector."""
 
-    # Decoders and texts; what stands for masked frames in training.
+    # Weights of decoders and of text models, and the vector of masked frames in training.
     unused = ("pooler", "decoder.", "text_model.", "text_projection.", "logit_scale", "masked_spec")
 
     def __init__(self, model, modality):
@@ -23,19 +23,19 @@ class AudioStates(HiddenStates):
         self.projection = self.family.projection and self.family.projection(model)
 
     def forward(self, inputs):
-        """(n_rows, n_samples), or (n_rows, n_frames, n_mels) -> states, pooled (n_rows, 1, n)."""
-        given = {self.input_name: self.family.layout(inputs.to(self.model.dtype))}
-        states, pooled = self.family.states(self.model(**given, output_hidden_states=True))
+        """(n_rows, n_samples) or (n_rows, n_frames, n_mels) -> states, pooled (n_rows, 1, n)."""
+        inputs = {self.input_name: self.family.layout(inputs.to(self.model.dtype))}
+        states, pooled = self.family.states(self.model(**inputs, output_hidden_states=True))
         if self.projection is not None:
             pooled = self.projection(pooled)
         return (*states, pooled[:, None])
 
 
 class _ChannelNorm(nn.Module):
-    """Group normalization of single channels over time, whose sums are in float64.
+    """Normalize each channel over time, with sums in float64.
 
-    Wav2Vec2 normalizes over thousands of steps a second. ONNX Runtime adds them one by one, which
-    in float32 moved vectors of five seconds by 1e-3.
+    Wav2Vec2 normalizes over thousands of steps per second. ONNX Runtime adds them one by one. In
+    float32, the rounding errors changed the vectors of sounds of five seconds by 1e-3.
     """
 
     def __init__(self, norm):
@@ -43,7 +43,7 @@ class _ChannelNorm(nn.Module):
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, states):
-        """(n_rows, n_channels, n_steps) -> the same, normalized."""
+        """States (n_rows, n_channels, n_steps) -> normalized states of the same shape."""
         states = states - states.double().mean(dim=2, keepdim=True).to(states.dtype)
         variance = (states * states).double().mean(dim=2, keepdim=True)
         scale = (self.weight[:, None] / (variance + self.eps).sqrt()).to(states.dtype)
@@ -51,7 +51,7 @@ class _ChannelNorm(nn.Module):
 
 
 def replace_channel_norms(model):
-    """Replace a model's norms of single channels by `_ChannelNorm`."""
+    """Replace the group norms of a model that have one channel per group by `_ChannelNorm`."""
     for module in model.modules():
         for name, norm in module.named_children():
             if isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels:

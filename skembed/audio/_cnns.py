@@ -1,8 +1,8 @@
-"""Convolutional networks of our own for log-mel spectrograms: CNN14, VGGish, a small one.
+"""Convolutional networks for log-mel spectrograms: CNN14, VGGish and a small network.
 
-A network gives the map of each of its blocks, then one more state: its own embedding, as one token.
-Parameters have the names and shapes of published checkpoints, the classifier's among them, which no
-state comes from. Imports torch, and so imported only when a network is loaded.
+A network returns the map of each block, followed by its own embedding as a state of one token.
+Parameters have the names and shapes of published checkpoints. They include those of the classifier,
+which is not run. This module imports torch; it is imported only when a network is loaded.
 """
 
 import itertools
@@ -13,8 +13,8 @@ from torch import nn
 from skembed.models._backbone import Backbone
 
 
-def _initialized(network):
-    """Draw the weights as PANNs' authors do: Glorot's uniform ones, biases of zero."""
+def _initialize(network):
+    """Draw the weights as in PANNs: Glorot's uniform distribution, biases of zero."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(module.weight)
@@ -23,22 +23,22 @@ def _initialized(network):
 
 
 def _image(log_mel, norm):
-    """(n_rows, n_frames, n_mels) -> (n_rows, 1, n_frames, n_mels), each band normalized."""
+    """Spectrograms (n_rows, n_frames, n_mels) -> maps (n_rows, 1, n_frames, n_mels), normalized."""
     log_mel = log_mel.to(norm.weight.dtype)
     return norm(log_mel.transpose(1, 2)[..., None]).transpose(1, 3)
 
 
-def _over_time(state):
-    """Sum up a map, (n_rows, n_channels, n_frames, n_mels), as (n_rows, n_channels).
+def _pooled(state):
+    """Pool a map, (n_rows, n_channels, n_frames, n_mels), into (n_rows, n_channels).
 
-    The mean of the bands; of those the largest and the mean over time, added.
+    The mean over the bands, then the maximum over time plus the mean over time, as in PANNs.
     """
     state = state.mean(dim=3)
     return state.amax(dim=2) + state.mean(dim=2)
 
 
 class _Block(nn.Module):
-    """Two convolutions of 3 x 3, then the mean of each square of `pool` x `pool`."""
+    """Two convolutions of 3 x 3, then average pooling of `pool` x `pool`."""
 
     def __init__(self, n_in, n_out, pool=2):
         super().__init__()
@@ -57,12 +57,12 @@ class _Block(nn.Module):
 class Cnn14(Backbone):
     """CNN14 of PANNs: 14 layers, an embedding of 2,048 dimensions, 81 million parameters.
 
-    Takes log-mel spectrograms of 64 bands and at least 32 frames.
+    It takes log-mel spectrograms of 64 bands and at least 32 frames.
 
     Parameters
     ----------
     n_classes : int, default=527
-        Of the classifier; AudioSet's.
+        Number of classes of the classifier; AudioSet has 527.
 
     References
     ----------
@@ -81,23 +81,23 @@ class Cnn14(Backbone):
         self.conv_block6 = _Block(1024, 2048, pool=1)
         self.fc1 = nn.Linear(2048, 2048)
         self.fc_audioset = nn.Linear(2048, n_classes)
-        _initialized(self)
+        _initialize(self)
 
     def forward(self, log_mel):
-        """(n_rows, n_frames, 64) -> maps (n_rows, n_channels, n_frames', n_mels'), embedding."""
+        """Spectrograms (n_rows, n_frames, 64) -> maps of blocks, embedding (n_rows, 1, 2048)."""
         state = _image(log_mel, self.bn0)
         states = []
         for number in range(1, 7):
             state = getattr(self, f"conv_block{number}")(state)
             states.append(state)
-        return (*states, self.fc1(_over_time(state)).relu()[:, None])
+        return (*states, self.fc1(_pooled(state)).relu()[:, None])
 
 
 class CnnSmall(Backbone):
-    """A network of a million parameters: five convolutions, each of half the size before it.
+    """A network of a million parameters: five convolutions, of which four halve the map.
 
-    Takes log-mel spectrograms of 64 bands and any number of frames; its embedding, of 512
-    dimensions, holds the mean and the maximum over time, side by side.
+    It takes log-mel spectrograms of 64 bands and any number of frames. Its embedding of 512
+    dimensions is the mean and the maximum over time, concatenated.
     """
 
     def __init__(self, n_channels=(32, 64, 128, 256, 256), n_mels=64):
@@ -113,10 +113,10 @@ class CnnSmall(Backbone):
             )
             for i, (n_in, n_out) in enumerate(zip(before, n_channels, strict=False))
         )
-        _initialized(self)
+        _initialize(self)
 
     def forward(self, log_mel):
-        """(n_rows, n_frames, n_mels) -> maps of the same order of axes, embedding."""
+        """Spectrograms (n_rows, n_frames, n_mels) -> maps of blocks, embedding (n_rows, 1, n)."""
         state = _image(log_mel, self.bn0)
         states = []
         for block in self.blocks:
@@ -130,15 +130,15 @@ class CnnSmall(Backbone):
 class Vggish(Backbone):
     """VGGish: six convolutions and three linear layers, an embedding of 128 dimensions.
 
-    Takes log-mel spectrograms of 64 bands and 96 frames. The names of its parameters are those of
-    the published port to torch.
+    It takes log-mel spectrograms of 64 bands and 96 frames. The names of its parameters are those
+    of the published port to torch.
 
     References
     ----------
     S. Hershey et al., "CNN Architectures for Large-Scale Audio Classification", ICASSP 2017.
     """
 
-    # Channels of the convolutions; "M" halves the map.
+    # Number of channels of each convolution; "M" is maximum pooling, which halves the map.
     _LAYOUT = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M")
 
     def __init__(self):
@@ -155,19 +155,19 @@ class Vggish(Backbone):
         self.embeddings = nn.Sequential(
             *(
                 layer
-                for given, made in itertools.pairwise(sizes)
-                for layer in (nn.Linear(given, made), nn.ReLU())
+                for n_in, n_out in itertools.pairwise(sizes)
+                for layer in (nn.Linear(n_in, n_out), nn.ReLU())
             )
         )
-        _initialized(self)
+        _initialize(self)
 
     def forward(self, log_mel):
-        """(n_rows, 96, 64) -> maps after each halving, embedding."""
+        """Spectrograms (n_rows, 96, 64) -> maps after each pooling, embedding (n_rows, 1, 128)."""
         state = log_mel.to(self.embeddings[0].weight.dtype)[:, None]
         states = []
         for layer in self.features:
             state = layer(state)
             if isinstance(layer, nn.MaxPool2d):
                 states.append(state)
-        flat = state.permute(0, 2, 3, 1).flatten(1)  # the port keeps TensorFlow's order
+        flat = state.permute(0, 2, 3, 1).flatten(1)  # the axes are in the order of TensorFlow
         return (*states, self.embeddings(flat)[:, None])

@@ -1,98 +1,94 @@
-"""Published checkpoints that are pickles, turned into folders that skembed loads.
+"""Convert published checkpoints, which are pickles, to folders that skembed loads.
 
-Only tensors are read from them (``weights_only=True``). Imports torch inside functions.
+Only tensors are read from a pickle (``weights_only=True``). torch is imported inside functions.
 """
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from skembed.audio._families import ARCHITECTURES
 from skembed.base._digest import file_sha256
+from skembed.base._failures import first_line
+from skembed.base._folders import check_empty, written_aside
 from skembed.base._optional import import_optional
 from skembed.exceptions import ModelFormatError
 
-# Constants of the published network's front end, which are computed here.
-_LEFT_OUT = ("spectrogram_extractor.", "logmel_extractor.")
-# The shape of one of them at 32 kHz: networks for 16 and 8 kHz differ in nothing else.
+# Constants of the spectrograms in a checkpoint. skembed computes them itself.
+_IGNORED = ("spectrogram_extractor.", "logmel_extractor.")
+# One of these constants, and its shape for 32 kHz. Only the shapes of the constants differ between
+# networks for 32, 16 and 8 kHz.
 _BANDS, _BANDS_SHAPE = "logmel_extractor.melW", (513, 64)
 
 
 def convert_panns(file, folder):
-    """Turn the published checkpoint of PANNs' CNN14 into a model's folder.
+    """Convert the published checkpoint of PANNs' CNN14 to a model's folder.
 
     Parameters
     ----------
     file : str or path
-        ``Cnn14_mAP=0.431.pth`` or another one of that architecture at 32 kHz.
+        ``Cnn14_mAP=0.431.pth`` or another checkpoint of this architecture for 32 kHz.
     folder : str or path
-        Must not exist yet, or be empty. It receives ``config.json``, ``model.safetensors`` and
-        ``preprocessor_config.json``.
+        The new folder. It must not exist, or be empty. ``config.json``, ``model.safetensors`` and
+        ``preprocessor_config.json`` are written to it.
 
     Returns
     -------
     sha256 : str
-        Of the folder's weights.
+        SHA-256 of ``model.safetensors``.
 
     Raises
     ------
     FileExistsError
-        If the folder has files in it.
+        If the folder is not empty.
     FileNotFoundError
-        If there is no such checkpoint.
+        If the checkpoint does not exist.
     ModelFormatError
-        If the file is no checkpoint, or of another architecture.
+        If the file is not a checkpoint, or is one of another architecture.
     """
     file, folder = Path(file).expanduser(), Path(folder).expanduser().absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is not an empty folder.")
+    check_empty(folder)
+    config, network = _loaded(file)
+    files = {"config.json": config, **ARCHITECTURES["cnn14"].files}
+    from safetensors.torch import save_file
+
+    with written_aside(folder) as aside:
+        save_file(network.state_dict(), aside / "model.safetensors")
+        for name, content in files.items():
+            (aside / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return file_sha256(aside / "model.safetensors")
+
+
+def _loaded(file):
+    """Return the config and the network of a checkpoint."""
     weights = _tensors_of(file)
     from skembed.audio._cnns import Cnn14
 
-    known = ARCHITECTURES["cnn14"]
     n_classes = weights["fc_audioset.bias"].shape[0] if "fc_audioset.bias" in weights else 527
-    config = {**known.config, "n_classes": n_classes}
-    network = Cnn14(**{name: v for name, v in config.items() if name != "model_type"})
+    config = {**ARCHITECTURES["cnn14"].config, "n_classes": n_classes}
+    network = Cnn14(n_classes=n_classes)
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:  # names the weights that are missing or of another shape
+    except RuntimeError as error:  # lists the weights that are missing or have another shape
         raise ModelFormatError(f"{file} is not a checkpoint of CNN14: {error}") from error
-    from safetensors.torch import save_file
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        save_file(network.state_dict(), aside / "model.safetensors")
-        for name, content in {"config.json": config, **known.files}.items():
-            (aside / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        sha256 = file_sha256(aside / "model.safetensors")
-        if folder.exists():
-            folder.rmdir()
-        os.chmod(aside, 0o755)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return sha256
+    return config, network
 
 
 def _tensors_of(file):
-    """Return a checkpoint's weights by name."""
+    """Return the weights of a checkpoint by name."""
     torch = import_optional("torch", extra="torch", purpose="Converting a checkpoint")
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the unpickler and the archive's reader raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelFormatError(f"{file} cannot be read as a checkpoint: {reason[0]}") from error
+    except Exception as error:  # any error of the unpickler or of the archive's reader
+        reason = first_line(error)
+        raise ModelFormatError(f"{file} cannot be read as a checkpoint: {reason}") from error
     weights = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(torch.is_tensor(w) for w in weights.values()):
-        raise ModelFormatError(f"{file} does not hold weights by name.")
+        raise ModelFormatError(f"{file} does not contain weights by name.")
     if _BANDS in weights and tuple(weights[_BANDS].shape) != _BANDS_SHAPE:
         raise ModelFormatError(
-            f"{file} is a checkpoint for another sampling rate than 32 kHz: {_BANDS} has the shape "
-            f"{tuple(weights[_BANDS].shape)}, not {_BANDS_SHAPE}."
+            f"{file} is not a checkpoint for a sampling rate of 32 kHz: {_BANDS} must have the "
+            f"shape {_BANDS_SHAPE}. Got {tuple(weights[_BANDS].shape)} instead."
         )
-    return {name: w for name, w in weights.items() if not name.startswith(_LEFT_OUT)}
+    return {name: w for name, w in weights.items() if not name.startswith(_IGNORED)}

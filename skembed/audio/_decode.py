@@ -1,9 +1,9 @@
-"""From the bytes of a sound file to mono samples.
+"""Decode the content of a sound file to mono samples.
 
-Files are decoded by libsndfile from memory, so that their keys are of the very bytes that are
-decoded. What it finds in a file of that name it finds here, too: tags before the audio are left
-out, since it does not skip them in memory, and frames of MP3 are looked for, since it does so only
-by the file's name.
+libsndfile decodes files from memory, so the decoded bytes are the same as those of the row's key.
+Results are the same as for a file on disk. For this, tags before the audio are removed, which
+libsndfile does not skip in memory. The frames of MP3 files are searched here, because libsndfile
+searches them only if the file name ends in ".mp3".
 """
 
 import os
@@ -14,18 +14,19 @@ import numpy as np
 import soundfile
 
 from skembed.audio._mpeg import clean_mpeg, skip_id3
+from skembed.base._file_kinds import kind_of_file
 from skembed.base._files import UnreadableRowError
 
-# Containers that are read; libsndfile reads more, which are rare and attack surface.
+# Supported containers. libsndfile supports more, which are rare and increase the attack surface.
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
 SLOWEST, FASTEST = 1_000, 768_000  # Hz
 MOST_CHANNELS = 64
-_BLOCK = 1 << 16  # frames decoded at a time: headers lie about how many there are
+_BLOCK = 1 << 16  # samples decoded at a time, since headers may state a wrong length
 _READ = "WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF, W64 and RF64"
 _REMEDY = "convert it, for instance: ffmpeg -i in.{0} out.wav"
-# What files begin with that libsndfile reads: never taken for MP3.
+# First bytes of containers of libsndfile. These files are not searched for MP3 frames.
 _CONTAINERS = tuple(b"RIFF RIFX RF64 riff FORM .snd dns. caff fLaC OggS".split())
-# (position, magic) -> what the file is, and the extension that it usually has.
+# (position, bytes) -> kind of an unsupported file, and its usual extension.
 _OTHERS = {
     (4, b"ftyp"): ("an MP4 or M4A file (AAC or ALAC)", "m4a"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"): ("a WMA or ASF file", "wma"),
@@ -48,20 +49,12 @@ _OTHERS = {
     (0, b"\x00\x00\x01\xba"): ("an MPEG video", "mpg"),
     (0, b"#!SILK"): ("a SILK file", "silk"),
 }
-# The same of files that are no sounds, or no recorded ones.
-_NO_SOUNDS = {
-    b"MThd": "a MIDI file, which holds notes",
-    b"<!doctype": "an HTML page",
-    b"<html": "an HTML page",
-    b"<?xml": "an XML document",
-    b"%pdf": "a PDF document",
-    b"pk\x03\x04": "a zip archive",
-    b"version https://git-lfs": "a pointer of Git LFS; run git lfs pull",
-}
+# First bytes in lower case -> kind of a file without audio.
+_NO_AUDIO = {b"mthd": "a MIDI file, which contains notes"}
 
 
 class Waveform(NamedTuple):
-    """A sound: samples (n_samples,) float32 from -1 to 1, and whether its end was left out."""
+    """Mono samples, (n_samples,) float32 from -1 to 1, and whether their end was cut."""
 
     samples: np.ndarray
     rate: int  # Hz
@@ -69,7 +62,7 @@ class Waveform(NamedTuple):
 
 
 class _Bytes(BytesIO):
-    """A file's content; damaged headers send the decoder to places before its start."""
+    """The content of a file. Damaged headers make decoders seek to negative positions."""
 
     def seek(self, offset, whence=os.SEEK_SET):
         try:
@@ -78,11 +71,11 @@ class _Bytes(BytesIO):
             return super().seek(0, os.SEEK_END)
 
 
-class _Straight(soundfile.SoundFile):
-    """A sound file that is read from start to end.
+class _SequentialFile(soundfile.SoundFile):
+    """A sound file that is read from start to end without seeking.
 
-    soundfile seeks after each block, to where it is already, and the decoder of MP3 forgets there
-    what the next samples need.
+    soundfile seeks to the current position after each block. This resets the decoder of MP3, which
+    needs the previous frames to decode the next one.
     """
 
     def seekable(self):
@@ -90,7 +83,7 @@ class _Straight(soundfile.SoundFile):
         return False
 
     def rewind(self):
-        """Seek to the start, as `soundfile.read` does: some decoders differ in the last bit."""
+        """Seek to the start like `soundfile.read`; some decoders then differ in the last bit."""
         if super().seekable():
             self.seek(0)
 
@@ -101,26 +94,26 @@ def mono(samples):
         return samples
     if samples.shape[1] == 1:
         return samples[:, 0]
-    with np.errstate(over="ignore", invalid="ignore"):  # refused with the others
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused later
         return samples.mean(axis=1, dtype=np.float32)
 
 
 def decoded(content, max_seconds):
-    """Return the waveform of a file's content, decoded in blocks.
+    """Decode the content of a file in blocks.
 
     Parameters
     ----------
     content : bytes
-        The file.
+        The content of the file.
     max_seconds : float
         Audio beyond this limit is ignored.
 
     Returns
     -------
     waveform : Waveform
-        At the file's own rate. Its samples are those of ``soundfile.read(path)``.
+        At the file's own rate. The samples are those of ``soundfile.read(path)``.
     is_float : bool
-        Whether the file holds floats, whose scale is a convention only.
+        Whether the file contains floats, whose full scale is 1 only by convention.
 
     Raises
     ------
@@ -129,7 +122,7 @@ def decoded(content, max_seconds):
     """
     audio = _audio_of(content)
     try:
-        with _Straight(_Bytes(audio)) as file:
+        with _SequentialFile(_Bytes(audio)) as file:
             _check(file)
             file.rewind()
             samples, cut = _samples(file, int(max_seconds * file.samplerate))
@@ -140,7 +133,7 @@ def decoded(content, max_seconds):
 
 
 def _audio_of(content):
-    """Return what libsndfile is given of a file."""
+    """Return the part of a file that is passed to libsndfile."""
     if not content:
         raise UnreadableRowError("an empty file")
     start = skip_id3(content)
@@ -150,21 +143,20 @@ def _audio_of(content):
     for (position, magic), (what, extension) in _OTHERS.items():
         if head.startswith(magic, position):
             remedy = _REMEDY.format(extension)
-            raise UnreadableRowError(f"{what}; files that are read: {_READ}; {remedy}")
+            raise UnreadableRowError(f"{what}; supported files: {_READ}; {remedy}")
     cleaned = clean_mpeg(content)
     if cleaned is not None:
         return cleaned
-    head = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for magic, what in _NO_SOUNDS.items():
-        if head.startswith(magic.lower()):
-            raise UnreadableRowError(f"{what}, not a sound")
+    kind = kind_of_file(head, _NO_AUDIO)
+    if kind is not None:
+        raise UnreadableRowError(f"not a sound but {kind}")
     return content
 
 
 def _check(file):
-    """Refuse files by what their headers say."""
+    """Raise an UnreadableRowError if the header of a file has unsupported values."""
     if file.format not in FORMATS:
-        raise UnreadableRowError(f"a file of format {file.format}; files that are read: {_READ}")
+        raise UnreadableRowError(f"a file of format {file.format}; supported files: {_READ}")
     if not SLOWEST <= file.samplerate <= FASTEST:
         raise UnreadableRowError(f"a sampling rate of {file.samplerate:,} Hz")
     if file.channels > MOST_CHANNELS:
@@ -172,9 +164,9 @@ def _check(file):
 
 
 def _samples(file, n_samples):
-    """Read up to `n_samples` samples; return them, and whether there are more."""
-    # What stands behind the announced samples is no sound. One sample more than those asked for
-    # tells whether the sound is cut.
+    """Return up to `n_samples` samples, and whether there are more."""
+    # Bytes after the announced samples are not audio. One sample more than requested shows whether
+    # the sound is cut. A block shorter than requested is the last one.
     stop = min(n_samples + 1, file.frames)
     blocks, n_read, size, n_block = [], 0, 0, 0
     while n_read < stop and n_block == size:
@@ -188,22 +180,23 @@ def _samples(file, n_samples):
     return np.concatenate(blocks)[:n_samples], n_read > n_samples
 
 
-# Parts of libsndfile's messages -> what is wrong with the file.
+# Parts of libsndfile's messages about unknown files, and about unsupported encodings.
 _UNKNOWN = "format not recognised"  # codespell:ignore recognised
 _UNSUPPORTED = ("unimplemented format", "unsupported encoding", "unknown format")
 
 
-# What streams in an Ogg file begin with that libsndfile may lack -> their codecs.
+# First bytes of streams in an Ogg file that libsndfile may not support -> their codecs.
 _OGG_CODECS = {b"Speex   ": "Speex", b"\x7fFLAC": "FLAC in Ogg", b"\x80theora": "Theora"}
-# Codecs of WAV files that libsndfile knows, by the tag in their header.
+# Tags of the codecs in WAV files that libsndfile supports.
 _WAV_CODECS = {1, 2, 3, 6, 7, 0x11, 0x14, 0x31, 0x40, 0x55, 0x64, 0x65, 0xFFFE}
 
 
 def _reason(error, content):
+    """Return why libsndfile cannot decode a file, for the message about the row."""
     text = getattr(error, "error_string", str(error)).strip().splitlines() or [""]
     text = text[0].rstrip(".").removeprefix("Error : ")
     if _UNKNOWN in text.lower():
-        return f"not a sound file; files that are read: {_READ}"
+        return f"not a sound file; supported files: {_READ}"
     if content.startswith(b"RIFF") and content[12:16] == b"fmt ":
         codec = int.from_bytes(content[20:22], "little")
         text = text if codec in _WAV_CODECS else f"unsupported encoding 0x{codec:04x}"
@@ -212,7 +205,7 @@ def _reason(error, content):
             text = f"unsupported encoding {codec}"
     if any(part in text.lower() for part in _UNSUPPORTED):
         remedy = _REMEDY.format("*")
-        return f"a sound in an encoding that is not read ({text}); {remedy}"
-    # The decoder of MP3 says that a file does not exist when it finds nothing in it.
+        return f"a sound in an unsupported encoding ({text}); {remedy}"
+    # The decoder of MP3 reports that a file does not exist if it finds no frames.
     known = text and not text.startswith("File does not exist")
     return f"a damaged sound file: {text}" if known else "a damaged sound file"

@@ -1,4 +1,4 @@
-"""Networks for sounds: families of transformers' models, and architectures with random weights.
+"""Families of networks for audio, and architectures that are built with random weights.
 
 Imports neither torch nor transformers.
 """
@@ -6,29 +6,31 @@ Imports neither torch nor transformers.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from skembed.models._layer_counts import efficientnet_blocks, stages, transformer_blocks
 from skembed.models._modality import Architecture, Family
 
 
-def _mean_over_time(answer):
-    states = (*answer.hidden_states[:-1], answer.last_hidden_state)
+def _mean_over_time(output):
+    states = (*output.hidden_states[:-1], output.last_hidden_state)
     return states, states[-1].mean(dim=1)
 
 
-def _without_special(answer):
-    """Leave out AST's tokens of class and distillation, whose mean is its pooled vector."""
-    states = (*answer.hidden_states[:-1], answer.last_hidden_state)
-    return [state[:, 2:] for state in states], answer.pooler_output
+def _without_special(output):
+    """Drop the class and distillation tokens of AST; its pooled vector is their mean."""
+    states = (*output.hidden_states[:-1], output.last_hidden_state)
+    return [state[:, 2:] for state in states], output.pooler_output
 
 
-def _maps(answer):
-    return answer.hidden_states, answer.pooler_output.flatten(1)
+def _maps(output):
+    return output.hidden_states, output.pooler_output.flatten(1)
 
 
-def _maps_and_last(answer):
-    """EfficientNet does not list the convolution behind its last block."""
-    states = (*answer.hidden_states, answer.last_hidden_state)
-    return states, answer.pooler_output.flatten(1)
+def _maps_and_last(output):
+    """Append the last state, which EfficientNet does not list in `hidden_states`."""
+    states = (*output.hidden_states, output.last_hidden_state)
+    return states, output.pooler_output.flatten(1)
 
 
 def _unchanged(value):
@@ -48,7 +50,7 @@ def _one_channel_bands_first(inputs):
 
 
 def _unfused(model):
-    """Take CLAP's audio model. A window is never longer than its input, so nothing is fused."""
+    """Return CLAP's audio model without fusion, which is only for inputs of several windows."""
     model.audio_model.audio_encoder.enable_fusion = False
     model.audio_model.audio_encoder.patch_embed.enable_fusion = False
     return model.audio_model
@@ -56,20 +58,22 @@ def _unfused(model):
 
 @dataclass(frozen=True)
 class AudioFamily(Family):
-    """A family of networks for sounds.
+    """A family of networks for audio.
 
     Parameters
     ----------
-    encoder : callable
-        Takes the model, returns the part of it that embeds sounds.
+    encoder : callable, default=identity
+        Takes the model, and returns its audio encoder.
     input_name : str, default="input_values"
-        Name of that part's input.
-    layout : callable
-        Brings network inputs into the order of axes of that input.
+        Name of the encoder's input.
+    layout : callable, default=identity
+        Converts network inputs to the axis order of the encoder's input.
     states : callable
-        Takes the answer, returns the states of the layers and the pooled vector.
+        Takes the output of the encoder, and returns the states of the layers and the pooled vector.
+        Default: the pooled vector is the mean of the last state over time.
     projection : callable, default=None
-        Takes the model, returns the module that projects the pooled vector. None: there is none.
+        Takes the model, and returns the module that projects the pooled vector. None: there is no
+        such module.
     """
 
     encoder: Callable = _unchanged
@@ -90,7 +94,7 @@ def _convolutional(n_layers, states=_maps, **settings):
     )
 
 
-# By model_type.
+# model_type -> family.
 FAMILIES = {
     "audio-spectrogram-transformer": AudioFamily(transformer_blocks, states=_without_special),
     "wav2vec2": AudioFamily(transformer_blocks),
@@ -118,12 +122,16 @@ FAMILIES = {
     "skembed-cnn-small": Family(lambda config: 4),
     "skembed-vggish": Family(lambda config: 3),
 }
-# Networks of our own.
+# model_type -> class of a network that skembed implements.
 NETWORKS = {
     "skembed-cnn14": "skembed.audio._cnns:Cnn14",
     "skembed-cnn-small": "skembed.audio._cnns:CnnSmall",
     "skembed-vggish": "skembed.audio._cnns:Vggish",
 }
+
+
+# Further inputs of graphs that were made elsewhere. Windows are never padded.
+IMPLIED_INPUTS = {"attention_mask": lambda waves: np.ones(waves.shape, dtype=np.int64)}
 
 
 def _architecture(model_type, preset, **settings):

@@ -1,6 +1,6 @@
-"""Log-mel spectrograms: their parameters, presets named after their source, and numpy's way.
+"""Log-mel spectrograms: their settings, presets of published networks, and NumPy's computation.
 
-The torch module that is put into graphs is made of the same matrices (`_log_mel_module`).
+The torch module for graphs (`_log_mel_module`) uses the same matrices.
 """
 
 from dataclasses import dataclass
@@ -15,53 +15,55 @@ _MAX_SIZE, _MAX_FFT = 1_000_000, 65_536
 
 @dataclass(frozen=True)
 class LogMel:
-    """How a waveform becomes a log-mel spectrogram.
+    """Compute log-mel spectrograms of waveforms.
 
     Parameters
     ----------
     sampling_rate : int
-        Of the waveform, in Hz.
+        Sampling rate of the waveforms, in Hz.
     n_mels : int
-        Bands.
+        Number of mel bands.
     n_fft : int
         Length of the Fourier transform, in samples.
     win_length : int
-        Length of the Hann window, in samples; zeros fill the rest of the transform.
+        Length of the Hann window, in samples. Frames are padded with zeros to `n_fft`.
     hop_length : int
-        From one frame's start to the next one's, in samples.
+        Distance between the starts of consecutive frames, in samples.
     f_min, f_max : float
-        Where the lowest band begins and the highest ends, in Hz.
+        Lower edge of the lowest band and upper edge of the highest band, in Hz.
     mel_scale : {"htk", "slaney", "kaldi"}, default="slaney"
-        From Hz to mel: O'Shaughnessy's formula, or Slaney's, linear below 1,000 Hz. "kaldi" is
-        the former with triangles that are straight over mel, not over Hz.
+        Formula of the mel scale: O'Shaughnessy's ("htk"), or Slaney's, which is linear below 1,000
+        Hz. "kaldi" is the former with bands that are triangles over mel instead of Hz.
     area : bool, default=True
-        Divide bands by their width.
+        Whether to divide each band by its width.
     center : bool, default=True
-        The first frame is centered on the first sample, and the waveform reflected at its ends.
+        Whether the first frame is centered on the first sample, with the waveform reflected at its
+        ends. False: the first frame starts with the first sample.
     periodic : bool, default=True
-        The window is one period of the cosine; False: symmetric.
+        Whether the window is periodic. False: symmetric.
     preemphasis : float, default=0.0
-        Share of the sample before that is subtracted from each.
+        Factor of the previous sample, which is subtracted from each sample.
     remove_mean : bool, default=False
-        Take the mean of a frame away.
+        Whether to subtract the mean of each frame.
     magnitude : bool, default=False
-        Bands add magnitudes, not their squares.
+        Whether bands are sums of magnitudes. False: sums of squared magnitudes.
     log : {"dB", "ln", "log10"}, default="dB"
-        Of the bands; "dB" is ten times log10.
+        Logarithm of the bands; "dB" is ten times log10.
     floor : float, default=1e-10
-        Smaller values count as this one.
+        Minimum of the bands.
     offset : float, default=0.0
-        Is added before the logarithm.
+        Added to the bands before the logarithm.
     dynamic_range : float or None, default=None
-        What lies farther below the window's largest value is raised to that.
+        Maximum difference to the largest value of the window. Smaller values are raised. None: no
+        limit.
     drop_last : bool, default=False
-        Leave the last frame out.
+        Whether to drop the last frame.
     n_frames : int or None, default=None
-        Frames that are cut to, or filled up to with zeros.
+        Number of frames, by cutting or padding with zeros. None: not changed.
     reference : float, default=0.0
-        Is subtracted in the end.
+        Subtracted after the logarithm.
     spread : float, default=1.0
-        What remains is divided by it.
+        Divisor applied last.
 
     Examples
     --------
@@ -121,11 +123,11 @@ class LogMel:
 
     @property
     def shortest(self):
-        """Samples that the shortest waveform has."""
+        """Minimum length of a waveform, in samples."""
         return self.win_length // 2 + 1 if self.center else self.win_length
 
     def count(self, n_samples):
-        """Return how many frames a waveform has."""
+        """Return the number of frames of a waveform of `n_samples` samples."""
         if self.n_frames is not None:
             return self.n_frames
         margin = 2 * (self.win_length // 2) if self.center else 0
@@ -137,12 +139,16 @@ class LogMel:
         return np.hanning(length)[: self.win_length]
 
     def bands(self):
-        """Return the weights of the transform's bins in the bands, (n_bins, n_mels) float64."""
-        straight = _TO_MEL[_SCALES[self.mel_scale]]
-        edges = np.linspace(straight(self.f_min), straight(self.f_max), self.n_mels + 2)
+        """Return the weights of the Fourier bins in the mel bands, (n_bins, n_mels) float64.
+
+        Each band is a triangle: it rises from the middle of the band below to its own middle, and
+        falls to the middle of the band above.
+        """
+        to_mel = _TO_MEL[_SCALES[self.mel_scale]]
+        edges = np.linspace(to_mel(self.f_min), to_mel(self.f_max), self.n_mels + 2)
         bins = np.arange(self.n_fft // 2 + 1) * (self.sampling_rate / self.n_fft)
-        if self.mel_scale == "kaldi":
-            bins = straight(bins)
+        if self.mel_scale == "kaldi":  # compare on the mel scale, else in Hz
+            bins = to_mel(bins)
         else:
             edges = _FROM_MEL[self.mel_scale](edges)
         low, middle, high = edges[:-2], edges[1:-1], edges[2:]
@@ -152,13 +158,13 @@ class LogMel:
         return bands * 2 / (high - low) if self.area else bands
 
     def module(self):
-        """Return the torch module that computes the same in a graph."""
+        """Return the torch module that computes the same spectrograms in a graph."""
         from skembed.audio._log_mel_module import LogMelModule
 
         return LogMelModule(self)
 
     def _frames(self, waveform):
-        """Return overlapping views, (n_frames, win_length)."""
+        """Return overlapping views of a waveform, (n_frames, win_length)."""
         return sliding_window_view(waveform, self.win_length)[:: self.hop_length]
 
     def __call__(self, waveform):
@@ -167,32 +173,15 @@ class LogMel:
         Parameters
         ----------
         waveform : ndarray of shape (n_samples,), float32
-            From -1 to 1.
+            Samples from -1 to 1.
 
         Returns
         -------
         spectrogram : ndarray of shape (n_frames, n_mels), float32
         """
-        waveform = np.asarray(waveform, dtype=np.float64)
-        if self.center:
-            waveform = np.pad(waveform, self.win_length // 2, mode="reflect")
-        window, weights = _constants(self)
-        frames = self._frames(waveform)
-        if self.preemphasis:
-            # Of the whole waveform: a frame's first sample, whose share is its own, weighs nothing.
-            before = np.concatenate([waveform[:1], waveform[:-1]])
-            emphasized = self._frames(waveform - self.preemphasis * before)
-        else:
-            emphasized = frames
-        if self.remove_mean:
-            means = frames.mean(axis=1, keepdims=True) * (1 - self.preemphasis)
-            weighed = emphasized - means
-            weighed *= window
-        else:
-            weighed = emphasized * window
-        spectrum = scipy.fft.rfft(weighed, self.n_fft)
-        power = spectrum.real**2
-        power += spectrum.imag**2
+        # In float64: a quiet band beside a loud one would be lost in the rounding of float32.
+        power = self._power(np.asarray(waveform, dtype=np.float64))
+        _, weights = _constants(self)
         bands = (np.sqrt(power) if self.magnitude else power) @ weights
         values = _LOGS[self.log](np.maximum(bands + self.offset, self.floor))
         values = values[:-1] if self.drop_last else values
@@ -203,10 +192,34 @@ class LogMel:
             values = np.pad(values[: self.n_frames], ((0, missing), (0, 0)))
         return ((values - self.reference) / self.spread).astype(np.float32)
 
+    def _power(self, waveform):
+        """Return the power spectrum of each frame, (n_frames, n_bins) float64."""
+        if self.center:
+            waveform = np.pad(waveform, self.win_length // 2, mode="reflect")
+        window, _ = _constants(self)
+        frames = self._frames(waveform)
+        emphasized = frames
+        if self.preemphasis:
+            # The whole waveform is filtered at once, not each frame: the two differ only in the
+            # first sample of a frame, where the window is zero.
+            previous = np.concatenate([waveform[:1], waveform[:-1]])
+            emphasized = self._frames(waveform - self.preemphasis * previous)
+        if self.remove_mean:
+            # The mean is removed before the filter, which multiplies it by (1 - preemphasis).
+            means = frames.mean(axis=1, keepdims=True) * (1 - self.preemphasis)
+            weighted = emphasized - means
+            weighted *= window
+        else:
+            weighted = emphasized * window
+        spectrum = scipy.fft.rfft(weighted, self.n_fft)
+        power = spectrum.real**2
+        power += spectrum.imag**2
+        return power
+
 
 @lru_cache(maxsize=16)
 def _constants(log_mel):
-    """Return window and bands, computed once; not kept on the settings, which are pickled."""
+    """Return window and bands, cached here because the settings are pickled."""
     return log_mel.window(), log_mel.bands()
 
 
@@ -216,7 +229,7 @@ _LOGS = {
     "dB": lambda values: 10 * np.log10(values),
 }
 
-# Slaney's scale: 200 / 3 Hz a mel up to 1,000 Hz, from there 27 mel for each factor of 6.4.
+# Slaney's scale: 200 / 3 Hz per mel up to 1,000 Hz; above, 27 mel for each factor of 6.4.
 _KNEE, _LINEAR, _STEP = 1000.0, 200 / 3, np.log(6.4) / 27
 
 
@@ -233,7 +246,7 @@ def _slaney_to_hertz(mel):
 _TO_MEL = {"htk": lambda hertz: 2595 * np.log10(1 + np.asarray(hertz) / 700), "slaney": _slaney}
 _FROM_MEL = {"htk": lambda mel: 700 * (10 ** (mel / 2595) - 1), "slaney": _slaney_to_hertz}
 
-# Values of `mel_scale` -> the formula.
+# Value of `mel_scale` -> name of its formula.
 _SCALES = {"htk": "htk", "slaney": "slaney", "kaldi": "htk"}
 
 _WHISPER: dict = {
@@ -245,7 +258,7 @@ _WHISPER: dict = {
 }
 _KALDI: dict = {"mel_scale": "kaldi", "area": False, "center": False, "log": "ln"}
 
-# Whose networks take what, by their papers' code.
+# Settings of published networks, by the code of their papers.
 PRESETS = {
     # Gong et al., "AST: Audio Spectrogram Transformer", 2021.
     "ast": LogMel(

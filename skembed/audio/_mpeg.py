@@ -1,10 +1,10 @@
-"""The part of an MPEG audio file (MP3) that holds its frames: without tags, padding and junk.
+"""Extract the frames of an MPEG audio file (MP3), without tags, padding and junk.
 
-libmpg123 finds the frames by itself, but only for a file whose name ends in ".mp3", and it writes
-to the standard error stream about everything else that it finds. Imports nothing.
+libmpg123 searches for frames only if the file name ends in ".mp3". It also writes messages about
+other content to the standard error stream. Imports nothing.
 """
 
-# Kilobits a second by (whether it is MPEG 1, layer), in the order of the header's bit rate index.
+# (is MPEG 1, layer) -> kilobits per second, in the order of the header's bit rate index from 1 on.
 _KILOBITS = {
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -14,16 +14,19 @@ _KILOBITS = {
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG 1
-_DIVISORS = {3: 1, 2: 2, 0: 4}  # of these rates, by the header's version: MPEG 1, 2, 2.5
-# Bits of a header that all frames of a file share: sync, version, layer, rate.
+_DIVISORS = {3: 1, 2: 2, 0: 4}  # version in the header (MPEG 1, 2, 2.5) -> divisor of the rates
+# Bits of the header that are equal in all frames of a file: sync, version, layer, rate.
 _SHARED = 0xFFFE0C00
-_FURTHEST = 1 << 16  # bytes of junk that libmpg123 skips at most
+_MAX_JUNK = 1 << 16  # bytes that libmpg123 skips at most
 _ID3_HEADER = 10  # bytes
-_SHORTEST_TAG = 12  # bytes; libsndfile does not find what follows a shorter one
+_MIN_TAG = 12  # bytes; libsndfile does not find frames after a shorter tag
 
 
 def skip_id3(content):
-    """Return where the content begins behind all ID3v2 tags at its start.
+    """Return the position after all ID3v2 tags at the start of a file.
+
+    A tag has a header of ten bytes. The last four contain its size, seven bits in each byte. A flag
+    states that a footer of ten bytes follows.
 
     Examples
     --------
@@ -43,12 +46,12 @@ def _header(content, position):
 
 
 def frame_length(header):
-    """Return the length of a frame by its header; 0 if the header is none, or does not say.
+    """Return the length of a frame in bytes; 0 if the header is invalid or states no bit rate.
 
     Parameters
     ----------
     header : int
-        The frame's first four bytes.
+        The first four bytes of the frame.
 
     Returns
     -------
@@ -59,25 +62,31 @@ def frame_length(header):
     >>> frame_length(0xFFFB9064), frame_length(0x52494646)
     (417, 0)
     """
+    # The fields of the header, from the highest bit: 11 of sync, 2 of version, 2 of layer, 1 of
+    # protection, 4 of bit rate, 2 of rate, 1 of padding.
     version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
     rate, bits = header >> 10 & 3, header >> 12 & 15
     if header >> 21 != 0x7FF or version == 1 or layer == 4 or rate == 3 or bits in (0, 15):
         return 0
-    bits_a_second = 1000 * _KILOBITS[version == 3, layer][bits - 1]
+    bits_per_second = 1000 * _KILOBITS[version == 3, layer][bits - 1]
     rate = _RATES[rate] // _DIVISORS[version]
     padding = header >> 9 & 1
+    # A frame has 384 samples in layer 1, and 1152 in layers 2 and 3; 576 in layer 3 of MPEG 2. Its
+    # bytes are samples / 8 * bit rate / rate. Layer 1 counts in slots of four bytes.
     if layer == 1:
-        return 4 * (12 * bits_a_second // rate + padding)
-    samples = 72 if layer == 3 and version != 3 else 144
-    return samples * bits_a_second // rate + padding
+        return 4 * (12 * bits_per_second // rate + padding)
+    eighth = 72 if layer == 3 and version != 3 else 144
+    return eighth * bits_per_second // rate + padding
 
 
 def find_frame(content, start, n_frames=3):
-    """Return the position of the first of `n_frames` frames in a row from `start` on, or None.
+    """Return the position of the first frame from `start` on; None if there is none.
 
-    There may be fewer where the content ends, and two are enough at `start` itself.
+    A sync pattern of 11 bits occurs in any data by chance. A position is accepted only if
+    `n_frames` headers follow each other at the right distances. Two suffice at `start` itself, and
+    fewer at the end of the content.
     """
-    stop = min(len(content), start + _FURTHEST)
+    stop = min(len(content), start + _MAX_JUNK)
     position = content.find(b"\xff", start, stop)
     while position >= 0:
         if _are_frames(content, position, 2 if position == start else n_frames):
@@ -87,6 +96,7 @@ def find_frame(content, start, n_frames=3):
 
 
 def _are_frames(content, position, n_frames):
+    """Tell whether frames of one file follow each other at a position."""
     first = _header(content, position)
     for n_found in range(n_frames):
         header = _header(content, position)
@@ -94,15 +104,16 @@ def _are_frames(content, position, n_frames):
         if not n_bytes or (header ^ first) & _SHARED:
             return False
         position += n_bytes
-        if position >= len(content):  # a cut frame proves nothing by itself
+        if position >= len(content):  # a single frame that is cut is no evidence
             return position == len(content) or n_found > 0
     return True
 
 
 def end_of_frames(content, start):
-    """Return where the frames that begin at `start` end.
+    """Return the end of the frames that begin at `start`.
 
-    If there are more frames behind junk, that is the end of the content: libmpg123 goes on there.
+    If more frames follow after junk, this is the end of the content, because libmpg123 resumes
+    there.
     """
     first = _header(content, start)
     position = start
@@ -118,49 +129,51 @@ def end_of_frames(content, start):
 
 
 def clean_mpeg(content):
-    """Replace all but the frames of an MPEG file by one empty tag in front of them.
+    """Replace everything except the frames of an MPEG file with one empty tag before them.
 
-    The length stays as it is: where no header says how many samples there are, libmpg123 estimates
-    their number by the file's length, and libsndfile reads no more than that.
+    The length of the file does not change. If no header states the number of samples, libmpg123
+    estimates it from this length, and libsndfile reads no more samples.
 
     Parameters
     ----------
     content : bytes
-        The file.
+        The content of the file.
 
     Returns
     -------
-    file : bytes or None
+    cleaned : bytes or None
         None if there are no frames near the start.
     """
     start = find_frame(content, skip_id3(content))
     if start is None:
         return None
     stop = end_of_frames(content, start)
-    if start == 0 and len(content) - stop < _SHORTEST_TAG:
+    if start == 0 and len(content) - stop < _MIN_TAG:
         return _with_length(content)
     frames = content[start:stop]
-    tag = _empty_tag(max(len(content) - len(frames), _SHORTEST_TAG))
+    tag = _empty_tag(max(len(content) - len(frames), _MIN_TAG))
     return tag + _with_length(frames)
 
 
 def _empty_tag(n_bytes):
-    """Return an ID3v2.3 tag of `n_bytes` that holds padding only."""
+    """Return an ID3v2.3 tag of `n_bytes` bytes that contains only padding."""
     n_bytes -= _ID3_HEADER
     size = bytes(n_bytes >> 7 * i & 0x7F for i in (3, 2, 1, 0))
     return b"ID3\x03\x00\x00" + size + bytes(n_bytes)
 
 
 def _with_length(frames):
-    """Correct the number of bytes in the frames' Xing header, which counts tags for some writers.
+    """Correct the number of bytes in the Xing header of the first frame.
 
-    It is used for seeking only, and libmpg123 writes to the standard error stream if it is wrong.
+    Some encoders count tags, too. The number is used only for seeking, but libmpg123 writes to the
+    standard error stream if it is wrong.
     """
     for name in (b"Xing", b"Info"):
+        # The header follows the side information, whose length depends on version and channels.
         position = frames.find(name, 13, 48)
         flags = _header(frames, position + 4)
         if position < 0 or not flags & 2:
             continue
-        position += 12 if flags & 1 else 8
+        position += 12 if flags & 1 else 8  # the number of frames is optional
         return frames[:position] + len(frames).to_bytes(4, "big") + frames[position + 4 :]
     return frames

@@ -1,12 +1,12 @@
-"""What a network hears: by its own preprocessor_config.json, or by a preset."""
+"""Preprocessing of a network: by its preprocessor_config.json, or by a preset."""
 
 from dataclasses import dataclass, fields, replace
 
 from skembed.audio._log_mel import PRESETS, LogMel
 from skembed.exceptions import ModelFormatError
-from skembed.models._files import read_json
+from skembed.models._files import checked_settings, read_json
 
-_MAX_SECONDS = 3600  # of a window
+_MAX_SECONDS = 3600  # length of a window
 LAYOUTS = (
     "frames, bands",
     "bands, frames",
@@ -17,27 +17,30 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class AudioPreprocessing:
-    """What a network hears: its rate, its front end, the lengths that it takes.
+    """The inputs that a network takes: sampling rate, features, lengths of windows.
+
+    Exported folders and fingerprints contain the names of these fields.
 
     Parameters
     ----------
     sampling_rate : int
-        In Hz.
+        Sampling rate in Hz.
     log_mel : LogMel or None
-        What becomes of a window; None: the network takes waveforms.
+        Settings of the spectrograms. None: the network takes waveforms.
     layout : str
-        Order of the axes of log-mel spectrograms: "frames, bands" or "bands, frames", after
-        "channel, " or not.
+        Order of the axes of log-mel spectrograms: "frames, bands" or "bands, frames", with or
+        without "channel, " before it.
     shortest : int
-        Samples that a window has at least.
+        Minimum number of samples of a window.
     longest : int or None
-        Samples that a window has at most; None: any number.
+        Maximum number of samples of a window. None: no limit.
     fixed : int or None
-        Samples that each window is filled up to; None: the network takes any number.
+        Number of samples to which each window is padded. None: the network takes windows of
+        different lengths.
     filling : {"zeros", "repeat"}
-        What windows are filled up with: silence, or themselves.
+        How windows are padded: with zeros, or by repeating the window.
     standardize : bool
-        Whether a window gets zero mean and unit variance.
+        Whether to scale each window to zero mean and unit variance.
     """
 
     sampling_rate: int
@@ -51,42 +54,38 @@ class AudioPreprocessing:
 
     def __post_init__(self):
         if type(self.sampling_rate) is not int or not 1000 <= self.sampling_rate <= 768_000:
-            raise ValueError(f"sampling_rate={self.sampling_rate!r} is not 1,000 to 768,000 Hz")
+            raise ValueError(f"sampling_rate={self.sampling_rate!r} is not in [1,000, 768,000] Hz")
         most = _MAX_SECONDS * self.sampling_rate
         for name in ("shortest", "longest", "fixed"):
             n = getattr(self, name)
             if (n is not None or name == "shortest") and (type(n) is not int or not 1 <= n <= most):
-                raise ValueError(f"a window of {n!r} samples is not 1 to {most:,} ({name})")
+                raise ValueError(f"a window of {name}={n!r} samples is not in [1, {most:,}]")
         if self.layout not in LAYOUTS or self.filling not in ("zeros", "repeat"):
-            raise ValueError(f"layout={self.layout!r} or filling={self.filling!r} is not known")
+            raise ValueError(f"layout={self.layout!r} or filling={self.filling!r} is unknown")
 
 
 def restored(settings, path):
-    """Return the `AudioPreprocessing` of the settings in an exported folder's manifest."""
-    try:
+    """Return the `AudioPreprocessing` that the manifest of an exported folder contains."""
+    with checked_settings(path):
         log_mel = settings["log_mel"] and LogMel(**settings["log_mel"])
         return AudioPreprocessing(**{**settings, "log_mel": log_mel})
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
 
 
 def preprocessing_of(folder, front_end):
-    """Return the `AudioPreprocessing` of a model's folder, or of a front end that is asked for."""
-    own = read_json(folder.backbone_path / "preprocessor_config.json", {})
+    """Return the `AudioPreprocessing` of the parameter `front_end`, else of a model's folder."""
+    path = folder.backbone_path / "preprocessor_config.json"
+    own = read_json(path, {})
     kind = str(own.get("feature_extractor_type") or "").removesuffix("FeatureExtractor")
     if front_end != "auto":
         preprocessing = _chosen(front_end, own)
         _check_bands(preprocessing, own, folder.config)
     elif kind in _KINDS:
-        try:
+        with checked_settings(path):
             preprocessing = _KINDS[kind](own, folder.config)
-        except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
-            path = folder.backbone_path / "preprocessor_config.json"
-            raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
     else:
         raise ModelFormatError(
-            f"{folder.path} does not say how sounds are prepared (preprocessor_config.json asks "
-            f"for {kind or 'nothing'}; skembed knows {', '.join(_KINDS)}). Set front_end."
+            f"{folder.path} does not define the preprocessing of sounds (preprocessor_config.json "
+            f"states {kind or 'nothing'}; skembed supports {', '.join(_KINDS)}). Set front_end."
         )
     if folder.onnx is not None and preprocessing.log_mel is not None:
         preprocessing = _fitted_to(folder.onnx, preprocessing)
@@ -94,18 +93,20 @@ def preprocessing_of(folder, front_end):
 
 
 def _check_bands(preprocessing, own, config):
-    """Raise a ValueError if the network is known to take another number of bands."""
+    """Raise a ValueError if the network requires another number of bands."""
     preset = PRESETS.get(own.get("preset"))
-    takes = preset.n_mels if preset else (config.get("audio_config") or config).get("num_mel_bins")
-    gets = preprocessing.log_mel.n_mels if preprocessing.log_mel else 0
-    if takes is not None and gets != takes:
+    config = config.get("audio_config") or config
+    required = preset.n_mels if preset else config.get("num_mel_bins")
+    n_mels = preprocessing.log_mel.n_mels if preprocessing.log_mel else 0
+    if required is not None and n_mels != required:
         raise ValueError(
-            f"The network takes log-mel spectrograms of {takes} bands; front_end makes {gets}."
+            f"The network takes log-mel spectrograms of {required} bands. Got front_end with "
+            f"{n_mels} bands instead."
         )
 
 
 def _chosen(front_end, own):
-    """Return the `AudioPreprocessing` of a preset's name or of settings of log-mel spectrograms."""
+    """Return the `AudioPreprocessing` of a value of the parameter `front_end`."""
     if front_end == "waveform":
         return AudioPreprocessing(int(own.get("sampling_rate", 16000)))
     settings = {"preset": front_end} if isinstance(front_end, str) else dict(front_end)
@@ -114,8 +115,8 @@ def _chosen(front_end, own):
     unknown = sorted(set(settings) - known)
     if unknown or (preset is None and not {"sampling_rate", "n_mels"} <= set(settings)):
         raise ValueError(
-            f"front_end={front_end!r}: settings of log-mel spectrograms are {sorted(known)}; name "
-            f"a preset, too, or give all that have no default. Unknown: {unknown}."
+            f"front_end={front_end!r}: settings of log-mel spectrograms are {sorted(known)}. Add a "
+            f"preset, or all settings without a default. Unknown settings: {unknown}."
         )
     if preset is not None and preset not in PRESETS:
         raise ValueError(
@@ -130,11 +131,11 @@ def _chosen(front_end, own):
 
 
 def _of_preset(preset, log_mel):
-    """Return the `AudioPreprocessing` of the networks that a preset is named after."""
+    """Return the `AudioPreprocessing` of the networks of a preset, with other spectrograms."""
     rate = log_mel.sampling_rate
     own = {
         "ast": {"longest": (log_mel.n_frames or 0) * log_mel.hop_length or None},
-        # Five times halved, one frame must be left.
+        # Five poolings halve the frames, so at least 32 frames are required.
         "panns": {"shortest": 31 * log_mel.hop_length, "longest": None},
         "whisper": {"fixed": 30 * rate},
         "clap": {"fixed": 10 * rate, "filling": "repeat"},
@@ -195,7 +196,7 @@ def _clap(own, config):
 
 def _wav2vec2(own, config):
     standardize = bool(own.get("do_normalize", True))
-    # What its convolutions see, by default.
+    # The number of samples that the convolutions need for one step: 400 with the default settings.
     shortest = 1
     kernels, strides = config.get("conv_kernel", []), config.get("conv_stride", [])
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
@@ -208,7 +209,7 @@ def _wav2vec2(own, config):
 def _own(own, config):
     log_mel = PRESETS[own["preset"]]
     preprocessing = _of_preset(own["preset"], log_mel)
-    if "n_frames" in own:  # and no other number
+    if "n_frames" in own:  # the network takes windows of this length only
         fixed = log_mel.win_length + (own["n_frames"] - 1) * log_mel.hop_length
         preprocessing = replace(preprocessing, fixed=fixed)
     return preprocessing
@@ -224,19 +225,19 @@ _KINDS = {
 
 
 def _fitted_to(graph, preprocessing):
-    """Return the `AudioPreprocessing` in the order of axes that a ready-made graph's input has."""
+    """Set the axis order of spectrograms to that of the input of an ONNX graph."""
     import onnxruntime
 
     try:
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no base of their own
+    except Exception as error:  # its errors have no common base class
         raise ModelFormatError(f"{graph} cannot be read by onnxruntime: {error}") from error
     shape = session.get_inputs()[0].shape
     n_mels = preprocessing.log_mel.n_mels
     if len(shape) not in (3, 4):
         raise ModelFormatError(
-            f"{graph} takes inputs of shape {shape}; log-mel spectrograms have an axis of rows, "
-            "one of frames and one of bands, and may have one of channels."
+            f"{graph} takes inputs of shape {shape}. Log-mel spectrograms have axes of rows, "
+            "frames and bands, and optionally an axis of channels."
         )
     axes = "bands, frames" if shape[-2] == n_mels != shape[-1] else "frames, bands"
     return replace(preprocessing, layout="channel, " * (len(shape) == 4) + axes)

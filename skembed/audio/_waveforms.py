@@ -1,9 +1,8 @@
-"""From a row (path, bytes, array, decoder) to a waveform: mono, float32, at the rate asked for.
+"""Convert a row (path, bytes, array, decoder) to a mono float32 waveform at a given rate.
 
-Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
+Files are untrusted: every fault of a row raises an `UnreadableRowError` with the reason.
 """
 
-import os
 from collections.abc import Mapping
 from io import BytesIO
 from numbers import Number
@@ -14,7 +13,11 @@ import soxr
 
 from skembed.audio._decode import FASTEST, MOST_CHANNELS, SLOWEST, Waveform, decoded, mono
 from skembed.base._arrays import array_of_tensor, is_tensor, numbers_of, unmasked
+from skembed.base._failures import first_line
 from skembed.base._files import (
+    CHANGED,
+    CONTENT_TYPES,
+    PATH_TYPES,
     UnreadableRowError,
     content_of,
     content_of_object,
@@ -24,14 +27,14 @@ from skembed.base._files import (
 from skembed.base._rows import describe, row_key
 
 _LARGEST_FILE = 1 << 30  # bytes
-_LARGEST_SAMPLE = 1e10  # beyond it the squares of what networks compute leave float32's range
-# Floats may exceed full scale, as decoded MP3 does; beyond so many times it another scale is meant.
-_FAR = 10.0
-# What integer samples are divided by.
+_LARGEST_SAMPLE = 1e10  # squares of the states of networks would exceed the range of float32
+# Floats may exceed full scale, as in decoded MP3. Beyond this factor, they have another scale.
+_MAX_EXCESS = 10.0
+# dtype -> divisor of integer samples.
 _FULL_SCALE = {"int8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
 
 
-# -- what a row is ---------------------------------------------------------------------------------
+# -- from a row to the content of a file, or to samples --------------------------------------------
 
 
 class _Array(NamedTuple):
@@ -40,26 +43,18 @@ class _Array(NamedTuple):
 
 
 # Row types treated as files; so are file objects.
-_FILES = {"bytes": (bytes, bytearray, memoryview, BytesIO), "path": (str, os.PathLike)}
-
-
-def is_sound(row):
-    """Tell whether a row is of a kind that may be a sound."""
-    kinds = (*_FILES["bytes"], *_FILES["path"], np.ndarray, tuple, Mapping)
-    if isinstance(row, kinds) or is_tensor(row) or is_file_object(row):
-        return True
-    return hasattr(row, "get_all_samples")
+_FILES = {"bytes": (*CONTENT_TYPES, BytesIO), "path": PATH_TYPES}
 
 
 def key_of(row, sampling_rate, max_value=None):
-    """Return the key of a sound's content: a file's bytes, whatever its path; else its samples.
+    """Return the key of a sound: of the content of a file, or of the samples.
 
     Parameters
     ----------
     row : str, path, bytes, file object, ndarray, tensor, tuple, dict or decoder
         The row.
     sampling_rate : int or None
-        Rate in Hz of arrays that come without one.
+        Rate in Hz of arrays without a rate of their own.
     max_value : float or None
         Full scale of samples. None: by dtype.
 
@@ -70,7 +65,7 @@ def key_of(row, sampling_rate, max_value=None):
     Raises
     ------
     UnreadableRowError
-        If the row is none of these.
+        If the row is of another type.
 
     Examples
     --------
@@ -91,7 +86,7 @@ def _key(content, max_value):
 
 
 def _content(row, sampling_rate, max_value):
-    """Return a file's bytes, or the samples and their rate."""
+    """Return the content of a file, or the samples and their rate."""
     if is_file_object(row):
         return content_of_object(row)
     if isinstance(row, _FILES["bytes"]):
@@ -107,11 +102,11 @@ def _content(row, sampling_rate, max_value):
         return _array(values, sampling_rate if rate is None else rate, max_value)
     if isinstance(row, np.ndarray) or is_tensor(row):
         return _array(row, sampling_rate, max_value)
-    raise UnreadableRowError(describe(row))
+    raise UnreadableRowError("list; make it an array" if isinstance(row, list) else describe(row))
 
 
 def _content_of_dict(row, sampling_rate, max_value):
-    """Return the content of a row as of the library `datasets`."""
+    """Return the content of a row in the format of the library `datasets`."""
     if row.get("array") is not None:
         rate = row.get("sampling_rate")
         return _array(row["array"], sampling_rate if rate is None else rate, max_value)
@@ -119,36 +114,34 @@ def _content_of_dict(row, sampling_rate, max_value):
         if isinstance(row.get(name), _FILES[name]):
             return _content(row[name], sampling_rate, max_value)
     raise UnreadableRowError(
-        f"a dict of {sorted(map(str, row))} in which no 'array', 'bytes' or 'path' is given"
+        f"a dict with the keys {sorted(map(str, row))}, without an 'array', 'bytes' or 'path'"
     )
 
 
 def _check_size(start, size):
     if size > _LARGEST_FILE:
-        raise UnreadableRowError(f"a file of {size:,} bytes; {_LARGEST_FILE:,} are read")
+        raise UnreadableRowError(f"a file of {size:,} bytes, more than {_LARGEST_FILE:,}")
 
 
 def _pair(row):
-    """Check a tuple: (array, rate)."""
+    """Check that a tuple is (array, rate)."""
     if len(row) != 2:
         raise UnreadableRowError(f"a tuple of {len(row)}, not (array, rate)")
     first, second = row
     if isinstance(first, Number) and not isinstance(second, (Number, str)):
         raise UnreadableRowError(
-            "a tuple (rate, array), as scipy.io.wavfile.read returns it; swap them: (array, rate)"
+            "a tuple (rate, array), as returned by scipy.io.wavfile.read; swap it: (array, rate)"
         )
     return row
 
 
 def _all_samples(decoder):
-    """Return the samples (n_samples, n_channels) of a decoder, and their rate."""
+    """Return the samples of a decoder, (n_samples, n_channels), and their rate."""
     try:
         samples = decoder.get_all_samples()
     except Exception as error:  # decoders raise RuntimeError, ValueError, OSError, ...
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnreadableRowError(
-            f"a {type(decoder).__name__} that cannot decode: {shortened(reason[0])}"
-        ) from error
+        reason = shortened(first_line(error))
+        raise UnreadableRowError(f"a {type(decoder).__name__} that fails: {reason}") from error
     values = samples.data
     values = array_of_tensor(values) if is_tensor(values) else np.asarray(values)
     return values.T if values.ndim == 2 else values, samples.sample_rate
@@ -166,16 +159,16 @@ def _samples_of(values):
     try:
         return numbers_of(unmasked(np.asanyarray(values)))
     except ValueError as error:  # lists of different lengths
-        raise UnreadableRowError("samples that make no array") from error
+        raise UnreadableRowError("samples that do not form an array") from error
 
 
 def _array(values, rate, max_value):
-    """Check an array and its rate."""
+    """Check the samples and the rate of an array."""
     values = _samples_of(values)
     _check_rate(rate)
     named = values.dtype.name in (*_FULL_SCALE, "uint8")
     if values.dtype.kind != "f" and not named and (values.dtype.kind != "i" or max_value is None):
-        remedy = "; max_value says what full scale is" if values.dtype.kind == "i" else ""
+        remedy = "; max_value sets full scale" if values.dtype.kind == "i" else ""
         raise UnreadableRowError(
             f"an array of dtype {values.dtype}, not float, int8, int16, int32 or uint8{remedy}"
         )
@@ -193,18 +186,18 @@ def _array(values, rate, max_value):
 def _check_rate(rate):
     if rate is None:
         raise UnreadableRowError(
-            "an array without sampling_rate; set the parameter, or make it a pair (array, rate)"
+            "an array without sampling_rate; set the parameter, or pass a pair (array, rate)"
         )
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        told = shortened(repr(rate)) if isinstance(rate, (str, bool)) else describe(rate)
-        raise UnreadableRowError(f"an array with sampling_rate {told}")
+        value = shortened(repr(rate)) if isinstance(rate, (str, bool)) else describe(rate)
+        raise UnreadableRowError(f"an array with sampling_rate {value}")
     if not SLOWEST <= rate <= FASTEST or rate != int(rate):
         raise UnreadableRowError(
             f"a sampling rate of {rate:g} Hz, not a whole number from {SLOWEST:,} to {FASTEST:,}"
         )
 
 
-# -- from a row to a waveform ----------------------------------------------------------------------
+# -- from samples to a waveform --------------------------------------------------------------------
 
 
 def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds, max_value=None):
@@ -215,9 +208,9 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds, max_value=
     row : str, path, bytes, file object, ndarray, tensor, tuple, dict or decoder
         The row.
     key : bytes or None
-        The row's key by `key_of`; a file that has another content now is refused.
+        The row's key by `key_of`. A file whose content has changed raises an error.
     sampling_rate : int or None
-        Rate in Hz of arrays that come without one.
+        Rate in Hz of arrays without a rate of their own.
     target_rate : int
         Rate of the waveform, in Hz.
     max_seconds : float
@@ -232,39 +225,48 @@ def waveform_of(row, key, *, sampling_rate, target_rate, max_seconds, max_value=
     Raises
     ------
     UnreadableRowError
-        If it cannot be decoded, or its samples are no sound.
+        If the row cannot be decoded, or its samples are out of range.
     """
     content = _content(row, sampling_rate, max_value)
     if key is not None and isinstance(content, bytes) and _key(content, max_value) != key:
-        raise UnreadableRowError("a file that was changed while it was being embedded")
-    if isinstance(content, bytes):
-        (samples, rate, cut), is_float = decoded(content, max_seconds)
-        if is_float and max_value is not None:
-            samples = samples / np.float32(max_value)
-        what = "a file of floats"
-    else:
-        samples, rate, cut = _scaled(content, max_seconds, max_value)
-        is_float = content.values.dtype.kind == "f" or max_value is not None
-        what = f"a {content.values.dtype} array"
-    if not np.isfinite(samples).all():
-        raise UnreadableRowError("samples that are not finite numbers")
-    if is_float:
-        _check_scale(samples, max_value, what)
-    elif np.abs(samples).max() > _LARGEST_SAMPLE:  # of a damaged file
-        raise UnreadableRowError(f"samples of up to {np.abs(samples).max():.0e}; 1 is full scale")
+        raise UnreadableRowError(CHANGED)
+    samples, rate, cut = _checked_samples(content, max_seconds, max_value)
     if rate != target_rate:
+        # Before windows are cut: the filter needs the neighboring samples at the edges of a window.
         samples = soxr.resample(samples, rate, target_rate)
     if len(samples) == 0:
         raise UnreadableRowError("a sound that is shorter than one sample at the network's rate")
     return Waveform(samples, target_rate, cut)
 
 
+def _checked_samples(content, max_seconds, max_value):
+    """Return the waveform of a file or an array, at its own rate, with finite samples in range."""
+    if isinstance(content, bytes):
+        waveform, is_float = decoded(content, max_seconds)
+        if is_float and max_value is not None:
+            waveform = waveform._replace(samples=waveform.samples / np.float32(max_value))
+        description = "a file of floats"
+    else:
+        waveform = _scaled(content, max_seconds, max_value)
+        is_float = content.values.dtype.kind == "f" or max_value is not None
+        description = f"a {content.values.dtype} array"
+    if not np.isfinite(waveform.samples).all():
+        raise UnreadableRowError("samples that are not finite numbers")
+    if is_float:
+        _check_scale(waveform.samples, max_value, description)
+    else:
+        peak = np.abs(waveform.samples).max()
+        if peak > _LARGEST_SAMPLE:  # in damaged files
+            raise UnreadableRowError(f"samples of up to {peak:.0e}; 1 is full scale")
+    return waveform
+
+
 def _scaled(array, max_seconds, max_value):
-    """Return the waveform of an array."""
+    """Return the waveform of an array, scaled to the range from -1 to 1."""
     n_samples = int(max_seconds * array.rate)
     values = array.values[:n_samples]
     kind = values.dtype.kind
-    with np.errstate(over="ignore"):  # infinity is refused with the others
+    with np.errstate(over="ignore"):  # infinity is refused later
         if kind == "u":
             samples = values.astype(np.float32) / 128 - 1
         elif max_value is not None:
@@ -276,15 +278,18 @@ def _scaled(array, max_seconds, max_value):
     return Waveform(mono(samples), array.rate, len(array.values) > n_samples)
 
 
-def _check_scale(samples, max_value, what):
-    """Refuse samples far beyond full scale, and whole numbers: integers stored as floats."""
+def _check_scale(samples, max_value, description):
+    """Raise an UnreadableRowError for floats far beyond full scale, or with integer values.
+
+    Such samples are integers that were converted to floats without scaling.
+    """
     peak = float(np.abs(samples).max())
-    twice = 2 * samples  # the mean of two channels of whole numbers may end in one half
+    twice = 2 * samples  # the mean of two channels of integers may end in one half
     integers = max_value is None and peak > 1 and bool((twice == np.rint(twice)).all())
-    if peak <= _FAR and not integers:
+    if peak <= _MAX_EXCESS and not integers:
         return
     scale = 1.0 if max_value is None else max_value
     raise UnreadableRowError(
-        f"{what} with values up to {peak * scale:.6g}, not on the scale from {-scale:g} to "
-        f"{scale:g}; max_value sets what full scale is (32768 for 16-bit integers)"
+        f"{description} with values up to {peak * scale:.6g}, not on the scale from {-scale:g} to "
+        f"{scale:g}; max_value sets full scale (32768 for 16-bit integers)"
     )

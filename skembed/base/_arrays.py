@@ -28,6 +28,23 @@ def tensor_problem(tensor):
     return None
 
 
+def check_tensor(X, estimator, kind):
+    """Raise a ValueError if a tensor of rows cannot be converted to an array.
+
+    Parameters
+    ----------
+    X : torch.Tensor
+        The rows.
+    estimator : str
+        Name of the estimator, for the message.
+    kind : str
+        What the rows should be, for the message: ``"images"``.
+    """
+    problem = tensor_problem(X)
+    if problem is not None:
+        raise ValueError(f"{estimator} expects {kind}, got {problem}.")
+
+
 def array_of_tensor(tensor):
     """Return the array of a tensor on the CPU; bfloat16 and float8 become float32.
 

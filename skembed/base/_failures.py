@@ -12,6 +12,18 @@ _CLEAR = (ValueError, OSError, MemoryError, ImportError, Warning)
 _MAX_LENGTH = 300
 
 
+def first_line(error):
+    r"""Return the first line of an error's message; the name of its class if the message is empty.
+
+    Examples
+    --------
+    >>> first_line(OSError("disk full\nat byte 7")), first_line(KeyError())
+    ('disk full', 'KeyError')
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def reason_of(error):
     """Return in one line why something failed: the first error of a chain of causes.
 
@@ -30,9 +42,8 @@ def reason_of(error):
     while error is not None and error not in seen:
         seen.append(error)
         error = error.__cause__
-    lines = str(seen[-1]).strip().splitlines() or [""]
-    name = type(seen[-1]).__name__
-    return f"{name}: {lines[0][:_MAX_LENGTH]}" if lines[0] else name
+    name, line = type(seen[-1]).__name__, first_line(seen[-1])
+    return name if line == name else f"{name}: {line[:_MAX_LENGTH]}"
 
 
 @contextlib.contextmanager

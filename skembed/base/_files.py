@@ -10,6 +10,10 @@ from io import BytesIO, TextIOBase
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+# Types of rows that are the content of a file, and of rows that are its path.
+CONTENT_TYPES = (bytes, bytearray, memoryview)
+PATH_TYPES = (str, os.PathLike)
+CHANGED = "a file that was changed while it was being embedded"
 # Several rows may share one file object, and reading it moves its position.
 _reading = threading.Lock()
 

@@ -1,10 +1,11 @@
 """Rows that a lazy container creates on each access, so that they are never all in memory.
 
-Imports `_files`.
+Imports `_failures` and `_files`.
 """
 
 from collections.abc import Sequence
 
+from skembed.base._failures import first_line
 from skembed.base._files import UnreadableRowError, shortened
 
 
@@ -43,8 +44,8 @@ class OnAccess(Sequence):
         except MemoryError:
             raise
         except Exception as error:  # any error of the library that decodes the row
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            return UnreadableRowError(f"cannot be made by its container: {shortened(reason[0])}")
+            reason = shortened(first_line(error))
+            return UnreadableRowError(f"cannot be made by its container: {reason}")
 
     def taken(self, positions):
         """Return the rows at some positions."""

@@ -103,12 +103,23 @@ def columns_of(X, *, estimator, kind):
     return columns
 
 
+def one_row_error(estimator, kind, description):
+    """Return the TypeError for an `X` that is one row and no collection of rows.
+
+    Examples
+    --------
+    >>> one_row_error("Estimator", "images", "Image")
+    TypeError('Estimator expects a collection of images, got one Image. Wrap it in a list: [x].')
+    """
+    return TypeError(
+        f"{estimator} expects a collection of {kind}, got one {description}. Wrap it in a list: "
+        "[x]."
+    )
+
+
 def _refuse_one_row_and_sparse(X, estimator, kind):
     if isinstance(X, _ONE_ROW):
-        raise TypeError(
-            f"{estimator} expects a collection of {kind}, got one {type(X).__name__}: "
-            f"{_shortened(X)}. Wrap it in a list: [x]."
-        )
+        raise one_row_error(estimator, kind, f"{type(X).__name__}: {_shortened(X)}")
     if sparse.issparse(X):
         raise TypeError(
             f"Sparse data was passed for X, but dense data is required: {estimator} expects {kind}."

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skembed.base._files import UnreadableRowError
-from skembed.base._threads import in_threads
+from skembed.base._read_rows import read_rows
 
 
 class Prepared(NamedTuple):
@@ -17,14 +16,6 @@ class Prepared(NamedTuple):
     inputs: list  # of ndarray
     weights: list  # one a window
     cut: bool = False  # longer than can be embedded
-
-
-def value_or_reason(function, *arguments):
-    """Call a function that reads a row; return its answer, or why the row cannot be read."""
-    try:
-        return function(*arguments)
-    except UnreadableRowError as error:
-        return str(error)
 
 
 class Preprocessor:
@@ -49,13 +40,8 @@ class Preprocessor:
         Rows are read on threads, one by one.
         """
         items = list(zip(rows, keys, strict=True))
-
-        def prepared(item):
-            return value_or_reason(self._prepared, *item)
-
-        answers = list(in_threads(prepared, items, n_threads))
-        wrong = {i: answer for i, answer in enumerate(answers) if isinstance(answer, str)}
-        return [Prepared([], []) if i in wrong else a for i, a in enumerate(answers)], wrong
+        prepared, reasons = read_rows(lambda item: self._prepared(*item), items, n_threads)
+        return [Prepared([], []) if item is None else item for item in prepared], reasons
 
     def _prepared(self, row, key):
         """Return the `Prepared` of a row."""

@@ -1,4 +1,7 @@
-"""Reading pixels, CNNImageEmbedder. Imports neither `text` nor `audio`."""
+"""Embed images: read files and arrays, prepare pixels, `CNNImageEmbedder`.
+
+Imports no other modality.
+"""
 
 from skembed.image._cnn import CNNImageEmbedder
 

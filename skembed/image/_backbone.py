@@ -1,7 +1,7 @@
-"""Backbones for images: transformers' networks, and a ResNet of our own for small images.
+"""Backbones for images: models of transformers, and a ResNet for small images.
 
-A backbone for images gives the states of its stages, then one more: the model's own pooled vector,
-as a map of one token. Imports torch, and so imported only when a network is loaded.
+A backbone returns the states of its stages, followed by the model's own pooled vector as a state of
+one token. This module imports torch; it is imported only when a network is loaded.
 """
 
 import torch
@@ -11,32 +11,33 @@ from skembed.models._backbone import Backbone, HiddenStates
 
 
 class ImageStates(HiddenStates):
-    """A transformers model for images that gives the states of its stages and its pooled vector."""
+    """Return the states of the stages of a transformers model, and its pooled vector."""
 
     def __init__(self, model, modality):
         super().__init__(model, modality)
         self.n_special = self.family.n_special and self.family.n_special(model.config)
         if self.n_special is None:
-            # Convolutions are faster so on a CPU; the exporter does not see it.
+            # Convolutions are faster in this layout on a CPU. It does not change exported graphs.
             model.to(memory_format=torch.channels_last)
 
     def forward(self, inputs):
-        """(n_rows, n_channels, height, width) -> maps, tokens of images; pooled (n_rows, 1, n)."""
+        """Pixels (n_rows, n_channels, height, width) -> maps or tokens, pooled (n_rows, 1, n)."""
         inputs = inputs.to(self.model.dtype)
         if self.n_special is None:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
-        last = answer.last_hidden_state
+        output = self.model(**{self.input_name: inputs}, output_hidden_states=True)
+        last = output.last_hidden_state
         if self.n_special is not None:
-            states = (*answer.hidden_states[:-1], last)
-            # A pooler with weights of its own is missing in many published models.
+            states = (*output.hidden_states[:-1], last)
+            # The class token is the pooled vector: many published models have no weights for
+            # the pooler.
             return (*(state[:, self.n_special :] for state in states), last[:, :1])
-        states = answer.hidden_states[:-1] if self.family.lists_last else answer.hidden_states
-        return (*states, last, answer.pooler_output.flatten(1)[:, None])
+        states = output.hidden_states[:-1] if self.family.lists_last else output.hidden_states
+        return (*states, last, output.pooler_output.flatten(1)[:, None])
 
 
 class _Block(nn.Module):
-    """Two convolutions and a way around them."""
+    """Two convolutions with a shortcut connection."""
 
     def __init__(self, n_in, n_out, stride):
         super().__init__()
@@ -51,22 +52,27 @@ class _Block(nn.Module):
             )
 
     def forward(self, states):
-        answer = self.first_norm(self.first(states)).relu()
-        answer = self.second_norm(self.second(answer))
-        return (answer + self.shortcut(states)).relu()
+        output = self.first_norm(self.first(states)).relu()
+        output = self.second_norm(self.second(output))
+        return (output + self.shortcut(states)).relu()
 
 
 class SmallResNet(Backbone):
-    """A ResNet for images of some 32 pixels, after section 4.2 of He et al., CVPR 2016.
+    """A ResNet for images of about 32 x 32 pixels.
 
     Parameters
     ----------
     depths : list of int
-        Blocks a stage.
+        Number of blocks in each stage.
     hidden_sizes : list of int
-        Channels of each stage.
+        Number of channels in each stage.
     num_channels : int, default=3
-        Of the images.
+        Number of channels of the images.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
+    section 4.2.
     """
 
     def __init__(self, depths, hidden_sizes, num_channels=3):
@@ -89,7 +95,7 @@ class SmallResNet(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, inputs):
-        """(n_rows, n_channels, height, width) -> maps of stem and stages; pooled (n_rows, 1, n)."""
+        """Pixels (n_rows, n_channels, height, width) -> maps, pooled (n_rows, 1, n)."""
         inputs = inputs.to(self.stem[0].weight.dtype)
         states = [self.stem(inputs.contiguous(memory_format=torch.channels_last))]
         for stage in self.stages:
@@ -97,20 +103,27 @@ class SmallResNet(Backbone):
         return (*states, states[-1].mean(dim=(2, 3))[:, None])
 
 
-def set_batch_norms(network):
-    """Give batch norms the statistics that random images have in a network of random weights.
+def calibrate_batch_norms(network):
+    """Set the statistics of batch norms to those of random images.
 
-    With their initial statistics they would do nothing in evaluation, and the states of many layers
-    would explode or vanish: MobileNetV2's vectors were of the order of 1e-25.
+    In evaluation mode, batch norms with their initial statistics do not normalize. The states of a
+    deep network with random weights then explode or vanish: vectors of MobileNetV2 were of the
+    order of 1e-25.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A network with random weights. It is in evaluation mode afterwards.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 1.0  # what they see now, and nothing of before
-    blots = torch.rand(16, 3, 8, 8) * 4 - 2
-    images = nn.functional.interpolate(blots, size=(96, 96), mode="bicubic")
+        norm.momentum = 1.0  # the next batch alone determines the statistics
+    # Smooth images: independent pixels would be averaged away by the first convolutions.
+    coarse = torch.rand(16, 3, 8, 8) * 4 - 2
+    images = nn.functional.interpolate(coarse, size=(96, 96), mode="bicubic")
     network.train()
     with torch.no_grad():
         network(images)

@@ -1,4 +1,4 @@
-"""CNNImageEmbedder: images to vectors with a convolutional network."""
+"""`CNNImageEmbedder`: embed images with a convolutional network or a vision transformer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval
 
 from skembed.base._bad_rows import Problem
 from skembed.base._on_access import OnAccess
-from skembed.base._threads import in_threads, n_threads_for
-from skembed.embedder._inputs import value_or_reason
+from skembed.base._read_rows import read_rows
+from skembed.base._threads import n_threads_for
 from skembed.embedder._neural import NeuralEmbedder
 from skembed.image._containers import rows_of
 from skembed.image._families import ARCHITECTURES, FAMILIES, NETWORKS
@@ -68,8 +68,8 @@ IMAGES = Modality(
 class CNNImageEmbedder(NeuralEmbedder):
     """Embed images with a convolutional network or a vision transformer.
 
-    Images are read, set upright and resized as the network's own settings say, without
-    torchvision. An image's vector is the same whatever images are around it.
+    Images are read, rotated upright and resized as the network's own settings require, without
+    torchvision. The vector of an image does not depend on other rows.
 
     Parameters
     ----------
@@ -77,64 +77,64 @@ class CNNImageEmbedder(NeuralEmbedder):
         A folder in transformers' layout (``config.json``, ``model.safetensors``,
         ``preprocessor_config.json``), a folder written by :meth:`export`, an ``.onnx`` file beside
         a ``preprocessor_config.json``, or a hub id. ResNet, ConvNeXT, ConvNeXT V2, EfficientNet,
-        MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are known. With
-        ``pretrained=False`` the name of an architecture: "resnet-18", "resnet-50",
+        MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are supported. With
+        ``pretrained=False``: the name of an architecture, "resnet-18", "resnet-50",
         "convnext-tiny", "mobilenet-v2" or "resnet-small-32".
     revision : str, default=None
         Branch, tag or commit of a hub id.
     pretrained : bool, default=True
-        False: build the architecture `model` with random weights, drawn by `random_state`. Nothing
-        is downloaded. Its vectors are random features, a baseline: what a network has learned is
-        not in them.
+        False: build the architecture `model` with random weights, drawn with `random_state`.
+        Nothing is downloaded. The vectors are random features for a baseline. They contain no
+        learned information.
     image_size : int or tuple of int, default=None
-        Height and width in pixels that the network sees. An int keeps the model's own way of
-        resizing and cropping; a tuple (height, width) resizes to that. None: the model's own.
+        Height and width of the network's input, in pixels. An int keeps the model's own way of
+        resizing and cropping; a tuple (height, width) resizes to that size. None: the model's own.
     image_shape : tuple of int, default=None
-        Shape of an image, (height, width) or (height, width, channels), where X is a numeric table
-        with an image flattened into each row, as scikit-learn's image datasets are.
+        Shape of an image, (height, width) or (height, width, channels), if X is a numeric table
+        with one flattened image per row, as in scikit-learn's image datasets.
     max_pixels : int, default=50_000_000
-        Width times height that an image may have; it is checked before an image is decoded.
-        None: any.
+        Maximum of width times height of an image, checked before the image is decoded. None: no
+        limit.
     max_value : float, default=None
-        The value of white, where black is 0, in arrays and in files and PIL images of more than 8
-        bits. None: 1 for floats, 65,535 for uint16 and 16 bits, 255 for other integers. Values
-        outside make a bad row.
+        Value of white in arrays, and in files and PIL images of more than 8 bits; black is 0.
+        None: 1 for floats, 65,535 for uint16 and 16 bits, 255 for other integers. A row with values
+        outside this range is a bad row.
     pooling : {"auto", "mean", "max", "mean_max", "gem", "none"} or list, default="auto"
-        How the map of a stage becomes one vector: its mean, its maximum, both side by side, the
-        generalized mean with exponent 3 [3]_, or all of it, flattened in the order (channels,
-        height, width). "auto": what the network's own classifier would see, which is the mean
-        (ConvNeXT: normalized; vision transformers: the class token). "avg" and "avg_max" are
-        aliases of "mean" and "mean_max".
+        How the map of a stage is pooled into one vector: its mean, its maximum, both concatenated,
+        the generalized mean with exponent 3 [3]_, or the whole map, flattened in the order
+        (channels, height, width). "auto": the input of the network's own classifier, which is the
+        mean (ConvNeXT: normalized; vision transformers: the class token). A list is concatenated.
+        "avg" and "avg_max" are aliases of "mean" and "mean_max".
     layers : int, str or list of int, default=-1
-        Stage whose map is pooled: 0 is what comes before the first stage, -1 the last one. For
-        EfficientNet and MobileNet a stage is a block. A list is concatenated. For an ``.onnx``
+        Stage whose map is pooled: 0 is the input of the first stage, -1 is the last stage. For
+        EfficientNet and MobileNet, a stage is a block. A list is concatenated. For an ``.onnx``
         file, the name of the output.
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
-        Keep only this many dimensions.
+        Number of dimensions to keep. None: all.
     precompute : dict, default=None
-        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
-        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
-        value. A search over these heads then costs one pass over the rows. Changes no result.
+        Heads that one run of the network computes and caches: ``{"pooling": ["mean", "max"],
+        "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
+        over these heads then costs one pass over the rows. Results do not change.
     backend : {"auto", "onnx", "torch"}, default="auto"
-        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime needs an
-        export of the network. The first use writes it into the cache folder, which takes seconds
-        and needs ``skembed[torch]``, and compares its vectors with those of torch. If they differ,
-        "auto" warns and uses torch, and "onnx" raises an error.
+        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime
+        needs an export of the network. The first use writes it into the cache folder, which takes
+        seconds and needs ``skembed[torch]``, and compares its vectors with those of torch. If they
+        differ, "auto" warns and uses torch, and "onnx" raises an error.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
-        What the network computes in; vectors are float32 in any case. "int8": convolutions in 8-bit
-        integers, run by ONNX Runtime on a CPU, up to three times as fast as float32. Their scales
-        are learned from up to 64 rows of `fit`, so that the folds of a search do not share vectors;
-        in ConvNeXT and vision transformers matrix products are in integers instead, and nothing is
-        learned. How much is lost depends on the network (least for ResNet, most for MobileNet):
-        compare the scores. "bfloat16" is run by torch, and fast on processors that have it.
-        "float16" is for CUDA.
+        Data type of the network's computation; vectors are always float32. "int8": 8-bit integers,
+        run by ONNX Runtime on a CPU, up to three times as fast as float32. Convolutions need
+        scales, which `fit` finds on up to 64 rows, so the folds of a search do not share vectors.
+        ConvNeXT and vision transformers compute matrix products in integers, and need no rows. The
+        loss of accuracy depends on the network (least for ResNet, most for MobileNet): compare the
+        scores. "bfloat16" is run by torch, and is fast on processors that support it. "float16"
+        requires CUDA.
     batch_size : int or "auto", default="auto"
         Number of network inputs (texts, images or windows of sounds) that are computed together.
-        "auto": as many as are fastest. Changes no result.
+        "auto": the fastest number. Results do not change.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
+        "cpu", "cuda", "cuda:1", ... "auto": CUDA if torch runs the network and finds a device.
     n_threads : int, default=None
         Number of threads that read rows and compute. None: the setting of ``skembed.set_config``,
         else the number of cores that joblib reports.
@@ -148,14 +148,14 @@ class CNNImageEmbedder(NeuralEmbedder):
         How rows are handled that cannot be embedded: raise an error that names them, or return
         vectors of zeros or NaN.
     random_state : int, RandomState instance or None, default=None
-        Draws the weights where ``pretrained=False``; pass an int for equal vectors in each `fit`.
+        Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
         If 1, a progress bar is shown.
 
     Attributes
     ----------
     fingerprint_ : str
-        Names what the network computes: its weights, its parameters, the libraries' versions.
+        Identifier of what the network computes: weights, parameters, versions of the libraries.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -165,8 +165,8 @@ class CNNImageEmbedder(NeuralEmbedder):
 
     See Also
     --------
-    sklearn.feature_extraction.image.PatchExtractor : Patches of images, no network.
-    skembed.memory_cache : The vectors kept in this process.
+    sklearn.feature_extraction.image.PatchExtractor : Extract patches of images, without a network.
+    skembed.memory_cache : The cache in the memory of this process.
 
     Notes
     -----
@@ -174,10 +174,10 @@ class CNNImageEmbedder(NeuralEmbedder):
     a ``PIL.Image.Image``, a tensor on the CPU, or an array of shape (height, width), (height,
     width, 3) or (height, width, 4). X may also be a stack of images, an array or tensor of shape
     (n, height, width) or (n, height, width, channels), or a lazy column. Files are JPEG, PNG, WebP,
-    GIF, BMP, TIFF, AVIF, JPEG 2000, ICO, PPM (PBM, PGM, PFM), QOI or TGA. Rotation by EXIF is
-    applied; transparent pixels are laid over white; more than 8 bits are scaled to 8; the first
-    frame of an animation is used. Gray images become three equal channels, unless the network
-    takes one.
+    GIF, BMP, TIFF, AVIF, JPEG 2000, ICO, PPM (PBM, PGM, PFM), QOI or TGA. The EXIF orientation is
+    applied. Transparent pixels are composited over white. Images of more than 8 bits are scaled to
+    8 bits. The first frame of an animation is used. Gray images are converted to three equal
+    channels, unless the network takes one channel.
 
     Images are cached by their content: a file that was moved is found in the cache, a file that was
     changed is computed again.
@@ -195,7 +195,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skembed import CNNImageEmbedder
-    >>> digits = load_digits().data[:10]  # 8 x 8 pixels a row, from 0 to 16
+    >>> digits = load_digits().data[:10]  # 8 x 8 pixels per row, from 0 to 16
     >>> embedder = CNNImageEmbedder(
     ...     "resnet-small-32", pretrained=False, image_shape=(8, 8), max_value=16, random_state=0
     ... )
@@ -276,24 +276,21 @@ class CNNImageEmbedder(NeuralEmbedder):
         shape = tuple(self.image_shape)
         if table.shape[1] != math.prod(shape):
             raise ValueError(
-                f"image_shape={shape} makes images of rows of {math.prod(shape)} values; X has "
+                f"image_shape={shape} requires rows of {math.prod(shape)} values; X has "
                 f"{table.shape[1]} columns."
             )
         return list(table.reshape(-1, *shape))
 
     def _check_rows(self, rows):
-        limits = {"max_pixels": self.max_pixels, "max_value": self.max_value}
-        # Rows that their container makes are made on this thread, one at a time.
+        key = partial(key_of, max_pixels=self.max_pixels, max_value=self.max_value)
+        # A lazy container may not be accessed from several threads.
         n_threads = 1 if isinstance(rows, OnAccess) else n_threads_for(self.n_threads)
-        keyed = partial(value_or_reason, partial(key_of, **limits))
-        found = list(in_threads(keyed, rows, n_threads))
-        keys = [None if isinstance(answer, str) else answer for answer in found]
-        return keys, {i: answer for i, answer in enumerate(found) if isinstance(answer, str)}
+        return read_rows(key, rows, n_threads)
 
-    def _preprocessor(self, folder):
+    def _preprocessor(self):
         size = self.image_size
-        return image_preprocessor(
-            folder,
+        return partial(
+            image_preprocessor,
             image_size=tuple(size) if isinstance(size, list) else size,
             max_pixels=self.max_pixels,
             max_value=self.max_value,

@@ -1,35 +1,36 @@
-"""Containers of images: a stack in one array or tensor, an array of objects, a lazy column."""
+"""Extract images from containers: arrays, tensors, lazy columns of the library `datasets`."""
 
 import numpy as np
 from PIL import Image
 
-from skembed.base._arrays import is_tensor, tensor_problem
+from skembed.base._arrays import check_tensor, is_tensor
 from skembed.base._files import is_file_object
 from skembed.base._on_access import OnAccess, is_lazy
+from skembed.base._rows import one_row_error
 from skembed.image._pixels import channels_first
 
 
 def rows_of(X, estimator):
-    """Take the rows out of a container of images; leave other containers as they are.
+    """Extract the rows of an array, a tensor or a lazy column of images.
 
     Parameters
     ----------
     X : object
-        The rows.
+        A container of rows.
     estimator : str
         Name of the estimator, for messages.
 
     Returns
     -------
     X : object
-        A list or `OnAccess` of rows, or `X` itself.
+        A list or `OnAccess` of rows. Other containers are returned unchanged.
 
     Raises
     ------
     TypeError
         If `X` is one image.
     ValueError
-        If `X` is a stack of images with channels first, or a tensor without an array.
+        If `X` is an array with channels first, or a tensor that NumPy cannot read.
     """
     if is_tensor(X):
         return _rows_of_tensor(X, estimator)
@@ -45,10 +46,7 @@ def rows_of(X, estimator):
 def _one_image(X, estimator):
     shape = getattr(X, "shape", getattr(X, "size", None))
     shape = f" of {tuple(shape)}" if shape is not None and not isinstance(X, dict) else ""
-    return TypeError(
-        f"{estimator} expects a collection of images, got one {type(X).__name__}{shape}. Wrap it "
-        "in a list: [x]."
-    )
+    return one_row_error(estimator, "images", f"{type(X).__name__}{shape}")
 
 
 def _is_row_of_datasets(X):
@@ -56,7 +54,7 @@ def _is_row_of_datasets(X):
 
 
 def _is_native(X):
-    """Tell whether X is a column or frame of a data-frame library."""
+    """Tell whether `X` is a column or frame of a data-frame library."""
     import narwhals.stable.v1 as nw
 
     native = nw.from_native(X, allow_series=True, pass_through=True)
@@ -75,9 +73,7 @@ def _rows_of_array(X, estimator):
 
 
 def _rows_of_tensor(X, estimator):
-    problem = tensor_problem(X)
-    if problem is not None:
-        raise ValueError(f"{estimator} expects images, got {problem}.")
+    check_tensor(X, estimator, "images")
     if X.ndim == 3 and (X.shape[0] in (1, 3, 4) or X.shape[2] in (1, 3, 4)):
         raise _one_image(X, estimator)
     return list(X) if X.ndim in (3, 4) else X

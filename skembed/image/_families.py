@@ -1,4 +1,4 @@
-"""Networks for images: families of transformers' models, and architectures with random weights.
+"""Families of networks for images, and architectures that are built with random weights.
 
 Imports neither torch nor transformers.
 """
@@ -17,10 +17,10 @@ class ImageFamily(Family):
     Parameters
     ----------
     n_special : callable, default=None
-        For vision transformers: takes the config, returns how many tokens come before those of the
-        image (class, distillation, registers). None: a convolutional network.
+        For vision transformers: takes the config, and returns the number of special tokens (class,
+        distillation, registers) before the tokens of the image. None: a convolutional network.
     lists_last : bool, default=True
-        Whether the last of the states that transformers lists is the last layer's.
+        Whether the last item of ``hidden_states`` is the state of the last layer.
     """
 
     n_special: Callable | None = None
@@ -35,7 +35,7 @@ def _vision_transformer(n_special):
     return ImageFamily(transformer_blocks, n_special=n_special)
 
 
-# By model_type.
+# model_type -> family.
 FAMILIES = {
     "resnet": _convolutional(stages),
     "regnet": _convolutional(stages),
@@ -52,12 +52,12 @@ FAMILIES = {
     "dinov2_with_registers": _vision_transformer(lambda config: 1 + config.num_register_tokens),
     "skembed-resnet": _convolutional(stages),
 }
-# Networks of our own.
+# model_type -> class of a network that skembed implements.
 NETWORKS = {"skembed-resnet": "skembed.image._backbone:SmallResNet"}
 
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-_HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-# How the published networks of these architectures prepare images.
+HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+# Preprocessing of the published networks of these architectures.
 _CONVNEXT = {
     "image_processor_type": "ConvNextImageProcessor",
     "size": {"shortest_edge": 224},
@@ -70,13 +70,13 @@ _MOBILENET = {
     "size": {"shortest_edge": 256},
     "crop_size": {"height": 224, "width": 224},
     "resample": 2,
-    **_HALF,
+    **HALF,
 }
 _SMALL = {
     "image_processor_type": "ViTImageProcessor",
     "size": {"height": 32, "width": 32},
     "resample": 2,
-    **_HALF,
+    **HALF,
 }
 
 # Name -> config.json, preprocessor_config.json.
@@ -93,8 +93,8 @@ _CONFIGS: dict[str, tuple[dict, dict]] = {
     "resnet-50": ({"model_type": "resnet"}, _CONVNEXT),
     "convnext-tiny": ({"model_type": "convnext"}, _CONVNEXT),
     "mobilenet-v2": ({"model_type": "mobilenet_v2"}, _MOBILENET),
-    # A ResNet-20 of twice the width, as for CIFAR-10 in the paper: the first convolution leaves an
-    # image of 32 pixels its size.
+    # The ResNet-20 for CIFAR-10 of the paper, twice as wide. Its first convolution has stride 1, so
+    # images of 32 x 32 pixels keep their size.
     "resnet-small-32": (
         {"model_type": "skembed-resnet", "depths": [3, 3, 3], "hidden_sizes": [32, 64, 128]},
         _SMALL,
@@ -105,7 +105,7 @@ ARCHITECTURES = {
     name: Architecture(
         config,
         {"preprocessor_config.json": processor},
-        prepare="skembed.image._backbone:set_batch_norms",
+        prepare="skembed.image._backbone:calibrate_batch_norms",
     )
     for name, (config, processor) in _CONFIGS.items()
 }

@@ -1,7 +1,7 @@
-"""From a row to an upright 8-bit image, gray or RGB.
+"""Convert a row to an upright 8-bit image, gray or RGB.
 
-Whatever is wrong with a row is an `UnreadableRowError` that says so: files come from anywhere.
-Pillow's global settings are neither read for a decision nor changed.
+Files are untrusted: every fault of a row raises an `UnreadableRowError` with the reason. Results do
+not depend on Pillow's global settings, which are not changed.
 """
 
 import threading
@@ -12,12 +12,12 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from skembed.base._arrays import numbers_of, unmasked
-from skembed.base._files import UnreadableRowError
+from skembed.base._files import CHANGED, UnreadableRowError
 from skembed.base._rows import row_key
 from skembed.image._formats import check_size, guarded
 from skembed.image._sources import File, file_behind, source_of
 
-# The value of the EXIF tag Orientation -> what sets the image upright.
+# Value of the EXIF tag Orientation -> operation that rotates the image upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,13 +28,13 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
-# Tags of TIFF.
+# Numbers of TIFF tags.
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
-# Rows of pixels converted at a time, so that a large image is not copied as a whole.
+# Number of pixel rows converted at a time, so that a large image is not copied as a whole.
 _BAND = 512
-# Rows may be the same image in memory, which `load` may still change.
+# Several rows may be the same image object, which `load` may change.
 _loading = threading.Lock()
-# Modes of Pillow's with more than 8 bits a channel.
+# Modes of Pillow with one channel of more than 8 bits.
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 
@@ -42,7 +42,7 @@ _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 
 def key_of(row, *, max_pixels, max_value):
-    """Return the key of an image's content: a file's bytes, whatever its path; else its pixels.
+    """Return the key of an image: of the content of a file, or of the pixels.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def key_of(row, *, max_pixels, max_value):
     Raises
     ------
     UnreadableRowError
-        If the row is no image, or its pixels are not what they should be.
+        If the row is not an image, or its values are out of range.
 
     Examples
     --------
@@ -78,19 +78,19 @@ def key_of(row, *, max_pixels, max_value):
 
 
 def image_of(row, *, max_pixels, max_value, key=None):
-    """Return a row's image: upright, over white, 8 bits a channel.
+    """Return the image of a row: upright, composited over white, 8 bits per channel.
 
     Parameters
     ----------
     row : object
         See `source_of`.
     max_pixels : int or None
-        Width times height that a file or a PIL image may have, checked before it is decoded.
+        Maximum of width times height of a file or a PIL image, checked before it is decoded.
     max_value : float or None
-        The value of white in arrays, and in images of more than 8 bits. None: by dtype, see
+        Value of white in arrays, and in images of more than 8 bits. None: by dtype, see
         `image_of_array`.
     key : bytes, default=None
-        The key that the content of a file must have.
+        Expected key of the content of a file. None: not checked.
 
     Returns
     -------
@@ -100,17 +100,17 @@ def image_of(row, *, max_pixels, max_value, key=None):
     Raises
     ------
     UnreadableRowError
-        If it cannot be decoded, or is not what it should be.
+        If the row cannot be decoded, or its values are out of range.
     """
     source = source_of(row, max_pixels)
     if isinstance(source, np.ndarray):
         return image_of_array(source, max_value)
     if isinstance(source, File):
         if key is not None and source.key != key:
-            raise UnreadableRowError("a file that was changed while it was being embedded")
+            raise UnreadableRowError(CHANGED)
         return _image_of_file(source, max_pixels, max_value)
     check_size(source.size, max_pixels)
-    if key is None:  # else it was checked when its key was computed
+    if key is None:  # otherwise the file was checked when the key was computed
         _check_file_behind(source, max_value)
     with _loading:
         guarded(source.load)
@@ -118,7 +118,10 @@ def image_of(row, *, max_pixels, max_value, key=None):
 
 
 def _check_file_behind(image, max_value):
-    """Refuse an image in memory whose file would be refused: its pixels do not show why."""
+    """Raise an UnreadableRowError if an image in memory was decoded from an unreadable file.
+
+    Its pixels do not show this: Pillow fills missing pixels with zeros, and cuts 16 bits to 8.
+    """
     source = file_behind(image)
     if source is not None:
         fresh = source.open(None)
@@ -127,10 +130,10 @@ def _check_file_behind(image, max_value):
 
 
 def _refuse_cut_bits(image, max_value):
-    """Refuse an image file of 16 bits a color, of which Pillow decodes 8, with another white."""
+    """Raise an UnreadableRowError if Pillow drops the low bits that `max_value` refers to."""
     if max_value not in (None, 65535) and ";16" in _rawmode(image) and image.mode[:3] == "RGB":
         raise UnreadableRowError(
-            f"an image of 16 bits a color, which Pillow cuts to 8, so that max_value={max_value:g} "
+            f"an image of 16 bits per color, which Pillow cuts to 8, so max_value={max_value:g} "
             "cannot be applied; read it into an array"
         )
 
@@ -147,30 +150,30 @@ def _image_of_file(source, max_pixels, max_value):
 
 
 def _upright(image, max_value, low_bytes=None):
-    """Decode an image, turn it into 8 bits a channel, and set it upright."""
-    # Nothing is read from the image before: some of Pillow's methods decode it and hide that it
-    # fails, and it does not fail a second time.
+    """Decode an image, convert it to 8 bits per channel, and rotate it upright."""
+    # `load` comes first: other methods of Pillow decode the image, too, but hide errors, and Pillow
+    # does not raise the error a second time.
     image.load()
     if min(image.size) == 0:
         raise UnreadableRowError("an image without pixels")
-    # TIFF images are set upright when they are loaded.
+    # Pillow rotates TIFF images when it loads them.
     method = None if isinstance(image, TiffImageFile) else _UPRIGHT.get(_orientation(image))
     image = _with_8_bits(image, max_value, low_bytes)
     return image if method is None else image.transpose(method)
 
 
 def _orientation(image):
-    """Return the EXIF tag; 1 where there is none, or it is damaged."""
+    """Return the EXIF tag Orientation; 1 if it is missing or damaged."""
     if isinstance(image, ImageFile.ImageFile) or "exif" in image.info:
         try:
             return image.getexif().get(_ORIENTATION, 1)
-        except Exception:  # metadata of any kind of damage do not make an image unreadable
+        except Exception:  # damaged metadata does not make an image unreadable
             return 1
     return 1
 
 
 def _rawmode(image):
-    """Return how the pixels of a file lie in it, by Pillow's name; empty where it does not say."""
+    """Return Pillow's name of the pixel layout of a file; "" if there is none."""
     arguments = image.tile[0][3] if image.tile else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""
@@ -178,22 +181,22 @@ def _rawmode(image):
 
 # -- 8 bits, over white ----------------------------------------------------------------------------
 
-# Ways in which the pixels of a PNG file lie in it -> what makes its transparent level one of 8
-# bits. Pillow gives it as it is written.
-_TIMES = {"1": 255, "L;2": 85, "L;4": 17}
+# Pixel layout of a PNG file -> factor that scales its transparent level to 8 bits. Pillow scales
+# the pixels, but not this level.
+_LEVEL_FACTORS = {"1": 255, "L;2": 85, "L;4": 17}
 
 
 def _scale_transparency(image):
-    """Make the transparent color of a PNG file one of the levels that it is decoded to."""
+    """Scale the transparent color of a PNG file as Pillow scales its pixels."""
     color, rawmode = image.info.get("transparency"), _rawmode(image)
-    if isinstance(color, int) and rawmode in (*_TIMES, "L"):
-        image.info["transparency"] = (color & 255) * _TIMES.get(rawmode, 1)
+    if isinstance(color, int) and rawmode in (*_LEVEL_FACTORS, "L"):
+        image.info["transparency"] = (color & 255) * _LEVEL_FACTORS.get(rawmode, 1)
     elif isinstance(color, tuple) and rawmode == "RGB":
         image.info["transparency"] = tuple(level & 255 for level in color)
 
 
 def _with_8_bits(image, max_value, low_bytes):
-    """Return an image of mode "L" or "RGB": scaled to 8 bits, laid over white."""
+    """Return an image of mode "L" or "RGB": scaled to 8 bits, composited over white."""
     transparent = image.info.get("transparency")
     if image.mode in ("RGB", "L") and transparent is None:
         return image
@@ -209,27 +212,28 @@ def _with_8_bits(image, max_value, low_bytes):
 
 
 def _image_of_wide(image, max_value, transparent):
-    """Return the image of one channel of more than 8 bits."""
+    """Scale an image of one channel with more than 8 bits to 8 bits."""
     values, white = np.asarray(image), 1 if image.mode == "F" else 65535
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if tags.get(_BITS_PER_SAMPLE) == (12,):
         white = 4095
-    # These say themselves what white is, and Pillow scales them to 16 bits.
-    says_white = image.format in ("PPM", "JPEG2000") and image.mode != "F"
-    if max_value is not None and not says_white:
+    # Files of these formats state their value of white, and Pillow scales them to 16 bits.
+    states_white = image.format in ("PPM", "JPEG2000") and image.mode != "F"
+    if max_value is not None and not states_white:
         white = max_value
-    answer = image_of_array(values, white)
-    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white; Pillow inverts images of 8 bits only
-        answer = answer.point(lambda level: 255 - level)
+    scaled = image_of_array(values, white)
+    if tags.get(_PHOTOMETRIC) == 0:  # 0 is white; Pillow inverts only images of 8 bits
+        scaled = scaled.point(lambda level: 255 - level)
     if isinstance(transparent, int):
-        answer.paste(255, mask=Image.fromarray(values == transparent))
-    return answer
+        scaled.paste(255, mask=Image.fromarray(values == transparent))
+    return scaled
 
 
 def _without_color(image, low_bytes, color):
-    """Make one color of an RGB image of 16 bits white; Pillow decodes the high bytes only.
+    """Replace the transparent color of an RGB image of 16 bits by white.
 
-    The low bytes are what it decodes if it takes the file's order of bytes for the other one.
+    Pillow decodes only the high bytes. If it is given the opposite byte order, it decodes the low
+    bytes. Both are compared with the color.
     """
     tile = low_bytes.tile[0]
     low_bytes.tile = [(tile[0], tile[1], tile[2], "RGB;16L")]
@@ -243,19 +247,19 @@ def _without_color(image, low_bytes, color):
 
 
 def _over_white(image):
-    """Lay an image with transparent pixels over white, some rows at a time."""
-    answer = Image.new("RGB", image.size)
+    """Composite an image with transparent pixels over white, in bands of rows."""
+    opaque = Image.new("RGB", image.size)
     for top in range(0, image.height, _BAND):
         box = (0, top, image.width, min(top + _BAND, image.height))
         band = image.crop(box).convert("RGBA")
         white = Image.new("RGBA", band.size, (255, 255, 255, 255))
-        answer.paste(Image.alpha_composite(white, band).convert("RGB"), box)
-    return answer
+        opaque.paste(Image.alpha_composite(white, band).convert("RGB"), box)
+    return opaque
 
 
 # -- arrays ----------------------------------------------------------------------------------------
 
-# The value of white, by kind of dtype: bool, float, signed and unsigned int.
+# Kind of dtype (bool, float, signed int, unsigned int) -> value of white.
 _WHITE = {"b": 1, "f": 1, "i": 255, "u": 255}
 
 
@@ -266,26 +270,26 @@ def image_of_array(array, max_value=None):
     ----------
     array : ndarray of shape (height, width), (height, width, 1), (height, width, 3) or \
             (height, width, 4)
-        Gray, RGB, or RGB with opacity; numbers from 0 (black) to `max_value` (white).
+        Gray, RGB or RGBA; numbers from 0 (black) to `max_value` (white).
     max_value : float or None
         None: 1 for floats and bool, 65,535 for uint16, 255 for other integers.
 
     Returns
     -------
     image : PIL.Image.Image
-        Of mode "L" or "RGB"; values are rounded to 8 bits.
+        Of mode "L" or "RGB". Values are rounded to 8 bits.
 
     Raises
     ------
     UnreadableRowError
-        If shape or dtype are no image's, or values lie outside.
+        If the shape or the dtype is not that of an image, or values are out of range.
 
     Examples
     --------
     >>> image_of_array(np.array([[0.0, 0.5, 1.0]])).tobytes().hex(" ")
     '00 80 ff'
     """
-    array = numbers_of(unmasked(np.asanyarray(array)))  # a stack may be one array of objects
+    array = numbers_of(unmasked(np.asanyarray(array)))  # a stack of images may be an object array
     if array.dtype.kind not in _WHITE:
         raise UnreadableRowError(f"an array of dtype {array.dtype}")
     if array.size == 0 or array.ndim not in (2, 3) or array.shape[2:] not in _CHANNELS:
@@ -301,7 +305,7 @@ _CHANNELS = ((), (1,), (3,), (4,))
 
 
 def channels_first(shape):
-    """Tell whether an array of such a shape is an image with its channels first.
+    """Tell whether the shape of an array is that of an image with channels first.
 
     Examples
     --------
@@ -318,12 +322,12 @@ def _shape_problem(shape):
     if channels_first(shape):
         return f"{problem}; transpose it: array.transpose(1, 2, 0)"
     if len(shape) == 4 and shape[0] == 1:
-        return f"{problem}; take the image out of its stack: array[0]"
+        return f"{problem}; extract the image: array[0]"
     return problem
 
 
 def _as_8_bits(array, max_value):
-    """Return pixels in uint8: values from 0 to white, checked."""
+    """Scale values from 0 to white to uint8; raise an UnreadableRowError for other values."""
     if array.dtype == np.uint8 and max_value in (None, 255):
         return np.ascontiguousarray(array)
     white = max_value
@@ -331,10 +335,10 @@ def _as_8_bits(array, max_value):
         white = 65535 if array.dtype == np.uint16 else _WHITE[array.dtype.kind]
     low, high = array.min(), array.max()
     slack = white * _slack(array.dtype)
-    if not (low >= -slack and high <= white + slack):  # not a number, too
+    if not (low >= -slack and high <= white + slack):  # also true for NaN
         raise UnreadableRowError(
             f"a {array.dtype} array with values from {low:.6g} to {high:.6g}, not from 0 to "
-            f"{white:g}; max_value sets what white is"
+            f"{white:g}; max_value sets white"
         )
     pixels = np.empty(array.shape, dtype=np.uint8)
     for top in range(0, len(array), _BAND):
@@ -344,5 +348,5 @@ def _as_8_bits(array, max_value):
 
 
 def _slack(dtype):
-    """Return by what part of white floats may lie outside, as arithmetic leaves them."""
+    """Return how far floats may be out of range because of rounding, as a fraction of white."""
     return max(1e-6, 4 * float(np.finfo(dtype).eps)) if dtype.kind == "f" else 0

@@ -1,4 +1,4 @@
-"""From rows to the pixels of a network: reading and preparing, on threads."""
+"""Convert rows to the pixels that a network takes."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,23 @@ import numpy as np
 from PIL import Image
 
 from skembed.embedder._inputs import Prepared, Preprocessor
-from skembed.exceptions import ModelFormatError
 from skembed.image._pixels import image_of
 from skembed.image._processor import Processor, processor_of
+from skembed.models._files import checked_settings
 
 
 @dataclass(frozen=True)
 class ImagePreprocessor(Preprocessor):
-    """How rows become pixels: all that can change them, and nothing else.
+    """Everything that determines how rows are converted to pixels.
 
     Parameters
     ----------
     processor : Processor
-        From an image to a network's pixels.
+        Converts an image to a network's pixels.
     max_pixels : int or None
-        Width times height that an image may have.
+        Maximum of width times height of an image.
     max_value : float or None
-        The value of white in arrays and in images of more than 8 bits; None: by dtype.
+        Value of white in arrays and in images of more than 8 bits. None: by dtype.
     """
 
     processor: Processor
@@ -33,11 +33,11 @@ class ImagePreprocessor(Preprocessor):
 
     @property
     def fixed_shape(self):
-        """Sizes of an input, the same for all rows."""
+        """Shape of an input, the same for all rows."""
         return (self.processor.n_channels, *self.processor.size)
 
     def settings(self):
-        """Return what can change a vector, and whether a row has one."""
+        """Return all settings that can change a vector or make a row bad."""
         return {
             "processor": self.processor.settings(),
             "max_pixels": self.max_pixels,
@@ -51,18 +51,18 @@ class ImagePreprocessor(Preprocessor):
         return image_of(row, max_pixels=self.max_pixels, max_value=self.max_value, key=key)
 
     def probes(self):
-        """Return pixels to check an export with: blots of color, in batches of two sizes."""
+        """Return pixels to check an export with: smooth random images, in batches of 2 and 1."""
         random = np.random.default_rng(0)
         height, width = self.processor.size
         probes = []
         for n_rows in (2, 1):
-            blots = random.integers(0, 256, (n_rows, 8, 8, 3), dtype=np.uint8)
-            images = [Image.fromarray(item).resize((width, height)) for item in blots]
+            coarse = random.integers(0, 256, (n_rows, 8, 8, 3), dtype=np.uint8)
+            images = [Image.fromarray(item).resize((width, height)) for item in coarse]
             probes.append(np.stack([self.processor.pixels(image) for image in images]))
         return probes
 
     def save(self, folder):
-        """Return the settings, which are all that an exported folder needs."""
+        """Return the settings that an exported folder stores; no file is written."""
         return {"processor": self.processor.settings()}
 
 
@@ -72,25 +72,22 @@ def image_preprocessor(folder, *, image_size, max_pixels, max_value):
     Raises
     ------
     ModelFormatError
-        If the folder does not say how images are prepared.
+        If the folder does not define the preprocessing of images.
     ValueError
-        If `image_size` is not what an exported network takes.
+        If `image_size` differs from the size of an exported network.
     """
     saved = ((folder.manifest or {}).get("front") or {}).get("processor")
     if saved is None:
         processor = processor_of(folder, image_size)
     else:
-        try:
+        with checked_settings(folder.path / "manifest.json"):
             lists = {name: tuple(v) for name, v in saved.items() if isinstance(v, list)}
             processor = Processor(**{**saved, **lists})
             processor.levels()
-        except (TypeError, ValueError, AttributeError) as error:
-            path = folder.path / "manifest.json"
-            raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
-        wanted = (image_size,) * 2 if isinstance(image_size, int) else image_size
-        if wanted not in (None, processor.size):
+        size = (image_size,) * 2 if isinstance(image_size, int) else image_size
+        if size not in (None, processor.size):
             raise ValueError(
-                f"{folder.path} was exported for images of {processor.size}, and image_size="
-                f"{image_size!r} was asked for."
+                f"{folder.path} was exported for images of size {processor.size}. Got image_size="
+                f"{image_size!r} instead."
             )
     return ImagePreprocessor(processor, max_pixels, max_value)

@@ -1,7 +1,7 @@
-"""From an image to the pixels that a network takes, by the model's own preprocessor_config.json.
+"""Convert an image to the pixels that a network takes, by its preprocessor_config.json.
 
-transformers' image processors are followed step by step (those that compute with Pillow), and what
-they give is given to the bit: resize, crop, rescale, normalize.
+The steps are those of the image processors of transformers that use Pillow: resize, crop, rescale,
+normalize. The pixels are equal to theirs, to the bit.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from skembed.exceptions import ModelFormatError
-from skembed.models._files import read_json
+from skembed.image._families import HALF
+from skembed.models._files import checked_settings, read_json
 
-_HALF = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
 _CLIP = {
     "image_mean": (0.48145466, 0.4578275, 0.40821073),
     "image_std": (0.26862954, 0.26130258, 0.27577711),
@@ -25,12 +25,13 @@ _COMMON = {
     "do_normalize": True,
     "rescale_factor": 1 / 255,
     "resample": Image.Resampling.BILINEAR,
-    **_HALF,
+    **HALF,
 }
 _CROPPED = {"do_center_crop": True, "crop_size": 224}
 _BICUBIC = {"resample": Image.Resampling.BICUBIC}
-# Kinds of processors -> what they do where the file is silent. Beside transformers' own settings:
-# `square`: what a size of one number means; `crop_pct`: the rule of ConvNeXT, see `_steps`.
+# Kind of processor -> its default settings. Besides the settings of transformers there is `square`:
+# whether a size of one number is that of a square or that of the shorter edge. `crop_pct` selects
+# the rule of ConvNeXT, see `_geometry`.
 _KINDS = {
     "ConvNext": {**_BICUBIC, "size": 384, "square": False, "crop_pct": 224 / 256},
     "EfficientNet": {
@@ -54,7 +55,7 @@ _KINDS = {
     "ViT": {"size": 224},
     "DeiT": {**_CROPPED, **_BICUBIC, "size": 256},
 }
-# Families whose files do not name their kind -> kind.
+# model_type -> kind of processor, if the file does not state it.
 _KIND_OF_FAMILY = {
     "resnet": "ConvNext",
     "regnet": "ConvNext",
@@ -70,38 +71,38 @@ _KIND_OF_FAMILY = {
     "vit": "ViT",
     "deit": "DeiT",
 }
-# Sides from which on ConvNeXT's processor warps images instead of cropping them.
+# From this side on, the processor of ConvNeXT resizes images without cropping them.
 _WARPED_FROM = 384
 _MAX_SIDE = 8192  # of resized images
-# A resized image that is so many times longer than what is seen of it is not computed as a whole.
-# Its pixels may differ from transformers' by one of 256 levels.
-_STRIPE = 256
+# If a resized image is more than this many times longer than its crop, only the crop is computed.
+# Pixels may then differ from those of transformers by one of 256 levels.
+_MAX_LENGTH_RATIO = 256
 
 
 @dataclass(frozen=True)
 class Processor:
-    """How an image becomes a network's pixels: resize, crop, a value for each of 256 levels.
+    """Convert an image to a network's pixels: resize, crop, map each of 256 levels to a value.
 
     Parameters
     ----------
     resize : int, tuple of int or None
-        The length of the shorter edge, keeping the proportions; height and width; or None.
+        Length of the shorter edge, keeping the aspect ratio; or height and width; or None.
     size : tuple of int
-        Height and width of the answer, around the center of the resized image.
+        Height and width of the center crop.
     resample : int
-        Filter, by Pillow's numbers.
+        Filter of the resizing, by Pillow's numbers.
     rescale_factor : float or None
-        Multiply 0 to 255 by this.
+        Factor of the levels 0 to 255. None: 1.
     offset : float
-        Add this after it.
+        Added after the multiplication.
     mean, std : tuple of float or None
-        Normalize channels by these.
+        Mean and standard deviation of each channel, for normalization. None: no normalization.
     twice : bool
-        Divide by `std` once more.
+        Whether to divide by `std` a second time.
     flip : bool
-        Blue, green, red instead of red, green, blue.
+        Whether channels are in the order blue, green, red.
     n_channels : int
-        3, or 1 for networks of gray images.
+        3, or 1 for networks that take gray images.
     """
 
     resize: int | tuple | None
@@ -124,8 +125,8 @@ class Processor:
         sides = (*resize, *self.size)
         if len(self.size) != 2 or not all(type(n) is int and 1 <= n <= _MAX_SIDE for n in sides):
             raise ValueError(
-                f"an image is resized to {self.resize} and cropped to {self.size}; sides are "
-                f"integers from 1 to {_MAX_SIDE} pixels"
+                f"images would be resized to {self.resize} and cropped to {self.size}; sides must "
+                f"be integers from 1 to {_MAX_SIDE} pixels"
             )
         if self.resample not in range(6) or self.n_channels not in (1, 3):
             raise ValueError(
@@ -135,16 +136,19 @@ class Processor:
         if self.mean is not None and not (
             np.isfinite([*self.mean, *self.std]).all() and np.all(self.std)
         ):
-            raise ValueError(f"image_mean={self.mean} and image_std={self.std} cannot be used")
+            raise ValueError(
+                f"image_mean={self.mean} and image_std={self.std} must be finite, and image_std "
+                "must not be zero"
+            )
 
     def settings(self):
-        """Return what can change the pixels."""
+        """Return all settings, for fingerprints and exports."""
         return asdict(self)
 
     def levels(self):
-        """Return what each level of each channel becomes, (n_channels, 256) float32.
+        """Return the value of each level in each channel, (n_channels, 256) float32.
 
-        In the order of operations and with the roundings of transformers' processors.
+        Operations and roundings are in the order of transformers, so that values agree to the bit.
         """
         levels = np.repeat(np.arange(256)[None], self.n_channels, axis=0)
         if self.rescale_factor is not None:
@@ -159,7 +163,7 @@ class Processor:
         return levels
 
     def pixels(self, image):
-        """Turn an image into a network's pixels.
+        """Convert an image to a network's pixels.
 
         Parameters
         ----------
@@ -173,6 +177,7 @@ class Processor:
         mode = "L" if self.n_channels == 1 else "RGB"
         image = image if image.mode == mode else image.convert(mode)
         cropped = np.asarray(self._cropped(image)).reshape(*self.size, self.n_channels)
+        # One lookup per channel replaces rescaling and normalizing every pixel in floats.
         pixels = np.empty((self.n_channels, *self.size), dtype=np.float32)
         for channel, levels in enumerate(self.levels()):
             given = self.n_channels - 1 - channel if self.flip else channel
@@ -180,13 +185,13 @@ class Processor:
         return pixels
 
     def _cropped(self, image):
-        """Resize, then crop around the center; where there is less than that, black is added."""
+        """Resize, then crop the center; smaller images are padded with black."""
         height, width = self.size
         sides = image.height, image.width
         resized = self._resized(*sides)
         top, left = ((of - to) // 2 for of, to in zip(resized, self.size, strict=True))
-        if max(resized) > _STRIPE * max(self.size):
-            # All of a very long image might not fit into memory: only the middle is computed.
+        if max(resized) > _MAX_LENGTH_RATIO * max(self.size):
+            # A very long image might not fit into memory: only its middle is resized.
             rows, columns = map(_middle, sides, resized, self.size)
             image = image.resize(
                 (columns.length, rows.length),
@@ -199,7 +204,7 @@ class Processor:
         return image.crop((left, top, left + width, top + height))
 
     def _resized(self, height, width):
-        """Return height and width that an image is resized to."""
+        """Return height and width of the resized image."""
         if self.resize is None:
             return height, width
         if not isinstance(self.resize, int):
@@ -210,24 +215,29 @@ class Processor:
 
 
 class _Middle(NamedTuple):
-    """What of an axis of an image is seen: from where to where, and how long it becomes."""
+    """The part of an axis that is cropped: its start and stop, and its length after resizing."""
 
     start: float
     stop: float
     length: int
 
 
-def _middle(given, resized, wanted):
-    """Return the middle of an axis that is resized from `given`, then cropped to `wanted`.
+def _middle(length, resized, cropped):
+    """Return the part of an axis that remains after resizing and cropping.
+
+    Parameters
+    ----------
+    length, resized, cropped : int
+        Length of the axis before resizing, after resizing, and after cropping.
 
     Examples
     --------
     >>> _middle(100, 50, 20)
     _Middle(start=30.0, stop=70.0, length=20)
     """
-    scale = given / resized
-    start, length = max(0, (resized - wanted) // 2), min(resized, wanted)
-    return _Middle(start * scale, min((start + length) * scale, given), length)
+    scale = length / resized
+    start, n_left = max(0, (resized - cropped) // 2), min(resized, cropped)
+    return _Middle(start * scale, min((start + n_left) * scale, length), n_left)
 
 
 def processor_of(folder, image_size=None):
@@ -236,9 +246,9 @@ def processor_of(folder, image_size=None):
     Parameters
     ----------
     folder : ModelFolder
-        Of the model.
+        The folder of the model.
     image_size : int or tuple of int, default=None
-        Height and width that the network is to see. None: the model's own.
+        Height and width of the network's input. None: the model's own.
 
     Returns
     -------
@@ -247,30 +257,26 @@ def processor_of(folder, image_size=None):
     Raises
     ------
     ModelFormatError
-        If the folder does not say how images are prepared, or in a way that is not known.
+        If the folder does not define the preprocessing, or it is not supported.
     """
     path = folder.backbone_path / "preprocessor_config.json"
     own = read_json(path)
     if own is None:
         raise ModelFormatError(
-            f"{folder.path} has no preprocessor_config.json, which says how images are prepared "
-            "for the network. Write one with transformers: "
+            f"{folder.path} has no preprocessor_config.json, which defines how images are "
+            "preprocessed. Write one with transformers: "
             "AutoImageProcessor.from_pretrained(...).save_pretrained(folder)"
         )
     kind = _kind_of(own, folder.config, path)
     settings = {**_COMMON, **_KINDS[kind], **{k: v for k, v in own.items() if v is not None}}
     if kind == "MobileViT":
-        settings["do_normalize"] = False  # its processor never does
-    try:
+        settings["do_normalize"] = False  # its processor does not normalize
+    with checked_settings(path):
         resize, size = _geometry(settings, image_size)
-        tones = _tones(settings, int(folder.config.get("num_channels", 3)))
+        levels = _level_settings(settings, int(folder.config.get("num_channels", 3)))
         if size is None:
-            raise ModelFormatError(f"{path} leaves the size of images open: set image_size.")
-        return Processor(resize=resize, size=size, resample=int(settings["resample"]), **tones)
-    except ModelFormatError:
-        raise
-    except (TypeError, ValueError, KeyError, ArithmeticError, AttributeError) as error:
-        raise ModelFormatError(f"{path} makes no sense: {error!r}") from error
+            raise ModelFormatError(f"{path} does not define the size of images: set image_size.")
+        return Processor(resize=resize, size=size, resample=int(settings["resample"]), **levels)
 
 
 def _kind_of(own, config, path):
@@ -279,28 +285,28 @@ def _kind_of(own, config, path):
         name = name.removesuffix(ending)
     kind = name or _KIND_OF_FAMILY.get(config.get("model_type"), "")
     if kind not in _KINDS:
-        raise ModelFormatError(
-            f"{path} asks for {kind or 'no kind of'} image processor; skembed knows those of "
-            f"{', '.join(_KINDS)}."
-        )
+        problem = f"the image processor {kind!r} is not supported" if kind else "no image processor"
+        raise ModelFormatError(f"{path}: {problem}; skembed supports those of {', '.join(_KINDS)}.")
     return kind
 
 
 def _geometry(settings, image_size):
-    """Return `Processor.resize` and `Processor.size`; size None if it is left open."""
+    """Return `Processor.resize` and `Processor.size`; the size is None if it is not defined."""
     if isinstance(image_size, (tuple, list)):
         return tuple(image_size), tuple(image_size)
     resize = _sides(settings["size"], settings.get("square", True))
     resize = resize if settings["do_resize"] else None
     crop = _sides(settings["crop_size"], True) if settings["do_center_crop"] else None
     crop_pct = settings.get("crop_pct")
+    # ConvNeXT: the shorter edge is resized to the side divided by `crop_pct`, then the side is
+    # cropped. Large images are resized without cropping.
     if crop_pct is not None and isinstance(resize, int):
         side = image_size or resize
         size = (side, side)
         return (int(side / crop_pct) if side < _WARPED_FROM else size), size
     if image_size is None:
         return resize, crop or (None if isinstance(resize, int) else resize)
-    if crop and resize:  # the margin that the model's own crop leaves
+    if crop and resize:  # keep the ratio of the model's own resizing and cropping
         margin = image_size / min(crop)
         resized = int(resize * margin) if isinstance(resize, int) else None
         resize = resized or tuple(int(side * margin) for side in resize)
@@ -309,7 +315,7 @@ def _geometry(settings, image_size):
 
 
 def _sides(size, square):
-    """Return (height, width), or a number: the shorter edge."""
+    """Return (height, width), or the length of the shorter edge."""
     if isinstance(size, dict):
         if "shortest_edge" in size and "longest_edge" not in size:
             return int(size["shortest_edge"])
@@ -320,8 +326,8 @@ def _sides(size, square):
     return (int(size), int(size)) if square else int(size)
 
 
-def _tones(settings, n_channels):
-    """Return what makes levels into values, as fields of `Processor`."""
+def _level_settings(settings, n_channels):
+    """Return the fields of `Processor` that map levels to values."""
     normalize = settings["do_normalize"]
     mean, std = settings["image_mean"], settings["image_std"]
     mean, std = (
@@ -329,7 +335,7 @@ def _tones(settings, n_channels):
         for value in (mean, std)
     )
     twice = bool(settings.get("include_top"))
-    if twice and not normalize:  # the second time alone
+    if twice and not normalize:  # only the second division remains
         normalize, twice, mean = True, False, (0.0,) * n_channels
     if normalize and not len(mean) == len(std) == n_channels:
         raise ValueError(f"image_mean and image_std are not {n_channels} numbers")

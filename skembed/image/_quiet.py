@@ -1,6 +1,6 @@
-"""Silence of Pillow's warnings and log, and of libtiff's messages, while an image is read.
+"""Silence Pillow's warnings and log and libtiff's messages while an image is read.
 
-They name no row, and what makes a row bad is reported as its reason.
+These messages do not name a row. skembed reports the reason of each bad row itself.
 """
 
 import ctypes
@@ -13,19 +13,20 @@ from PIL import Image
 
 from skembed.base._fork import after_fork_in_child
 
-_log = logging.getLogger("PIL.TiffImagePlugin")  # the one that logs errors
+_log = logging.getLogger("PIL.TiffImagePlugin")  # the only logger of Pillow that logs errors
 
 
-def _nothing(record):
+def _reject(record):
+    """Filter out every log record."""
     return False
 
 
 class _Quiet:
-    """A context manager that threads enter and leave in any order.
+    """A context manager that threads can enter and leave in any order.
 
-    `warnings.catch_warnings` exchanges the filters of the whole process, so that threads would put
-    back one another's. Here one filter for Pillow's modules is added by the first thread, and taken
-    away by the last.
+    `warnings.catch_warnings` replaces the filters of the whole process, so overlapping threads
+    would restore each other's filters. Here the first thread adds a filter for Pillow's modules,
+    and the last thread removes it.
     """
 
     _filter = ("ignore", None, Warning, re.compile(r"PIL(\.|$)"), 0)
@@ -34,7 +35,7 @@ class _Quiet:
         self.renew()
 
     def renew(self):
-        """Forget the threads inside; a forked process has none of them."""
+        """Reset the count of threads; a forked process has none of them."""
         self._lock = threading.Lock()
         self._n_inside = 0
         self._handlers = ()
@@ -43,7 +44,8 @@ class _Quiet:
         with self._lock:
             if self._n_inside == 0:
                 self._handlers = [(setter, setter(None)) for setter in _setters()]
-                _log.addFilter(_nothing)
+                _log.addFilter(_reject)
+            # Code elsewhere may have added filters since; only the first match is applied.
             if self._filter not in warnings.filters[:1]:
                 warnings.filters.insert(0, self._filter)
             self._n_inside += 1
@@ -54,16 +56,16 @@ class _Quiet:
             if self._n_inside == 0:
                 while self._filter in warnings.filters:
                     warnings.filters.remove(self._filter)
-                _log.removeFilter(_nothing)
+                _log.removeFilter(_reject)
                 for setter, handler in self._handlers:
                     setter(handler)
 
 
 def _setters():
-    """Return libtiff's functions that say who prints its errors and warnings.
+    """Return the functions of libtiff that set the handlers of its errors and warnings.
 
-    They are found where Pillow's module is linked with libtiff as a shared library, which is so in
-    the wheels for Linux and macOS.
+    They are found if Pillow is linked with libtiff as a shared library, as in the wheels for Linux
+    and macOS. Otherwise the list is empty.
     """
     global _found
     if _found is None:

@@ -1,9 +1,8 @@
-"""From a row of any accepted type to what holds its pixels: a file's content, an image, an array.
+"""Convert a row of any accepted type to the content of a file, an image or an array.
 
-An image that the caller opened with Pillow is left as it is: it is opened once more from its file.
+An image that the caller opened with Pillow is not changed: its file is opened a second time.
 """
 
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,14 @@ from PIL import Image, ImageFile
 from PIL._util import DeferredError
 
 from skembed.base._arrays import array_of_tensor, is_tensor, unmasked
-from skembed.base._files import UnreadableRowError, content_of, content_of_object, is_file_object
+from skembed.base._files import (
+    CONTENT_TYPES,
+    PATH_TYPES,
+    UnreadableRowError,
+    content_of,
+    content_of_object,
+    is_file_object,
+)
 from skembed.base._rows import describe, row_key
 from skembed.image._formats import (
     FORMATS,
@@ -23,30 +29,30 @@ from skembed.image._formats import (
     reader_of,
 )
 
-# A pixel of four channels of 16 bits: what an image file of so many pixels can need at most.
-_MAX_BYTES_A_PIXEL = 8
+# An upper bound for the size of a file: a pixel has at most four channels of 16 bits.
+_MAX_BYTES_PER_PIXEL = 8
 _CHANNELS = (1, 3, 4)
-_CLOSED = "a closed image of Pillow's; open it again, or give its path"
+_CLOSED = "a closed image of Pillow; open it again, or pass its path"
 
 
 class File(NamedTuple):
-    """The content of an image file, and which view of it is wanted."""
+    """The content of an image file, and the frame and size at which it is decoded."""
 
     content: bytes
-    reader: Any = None  # class of Pillow's; None: by the content's first bytes
+    reader: Any = None  # class of Pillow; None: chosen by the first bytes
     frame: int = 0
-    draft: tuple | None = None  # mode and size of a JPEG file that is decoded at a reduced size
+    draft: tuple | None = None  # mode and size of a JPEG file decoded at a reduced size
 
     @property
     def key(self):
-        """The key of the content, whatever its path."""
+        """The key of the content; it does not depend on the path."""
         if self.reader is None:
             return row_key(b"image file", self.content)
         view = f"{self.frame} {self.draft}".encode()
         return row_key(b"image view", self.content, view)
 
     def open(self, max_pixels):
-        """Return the image, not decoded yet."""
+        """Open the image, without decoding it."""
         image = opened(self.content, max_pixels, self.reader)
         if self.frame:
             guarded(image.seek, self.frame)
@@ -56,15 +62,15 @@ class File(NamedTuple):
 
 
 def source_of(row, max_pixels):
-    """Return what holds a row's pixels.
+    """Return the file, the image or the array that contains the pixels of a row.
 
     Parameters
     ----------
     row : object
-        A path, a file's content, a file object, ``{"bytes": ..., "path": ...}``, an image of
-        Pillow's, an array or a tensor.
+        A path, the content of a file, a file object, ``{"bytes": ..., "path": ...}``, an image of
+        Pillow, an array or a tensor.
     max_pixels : int or None
-        What an image may have; a file that is larger than such an image can be is not read.
+        Maximum number of pixels. A file that is too large for such an image is not read.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def source_of(row, max_pixels):
     Raises
     ------
     UnreadableRowError
-        If the row is none of these, or no file of a format on the list.
+        If the row is of another type, or a file of an unsupported format.
     """
     if isinstance(row, dict):
         row = _part_of_dict(row)
@@ -81,13 +87,13 @@ def source_of(row, max_pixels):
         return unmasked(row)
     if isinstance(row, Image.Image):
         return _source_of_image(row)
-    if isinstance(row, (str, PathLike)):
+    if isinstance(row, PATH_TYPES):
         return File(_content_of_path(row, max_pixels))
-    if isinstance(row, (bytes, bytearray, memoryview)):
+    if isinstance(row, CONTENT_TYPES):
         return _file(bytes(row))
     if is_file_object(row):
         return _file(content_of_object(row))
-    if isinstance(row, UnreadableRowError):  # of a container that makes its rows on access
+    if isinstance(row, UnreadableRowError):  # a lazy container raised an error for this row
         raise row
     if is_tensor(row):
         return _array_of_tensor(row)
@@ -102,12 +108,12 @@ def _file(content):
 
 
 def _part_of_dict(row):
-    """Return the bytes, else the path, of a row as of the library `datasets`."""
+    """Return the bytes, else the path, of a row in the format of the library `datasets`."""
     if not row or not set(row) <= {"bytes", "path"}:
         names = ", ".join(map(str, list(row)[:5]))
-        raise UnreadableRowError(f"a dict of ({names}), not of bytes and path")
+        raise UnreadableRowError(f"a dict with the keys ({names}), not bytes and path")
     part = row.get("bytes") if row.get("bytes") is not None else row.get("path")
-    if not isinstance(part, (bytes, bytearray, memoryview, str, PathLike)):
+    if not isinstance(part, (*CONTENT_TYPES, *PATH_TYPES)):
         raise UnreadableRowError(f"a dict whose bytes or path is {describe(part)}")
     return part
 
@@ -115,7 +121,7 @@ def _part_of_dict(row):
 def _content_of_path(path, max_pixels):
     def check(start, size):
         format_of(start)
-        if max_pixels is not None and size > _MAX_BYTES_A_PIXEL * max_pixels:
+        if max_pixels is not None and size > _MAX_BYTES_PER_PIXEL * max_pixels:
             raise UnreadableRowError(
                 f"a file of {size:,} bytes, more than an image of max_pixels={max_pixels:,} needs"
             )
@@ -123,21 +129,21 @@ def _content_of_path(path, max_pixels):
     return content_of(path, check, N_MAGIC)
 
 
-# -- images of Pillow's ----------------------------------------------------------------------------
+# -- images of Pillow ------------------------------------------------------------------------------
 
 
 def _source_of_image(image):
-    """Return an image in memory as it is, and the file of one that is not decoded yet.
+    """Return an image in memory unchanged; for an image that is not decoded, return its file.
 
-    Decoding it in place would keep its pixels in memory as long as the caller keeps the image, and
-    an image whose decoding failed once is no longer the same: Pillow may not fail a second time.
+    Decoding the caller's image would keep its pixels in memory as long as the image exists. If
+    decoding fails, Pillow changes the image, and may not raise the error a second time.
     """
     if isinstance(vars(image).get("_im"), DeferredError):
         raise UnreadableRowError(_CLOSED)
     if not isinstance(image, ImageFile.ImageFile):
         return image
     file = getattr(image, "fp", None)
-    pixels = vars(image).get("_im", vars(image).get("im"))  # Pillow 10 and older name it otherwise
+    pixels = vars(image).get("_im", vars(image).get("im"))  # "im" in Pillow 10 and older
     is_decoded = not image.tile and pixels is not None
     if file is None and not image.tile:
         return image
@@ -148,29 +154,28 @@ def _source_of_image(image):
         raise UnreadableRowError(_CLOSED)
     if image.format not in PILLOW_FORMATS:
         raise UnreadableRowError(
-            f"an image file of the format {image.format}, opened but not loaded; formats that are "
-            f"read: {FORMATS}. Call its load() first"
+            f"an image file of the format {image.format}, opened but not loaded; supported "
+            f"formats: {FORMATS}. Call its load() first"
         )
     return image if is_decoded else _view(_file(content_of_object(file)), image)
 
 
 def file_behind(image):
-    """Return the file that an image in memory was decoded from; None where it cannot be found.
+    """Return the file that an image in memory was decoded from; None if it is not found.
 
-    Pillow leaves an image whose decoding failed as it leaves others: only the file tells that
-    pixels are missing, or how many bits they had. A file that is of another format by now is
-    another file.
+    An image whose decoding failed looks like any other image. Only the file shows that pixels are
+    missing, or how many bits they had. A file whose format has changed was replaced by another one.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        Decoded.
+        A decoded image.
 
     Returns
     -------
     file : File or None
     """
-    # An icon is decoded each time, so that its decoding fails each time.
+    # Pillow decodes an icon on each access, and raises the error each time.
     if not isinstance(image, ImageFile.ImageFile) or image.format not in PILLOW_FORMATS - {"ICO"}:
         return None
     try:
@@ -183,8 +188,8 @@ def file_behind(image):
 
 
 def _content_behind(image):
-    """Return the content of the file that an image was opened from."""
-    # PNG, GIF and TIFF images keep a file object that the caller opened.
+    """Return the content of the file from which an image was opened."""
+    # PNG, GIF and TIFF images keep the file object that the caller passed.
     file = getattr(image, "fp", None) or vars(image).get("_fp")
     if is_file_object(file) and not getattr(file, "closed", False):
         return content_of_object(file)
@@ -193,10 +198,10 @@ def _content_behind(image):
 
 
 def _view(source, image):
-    """Return the frame, and the reduced size of JPEG files, that the caller's image stands at."""
+    """Set frame and reduced size (of JPEG files) of a file to those of the caller's image."""
     try:
         frame = image.tell()
-    except AttributeError:  # of an image that was pickled, which has one frame
+    except AttributeError:  # an image that was pickled has one frame
         frame = 0
     if frame:
         return source._replace(reader=type(image), frame=frame)
@@ -211,14 +216,14 @@ def _view(source, image):
 
 
 def _array_of_tensor(tensor):
-    """Return a tensor as an array with its channels last."""
+    """Convert a tensor to an array with channels last."""
     array = array_of_tensor(tensor)
     if array.ndim != 3:
         return array
     first, last = array.shape[0] in _CHANNELS, array.shape[2] in _CHANNELS
     if first and last:
         raise UnreadableRowError(
-            f"a tensor of shape {array.shape}, whose channels may come first or last; make it an "
-            "array with channels last: tensor.permute(1, 2, 0).numpy()"
+            f"a tensor of shape {array.shape}, whose channels may be first or last; convert it to "
+            "an array with channels last: tensor.permute(1, 2, 0).numpy()"
         )
     return array.transpose(1, 2, 0) if first else array

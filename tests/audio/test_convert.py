@@ -39,7 +39,7 @@ def checkpoint(network, tmp_path_factory):
 
 
 def test_a_published_checkpoint_becomes_a_folder(network, checkpoint, tmp_path, capsys):
-    """The command prints the digest of what it wrote; the folder gives the network's answers."""
+    """The command prints the digest of what it wrote; the folder gives the network's outputs."""
     folder = tmp_path / "new" / "cnn14"
     assert main(["convert", "panns", str(checkpoint), str(folder)]) == 0
     digest = file_sha256(folder / "model.safetensors")
@@ -63,10 +63,10 @@ def test_what_is_no_checkpoint_is_refused(checkpoint, tmp_path):
     slower = {"logmel_extractor.melW": torch.zeros(257, 64)}  # of 16 kHz
     torch.save({"model": slower}, tmp_path / "slower.pth")
     for name, message in [
-        ("slower.pth", "for another sampling rate than 32 kHz"),
+        ("slower.pth", "is not a checkpoint for a sampling rate of 32 kHz"),
         ("text.pth", "cannot be read as a checkpoint"),
         ("other.pth", "is not a checkpoint of CNN14"),
-        ("list.pth", "does not hold weights by name"),
+        ("list.pth", "does not contain weights by name"),
         ("code.pth", "cannot be read as a checkpoint"),
     ]:
         with pytest.raises(ModelFormatError, match=message):

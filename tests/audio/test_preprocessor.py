@@ -176,7 +176,7 @@ def test_no_window_pooling_refuses_what_has_more_than_one(waves):
     front = front_of(waves, window_seconds=1.0, window_pooling="none")
     rows = [(tone(1, 16_000), 16_000), (tone(1.5, 16_000), 16_000)]
     prepared, bad = front.prepare(rows, [None] * 2, 1)
-    assert bad == {1: "1.5 s, more than one window of 1 s"}
+    assert bad == {1: "1.5 s, longer than one window of 1 s"}
     assert len(prepared[0].inputs) == 1
 
 
@@ -198,9 +198,9 @@ def test_one_bad_row_leaves_the_others_alone(waves):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"window_seconds": 11, "front_end": "ast"}, "window_seconds=11 is more than the network"),
-        ({"window_seconds": 0.001}, "window_seconds=0.001 is less than the network takes, 0.025 s"),
-        ({"window_seconds": 1, "hop_seconds": 1.5}, "hop_seconds=1.5 must be at most the window"),
+        ({"window_seconds": 11, "front_end": "ast"}, "11 exceeds the maximum of the network"),
+        ({"window_seconds": 0.001}, "0.001 is below the minimum of the network, 0.025 s"),
+        ({"window_seconds": 1, "hop_seconds": 1.5}, "must be at most the length of a window"),
         ({"hop_seconds": 1e-9}, "hop_seconds=1e-09 must be at most"),
     ],
 )
@@ -236,8 +236,8 @@ def test_settings_without_a_preset(folder):
     ("front_end", "words"),
     [
         ("mfcc", "front_end must be 'auto', 'waveform', one of .*'panns'.*Got 'mfcc' instead"),
-        ({"preset": "panns", "n_mel": 3}, r"Unknown: \['n_mel'\]"),
-        ({"n_mels": 3}, "name a preset, too"),
+        ({"preset": "panns", "n_mel": 3}, r"Unknown settings: \['n_mel'\]"),
+        ({"n_mels": 3}, "Add a preset, or all settings"),
         ({"sampling_rate": 8_000, "n_mels": 3}, "missing .* required positional arguments"),
         ({"preset": "panns", "log": "log2"}, r"log must be one of \['ln', .*; got 'log2'"),
         ({"preset": "panns", "mel_scale": "bark"}, "mel_scale must be one of .*; got 'bark'"),
@@ -257,7 +257,9 @@ def test_a_front_end_that_the_network_cannot_take(folder, front_end):
     """Better said in words than by an operator in the middle of the network."""
     own = {"feature_extractor_type": "skembed", "preset": "panns"}
     (folder / "preprocessor_config.json").write_text(json.dumps(own))
-    with pytest.raises(ValueError, match="takes log-mel spectrograms of 64 bands; front_end makes"):
+    with pytest.raises(
+        ValueError, match=r"spectrograms of 64 bands\. Got front_end with \d+ bands"
+    ):
         front_of(folder, front_end=front_end)
     assert front_of(folder, front_end="vggish").stem == PRESETS["vggish"]
     (folder / "config.json").write_text('{"audio_config": {"num_mel_bins": 20}}')
@@ -267,18 +269,18 @@ def test_a_front_end_that_the_network_cannot_take(folder, front_end):
 
 
 def test_a_folder_that_does_not_say(folder):
-    with pytest.raises(ModelFormatError, match=r"asks for nothing; skembed knows AST, .*Set front"):
+    with pytest.raises(ModelFormatError, match=r"states nothing; skembed supports AST.*Set front"):
         front_of(folder)
     content = {"feature_extractor_type": "EncodecFeatureExtractor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelFormatError, match="asks for Encodec; "):
+    with pytest.raises(ModelFormatError, match="states Encodec; "):
         front_of(folder)
 
 
 def test_a_folder_that_makes_no_sense(folder):
     content = {"feature_extractor_type": "ASTFeatureExtractor", "sampling_rate": "fast"}
     (folder / "preprocessor_config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelFormatError, match="makes no sense"):
+    with pytest.raises(ModelFormatError, match="has invalid settings"):
         front_of(folder)
 
 
@@ -365,5 +367,5 @@ def test_what_is_saved_is_restored(folder, tmp_path):
     manifest = json.dumps({"skembed": "0", "front": front.save(exported)})
     (exported / "manifest.json").write_text(manifest)
     assert front_of(exported) == front
-    with pytest.raises(ValueError, match="was exported with its front end"):
+    with pytest.raises(ValueError, match="was exported with its preprocessing"):
         front_of(exported, front_end="ast")

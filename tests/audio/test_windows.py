@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skembed.audio._windows import filled, repeated, windows_of
+from skembed.audio._windows import padded, repeated, windows_of
 
 
 @given(st.integers(1, 200), st.integers(1, 60), st.data())
@@ -26,10 +26,10 @@ def test_how_many(n_samples, n_windows):
     assert len(windows_of(np.zeros(n_samples), 10, 10)) == n_windows
 
 
-def test_what_windows_are_filled_up_with():
+def test_padding():
     sound = np.float32([1, 2, 3])
-    assert filled(sound, 7).tolist() == [1, 2, 3, 0, 0, 0, 0]
+    assert padded(sound, 7).tolist() == [1, 2, 3, 0, 0, 0, 0]
     assert repeated(sound, 7).tolist() == [1, 2, 3, 1, 2, 3, 0]
-    for fill in (filled, repeated):
+    for fill in (padded, repeated):
         assert fill(sound, 3).tolist() == [1, 2, 3]
         assert fill(sound, 7).dtype == np.float32

@@ -81,7 +81,7 @@ def test_flattened_images(tiny_cnn):
     embedder.set_params(image_shape=(40, 30, 3), max_value=None)
     expected = embedder.fit_transform(color)
     np.testing.assert_array_equal(embedder.fit_transform(color.reshape(6, -1)), expected)
-    with pytest.raises(ValueError, match=r"image_shape=\(40, 30, 3\) makes images of rows of 3600"):
+    with pytest.raises(ValueError, match=r"image_shape=\(40, 30, 3\) requires rows of 3600"):
         embedder.fit(digits.data)
     embedder.set_params(image_shape=(8, 8))
     with pytest.raises(BadRowsError, match="float64 array with values from 0 to 15, not from 0 to"):
@@ -262,7 +262,7 @@ def test_an_exported_folder_answers_the_same(tiny_cnn, tmp_path):
     served = CNNImageEmbedder(folder, cache=None).fit(ARRAYS)
     np.testing.assert_array_equal(served.transform(ARRAYS), expected)
     CNNImageEmbedder(folder, image_size=32).fit(ARRAYS)
-    with pytest.raises(ValueError, match=r"exported for images of \(32, 32\), and image_size=16"):
+    with pytest.raises(ValueError, match=r"images of size \(32, 32\)\. Got image_size=16"):
         CNNImageEmbedder(folder, image_size=16).fit(ARRAYS)
 
 

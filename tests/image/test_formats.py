@@ -81,7 +81,7 @@ def test_portable_anymaps_as_text(kind):
     [b"\x00\x00\x01\x0a" + bytes(60), b"hello world, this is a note", bytes(64), b"P7\nWIDTH 3"],
 )
 def test_other_files_are_not_taken_for_images(start):
-    with pytest.raises(UnreadableRowError, match="not an image; formats that are read: JPEG, PNG"):
+    with pytest.raises(UnreadableRowError, match="not an image; supported formats: JPEG, PNG"):
         format_of(start)
 
 
@@ -90,7 +90,7 @@ def test_other_files_are_not_taken_for_images(start):
     [
         (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "a HEIC image.*pillow-heif"),
         (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic", "a HEIC image.*pillow-heif"),
-        (b"8BPS\x00\x01", "a Photoshop document; formats"),
+        (b"8BPS\x00\x01", "a Photoshop document; supported formats"),
         (b"\xff\x0a\x00\x00", "a JPEG XL image"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
     ],
@@ -174,7 +174,7 @@ def test_an_image_whose_loading_failed_before_is_still_bad():
     [
         (
             SEEDS["JPEG"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"),
-            "of a kind that Pillow does not read .*12-bit layers.*convert it",
+            "an image that Pillow does not support .*12-bit layers.*convert it",
         ),
         (SEEDS["JPEG"][:300], "a damaged image"),
     ],
@@ -238,7 +238,7 @@ def test_planes_are_read_rightly_or_refused(bits, deflated, photometric):
     settings = {"bits": bits, "deflated": deflated, "photometric": photometric}
     content = tiff(values, planes=True, **settings)
     if photometric == 8 and bits == 16:
-        with pytest.raises(UnreadableRowError, match="Pillow does not read"):
+        with pytest.raises(UnreadableRowError, match="Pillow does not support"):
             read(content)
     elif photometric == 8 or (bits == 16 and not deflated):
         with pytest.raises(UnreadableRowError, match="separate planes, which Pillow"):
@@ -263,7 +263,7 @@ def test_pillows_warnings_make_no_good_file_bad(recwarn, caplog):
 
 def test_pillows_limit_is_named(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pytest.raises(UnreadableRowError, match=r"Pillow's own limit, PIL.Image.MAX_IMAGE_PIXELS"):
+    with pytest.raises(UnreadableRowError, match=r"limit of Pillow, PIL.Image.MAX_IMAGE_PIXELS"):
         read(encode(RGB, "TIFF"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # less than the image, which only warns
     assert read(encode(RGB, "TIFF")).shape == RGB.shape

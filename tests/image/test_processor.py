@@ -249,13 +249,16 @@ def test_a_very_long_image_does_not_fill_the_memory(tmp_path):
     ("processor", "words"),
     [
         (None, "has no preprocessor_config.json"),
-        ({"image_processor_type": "SamImageProcessor"}, "asks for Sam image processor; skembed"),
-        ({}, "asks for no kind of image processor"),
-        ({"image_processor_type": "BitImageProcessor", "crop_size": "big"}, "makes no sense"),
-        ({"image_processor_type": "ViTImageProcessor", "image_mean": [0.5]}, "makes no sense"),
+        ({"image_processor_type": "SamImageProcessor"}, "image processor 'Sam' is not supported"),
+        ({}, "no image processor; skembed supports"),
+        ({"image_processor_type": "BitImageProcessor", "crop_size": "big"}, "invalid settings"),
+        (
+            {"image_processor_type": "ViTImageProcessor", "image_mean": [0.5]},
+            "invalid settings",
+        ),
         (
             {"image_processor_type": "BitImageProcessor", "do_center_crop": False},
-            "leaves the size of images open: set image_size",
+            "does not define the size of images: set image_size",
         ),
     ],
 )

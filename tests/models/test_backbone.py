@@ -20,12 +20,6 @@ from skembed.text._bert import TEXTS
 IDS = torch.tensor([[2, 50, 51, 3], [2, 52, 53, 3]])
 
 
-@pytest.fixture
-def folder(tiny_bert, tmp_path):
-    """A copy of the tiny model that may be changed."""
-    return shutil.copytree(tiny_bert, tmp_path / "model")
-
-
 def change_weights(folder, change):
     weights = load_file(folder / "model.safetensors")
     change(weights)

@@ -64,11 +64,11 @@ def test_another_estimator_is_named(folder):
         (["head"], None, "head must be of type dict"),
         (["precision"], "int2", "the precision 'int2' is not known"),
         (["front", "processor"], 3, "processor must be of type dict"),
-        (["front", "processor", "size"], [10**9, 10**9], "sides are integers from 1 to 8192"),
-        (["front", "processor", "size"], "40", "makes no sense"),
+        (["front", "processor", "size"], [10**9, 10**9], "sides must be integers from 1 to 8192"),
+        (["front", "processor", "size"], "40", "has invalid settings"),
         (["front", "processor", "resample"], 77, "must be a filter of Pillow"),
-        (["front", "processor", "std"], [0, 0, 0], "cannot be used"),
-        (["front", "processor", "more"], 1, "makes no sense"),
+        (["front", "processor", "std"], [0, 0, 0], "must be finite"),
+        (["front", "processor", "more"], 1, "has invalid settings"),
     ],
 )
 def test_a_changed_manifest_is_named(folder, keys, value, message):
