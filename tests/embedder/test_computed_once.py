@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -100,6 +101,11 @@ def windows_of(keys):
 KEYS = [bytes([i]) for i in range(7)]
 
 
+def ahead(prepare):
+    """Return a preparation: a function that returns the call that may be made on another thread."""
+    return lambda rows: partial(prepare, rows)
+
+
 def run(kept, size, *, bad=(), fail_at=None):
     """Compute `KEYS`; return the order in which rows were answered, and the events."""
     order, events = [], []
@@ -117,7 +123,9 @@ def run(kept, size, *, bad=(), fail_at=None):
         return good, windows_of([KEYS[i] for i in rows[good]])
 
     n_done = 0
-    for rows, windows, n in computed_once(kept, KEYS, size, prepare=prepare, compute=compute):
+    for rows, windows, n in computed_once(
+        kept, KEYS, size, preparation=ahead(prepare), compute=compute
+    ):
         assert windows.vectors[0][:, 0].tolist() == rows.tolist()
         order += rows.tolist()
         n_done += n
@@ -151,7 +159,7 @@ def test_one_chunk_is_prepared_ahead():
         claimed.append(sorted(key[0] for key in kept.claimed))
         return np.arange(len(rows)), windows_of([KEYS[i] for i in rows])
 
-    list(computed_once(kept, KEYS, 2, prepare=lambda rows: rows, compute=compute))
+    list(computed_once(kept, KEYS, 2, preparation=ahead(list), compute=compute))
     assert claimed == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6], [6]]
 
 
@@ -165,8 +173,25 @@ def test_a_single_chunk_is_prepared_on_this_thread():
     def compute(rows, prepared):
         return np.arange(len(rows)), windows_of([KEYS[i] for i in rows])
 
-    list(computed_once(Kept(), KEYS, 7, prepare=prepare, compute=compute))
+    list(computed_once(Kept(), KEYS, 7, preparation=ahead(prepare), compute=compute))
     assert threads == [threading.current_thread()]
+
+
+def test_the_preparation_is_asked_for_on_this_thread():
+    """Only the function that it returns is called on the other one."""
+    asked, called = [], []
+
+    def preparation(rows):
+        asked.append(threading.current_thread())
+        return lambda: called.append(threading.current_thread())
+
+    def compute(rows, prepared):
+        return np.arange(len(rows)), windows_of([KEYS[i] for i in rows])
+
+    list(computed_once(Kept(), KEYS, 4, preparation=preparation, compute=compute))
+    assert asked == [threading.current_thread()] * 2
+    assert len(set(called)) == 1
+    assert threading.current_thread() not in called
 
 
 def test_known_rows_are_neither_prepared_nor_computed():
@@ -202,7 +227,7 @@ def test_an_error_of_prepare_ends_all_claims():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(computed_once(kept, KEYS, 2, prepare=prepare, compute=no_windows))
+        list(computed_once(kept, KEYS, 2, preparation=ahead(prepare), compute=no_windows))
     assert not kept.claimed
 
 
@@ -212,7 +237,7 @@ def test_a_caller_that_stops_ends_all_claims():
     def compute(rows, prepared):
         return np.arange(len(rows)), windows_of([KEYS[i] for i in rows])
 
-    answers = computed_once(kept, KEYS, 2, prepare=list, compute=compute)
+    answers = computed_once(kept, KEYS, 2, preparation=ahead(list), compute=compute)
     for _ in range(3):
         next(answers)
     assert kept.claimed
