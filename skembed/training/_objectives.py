@@ -1,8 +1,8 @@
 """Objectives: what training minimizes, as a table.
 
-An objective is made for the labels of a `fit`. It is a torch module that takes vectors, (n, n_dims),
-and labels, and returns the loss of each row; its own parameters (a classifier, proxies) are trained
-beside the network and thrown away afterwards. Imports torch inside functions.
+An objective is made for the labels of a `fit`. It is a torch module that takes vectors,
+(n, n_dims), and labels, and returns the losses, to be averaged. Its own parameters (a classifier,
+proxies) are trained beside the network and thrown away afterwards. Imports torch inside functions.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def _class_targets(labels):
         raise ValueError(f"y must hold one class for each row; got {kind} labels.")
     encoder = LabelEncoder().fit(labels)
     if len(encoder.classes_) < 2:
-        raise ValueError(f"y has one class only, {encoder.classes_[0]!r}: nothing can be learned.")
+        raise ValueError(
+            f"y has one class only, {encoder.classes_.tolist()[0]!r}: nothing can be learned."
+        )
     values = encoder.transform(labels).astype(np.int64)
     return Targets(values, len(encoder.classes_), encoder.classes_)
 
@@ -97,7 +99,7 @@ def _paired_targets(labels):
     targets = _class_targets(labels)
     counts = np.bincount(targets.values)
     if counts.min() < 2:
-        alone = targets.classes[int(counts.argmin())]
+        alone = targets.classes.tolist()[int(counts.argmin())]
         raise ValueError(
             f"The class {alone!r} has one row, and this objective compares rows of one class. Give "
             "it more rows, leave it out, or use objective='classification'."

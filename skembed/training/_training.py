@@ -33,17 +33,15 @@ class Training(BaseEstimator):
         loss [1]_. ``"triplet"``: the triplet loss with semi-hard triplets [2]_. ``"proxy_anchor"``:
         the proxy anchor loss [3]_. The last three compare vectors by cosine similarity and need the
         extra ``train``.
-    trainable : {"head", "all"} or str, default="last:2"
-        What changes. ``"head"``: only a linear projection of the frozen vectors, which come from
-        the cache; it starts as the identity. ``"last:N"``: the last N layers; the states below them
-        are computed once for each row and reused in all epochs, folds and candidates of a search.
-        ``"all"``: the whole network.
+    trainable : "all" or str, default="last:2"
+        What changes. ``"last:N"``: the last N layers; the states below them are computed once for
+        each row of a `fit` and used in all epochs. ``"all"``: the whole network.
     epochs : int or "auto", default="auto"
         Passes over the rows. "auto": as many as make about 200 batches, at least 1 and at most 30.
     learning_rate : float or "auto", default="auto"
-        The highest learning rate of AdamW. "auto": 1e-3 for ``"head"`` and for networks with random
-        weights, 1e-4 for ``"last:N"``, 2e-5 for ``"all"``. Classifiers and proxies that are thrown
-        away afterwards have at least 1e-2.
+        The highest learning rate of AdamW. "auto": 1e-3 for networks with random weights, 1e-4 for
+        ``"last:N"`` and 2e-5 for ``"all"`` of a pretrained one. Classifiers and proxies that are
+        thrown away afterwards have at least 1e-2.
     batch_size : int, default=32
         Rows in a step.
     weight_decay : float, default=0.01
@@ -53,9 +51,6 @@ class Training(BaseEstimator):
         afterwards.
     temperature : float, default=0.1
         Of ``"supcon"``.
-    projection_dim : int, default=None
-        Length of a learned linear projection, which becomes the vector. None: no projection, except
-        for ``trainable="head"``, where the vector keeps its length.
     validation_fraction : float, default=None
         Fraction of the rows that are kept aside to measure the loss after each epoch; the weights
         with the lowest loss are kept. None: all rows are trained on.
@@ -78,12 +73,13 @@ class Training(BaseEstimator):
     Examples
     --------
     >>> from skembed import BertEmbedder, Training
-    >>> training = Training("classification", trainable="head", epochs=5)
+    >>> training = Training("classification", trainable="last:1", epochs=5)
     >>> embedder = BertEmbedder(training=training, random_state=0)
     >>> texts = ["a good film", "a bad film", "good music", "bad music"]
     >>> embedder.fit_transform(texts, [1, 0, 1, 0]).shape
     (4, 384)
-    >>> embedder.training_history_["epochs"][-1]["loss"] < 0.6
+    >>> epochs = embedder.training_history_["epochs"]
+    >>> epochs[-1]["loss"] < epochs[0]["loss"]
     True
     """
 
@@ -96,7 +92,6 @@ class Training(BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "warmup": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "projection_dim": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
@@ -114,7 +109,6 @@ class Training(BaseEstimator):
         weight_decay=0.01,
         warmup=0.1,
         temperature=0.1,
-        projection_dim=None,
         validation_fraction=None,
         patience=None,
         max_seconds=None,
@@ -128,14 +122,13 @@ class Training(BaseEstimator):
         self.weight_decay = weight_decay
         self.warmup = warmup
         self.temperature = temperature
-        self.projection_dim = projection_dim
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_seconds = max_seconds
         self.class_weight = class_weight
 
     def checked(self):
-        """Return the number of trainable layers: 0 for "head", None for "all".
+        """Return the number of trainable layers; None for "all".
 
         Raises
         ------
@@ -153,13 +146,13 @@ class Training(BaseEstimator):
             raise ValueError(
                 f"class_weight is for objective='classification'; got {self.objective!r}."
             )
-        if self.trainable in ("head", "all"):
-            return 0 if self.trainable == "head" else None
+        if self.trainable == "all":
+            return None
         name, _, number = self.trainable.partition(":")
         if name != "last" or not number.isdecimal() or not int(number):
             raise ValueError(
-                "The 'trainable' parameter of Training must be 'head', 'last:N' with N >= 1, or "
-                f"'all'. Got {self.trainable!r} instead."
+                "The 'trainable' parameter of Training must be 'last:N' with N >= 1, or 'all'. Got "
+                f"{self.trainable!r} instead."
             )
         return int(number)
 
