@@ -14,10 +14,6 @@ import numpy as np
 
 from skembed.base._digest import digest
 
-# Names of poolings of tokens, and of maps besides; what they compute stands in `_modules.POOLINGS`.
-POOLING_NAMES = ("mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last")
-MAP_POOLING_NAMES = ("gem", "flat")
-
 
 @dataclass(frozen=True)
 class Dense:

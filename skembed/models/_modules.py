@@ -1,8 +1,7 @@
 """The torch side of a network: backbone -> the pieces of a head (layer -> pool -> dense).
 
 Imports torch, and so imported only when a network is loaded. What joins pieces to vectors is in
-`_head`, for all backends. `runtime._heads` writes the same poolings into ONNX graphs, which are
-compared with those here when a network is exported.
+`_head`, for all backends. The poolings are in `_poolings`, for torch and for ONNX graphs.
 
 Rows of a batch all have the same number of tokens (see `runtime._schedule`), so that there is no
 padding and no mask anywhere, and a row's vector cannot depend on its neighbors.
@@ -14,60 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from skembed.exceptions import ModelFormatError
-
-
-def _counted(states):
-    """Return 1, 2, 3, ..., n_tokens; counted from the tensor, anew in each run of a graph."""
-    return torch.ones_like(states[0, :, 0]).cumsum(dim=0)
-
-
-def _weighted(weights, states):
-    """Sum tokens by their weights, (n_tokens,).
-
-    A matrix product for each row, not a reduction over the batch: ONNX Runtime adds the same
-    numbers in the same order however many rows there are, so that vectors agree to the bit.
-    """
-    return torch.matmul(weights[None, None], states)[:, 0]
-
-
-def _mean(states, skip):
-    counted = _counted(states)
-    return _weighted(torch.ones_like(counted) / counted[-1], states)
-
-
-def _mean_sqrt_len(states, skip):
-    counted = _counted(states)
-    return _weighted(torch.ones_like(counted) / counted[-1].sqrt(), states)
-
-
-def _weighted_mean(states, skip):
-    """Average tokens with weights 1, 2, 3, ... (Muennighoff, SGPT, 2022).
-
-    What follows a skipped prompt keeps the weights of its places, as in Sentence Transformers.
-    """
-    counted = _counted(states) + skip
-    return _weighted(counted / counted.sum(), states)
-
-
-def _gem(states, skip):
-    """Take the generalized mean with exponent 3, between mean and maximum (Radenović et al., 2018).
-
-    Of what is above zero: the others have no cube root that means anything.
-    """
-    return _mean(states.clamp(min=1e-6) ** 3, skip) ** (1 / 3)
-
-
-# Hidden states (n_rows, n_tokens, n_dims), which `skip` tokens came before -> (n_rows, n_dims).
-POOLINGS = {
-    "mean": _mean,
-    "cls": lambda states, skip: states[:, 0],
-    "max": lambda states, skip: states.amax(dim=1),
-    "mean_sqrt_len": _mean_sqrt_len,
-    "weighted_mean": _weighted_mean,
-    "last": lambda states, skip: states[:, -1],
-    "gem": _gem,
-    "flat": lambda states, skip: states.transpose(1, 2).flatten(1),
-}
+from skembed.models._poolings import POOLINGS
 
 
 def _tokens(state):
@@ -120,7 +66,9 @@ class PieceModule(nn.Module):
         state = _tokens(states[piece.layers[0]].float())
         if not piece.pooling:
             return state
-        pooled = [POOLINGS[name](state[:, piece.skip :], piece.skip) for name in piece.pooling]
+        pooled = [
+            POOLINGS[name].torch(state[:, piece.skip :], piece.skip) for name in piece.pooling
+        ]
         return torch.cat(pooled, dim=-1)
 
     def forward(self, states):
