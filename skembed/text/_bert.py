@@ -18,7 +18,7 @@ from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
 from skembed.models._poolings import POOLING_NAMES
 from skembed.network._load import with_export
-from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder
+from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder, check_settings
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ TEXTS = Modality(
     calibrates=False,
     organization="sentence-transformers",
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
+    check_settings=check_settings,
     check_config=check_encoder,
 )
 
