@@ -103,7 +103,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _late_faults(self, rows, keys, *, fitted):
-        """Return {position: what is wrong} of rows that only preparing them shows to be bad.
+        """Return the reasons of rows that turn out bad when they are prepared, by position.
 
         They are prepared as the fitted embedder does, or as its parameters say now.
         """
@@ -117,14 +117,14 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Rows, y: Any = None) -> Self:
-        """Learn what a later transform needs; a pretrained network is looked up and checked.
+        """Find and check the pretrained network, or learn from the rows.
 
         Parameters
         ----------
         X : sequence, array, column or frame of rows
-            The rows. A frame's columns are embedded one by one and laid side by side.
+            The rows. The columns of a frame are embedded separately and concatenated.
         y : array-like of shape (n_rows,), default=None
-            Not used by pretrained networks; here for scikit-learn's sake.
+            Ignored by pretrained networks; present for API consistency.
 
         Returns
         -------
@@ -189,7 +189,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         return self._embed_columns(columns, *self._checked(columns, prepare=True, fitted=True))
 
     def find_bad_rows(self, X: Rows) -> list[BadRow]:
-        """Find the rows that cannot be embedded, whatever the parameter `bad_rows` says.
+        """Find the rows that cannot be embedded, for any value of `bad_rows`.
 
         All rows are read as :meth:`transform` would read them; the network is not run. The
         embedder need not be fitted.
@@ -323,7 +323,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     def get_feature_names_out(
         self, input_features: Sequence[str] | NDArray[Any] | None = None
     ) -> NDArray[np.object_]:
-        """Name the columns of the answer.
+        """Return the names of the output features.
 
         Parameters
         ----------

@@ -72,5 +72,5 @@ class Preprocessor:
         return n_dims
 
     def joined(self, vectors, weights):
-        """Make one vector of those of a row's windows, (n_windows, n_dims)."""
+        """Join the vectors of a row's windows, (n_windows, n_dims), into one vector."""
         return np.average(vectors, axis=0, weights=weights)

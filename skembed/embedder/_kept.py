@@ -18,7 +18,7 @@ class Windows(NamedTuple):
 
     vectors: list  # of ndarray (n_windows, n_dims of the piece) float32, one for each piece
     counts: np.ndarray  # (n_rows,) windows of each row
-    weights: np.ndarray  # (n_windows,) float64; of no meaning for a row of one window
+    weights: np.ndarray  # (n_windows,) float64; unused for a row of one window
     cut: np.ndarray  # (n_rows,) bool: something of the row could not be embedded
 
 
@@ -150,7 +150,7 @@ class KeptPieces:
         return hits, windows._replace(vectors=vectors), missing, damaged
 
     def claim(self, keys, missing, damaged):
-        """Take on the computing of rows.
+        """Claim rows that are to be computed here.
 
         Parameters
         ----------
@@ -204,5 +204,5 @@ class KeptPieces:
             self._store.release(fingerprint, keys)
 
     def wait(self, fingerprint, keys):
-        """Wait until somebody has finished at least one of the rows, or given it up."""
+        """Wait until at least one of the rows is written or released."""
         self._store.wait(fingerprint, keys)

@@ -88,7 +88,7 @@ class NeuralEmbedder(Embedder):
         raise NotImplementedError
 
     def _seed(self):
-        """Return what the weights are drawn by; None: `model` is pretrained."""
+        """Return the seed of random weights; None if `model` is pretrained."""
         if self.pretrained:
             return None
         return seed_of(self.random_state)
@@ -232,8 +232,7 @@ class NeuralEmbedder(Embedder):
     def warm(self, X: Rows) -> Self:
         """Compute and store the vectors that are missing, so that a search only reads.
 
-        The embedder is fitted, so that what is stored is what its parameters say now. A progress
-        bar is shown.
+        The embedder is fitted first, with its current parameters. A progress bar is shown.
 
         Parameters
         ----------
@@ -266,14 +265,14 @@ class NeuralEmbedder(Embedder):
         return self
 
     def show_runtime(self) -> dict[str, Any]:
-        """Say what runs the fitted network.
+        """Describe how the fitted network is run.
 
         Returns
         -------
         runtime : dict
             ``model``, ``path``, ``backend``, ``device``, ``precision``, ``library``,
-            ``n_threads``, ``n_dims``, ``fingerprint`` and, for an exported network, by how much
-            it differs from torch: ``max_difference`` and ``min_cosine``.
+            ``n_threads``, ``n_dims`` and ``fingerprint``. For an exported network, also the
+            difference from torch: ``max_difference`` and ``min_cosine``.
 
         Raises
         ------
@@ -331,8 +330,8 @@ class NeuralEmbedder(Embedder):
         Parameters
         ----------
         folder : str or path
-            Must not exist yet, or be empty. It receives ``model.onnx``, the files of the front
-            end and ``manifest.json``; give it as ``model`` to load it.
+            A folder that does not exist or is empty. ``model.onnx``, the files of the preprocessor
+            and ``manifest.json`` are written to it. To load it, pass it as ``model``.
 
         Returns
         -------

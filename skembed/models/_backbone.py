@@ -30,7 +30,7 @@ class Backbone(nn.Module):
     attentions = ("as it is",)
 
     def attention(self, name):
-        """Compute attention otherwise inside a block."""
+        """Use another implementation of attention inside a ``with`` block."""
         return contextlib.nullcontext()
 
 
@@ -53,7 +53,7 @@ class WithStem(Backbone):
 class HiddenStates(Backbone):
     """A transformers model, called with one input, that gives the states of all its layers."""
 
-    # What of a model may be missing in its file, by parts of names: no state comes from it.
+    # Parts of names of weights that may be missing, because no state depends on them.
     unused: tuple[str, ...] = ("pooler",)
 
     def __init__(self, model, modality):
@@ -67,7 +67,7 @@ class HiddenStates(Backbone):
 
     @contextlib.contextmanager
     def attention(self, name):
-        """Compute attention otherwise inside a block."""
+        """Use another implementation of attention inside a ``with`` block."""
         if not self.family.attention:
             yield
             return

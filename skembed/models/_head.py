@@ -63,7 +63,7 @@ class Head:
 
     @property
     def unit_length(self):
-        """Whether vectors have length 1: what is cut after normalizing does not."""
+        """Whether vectors have length 1; those truncated after normalizing do not."""
         return self.normalize and not self.truncate_last
 
     def settings(self):

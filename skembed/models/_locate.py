@@ -276,7 +276,7 @@ def _hub_id_in(name):
 
 
 def _not_found(name, tried, hub=True, full_name=None, architectures=()):
-    # The short name of a model that nobody knows may be one without an owner.
+    # An unknown short name may be that of a model without an owner.
     known = full_name in _POPULAR or full_name in _PACKAGED
     to_download = full_name if known else name
     remedies = ["give the path of a folder that has config.json and model.safetensors"]

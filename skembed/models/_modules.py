@@ -1,10 +1,10 @@
 """The torch side of a network: backbone -> the pieces of a head (layer -> pool -> dense).
 
 Imports torch, and so imported only when a network is loaded. What joins pieces to vectors is in
-`_head`, for all backends. `runtime._heads` writes the same poolings into ONNX graphs, which are
-compared with those here when a network is exported.
+`_head`, for all backends. `runtime._graph_heads` writes the same poolings into ONNX graphs. They
+are compared with those here when a network is exported.
 
-Rows of a batch all have the same number of tokens (see `runtime._schedule`), so that there is no
+Rows of a batch all have the same number of tokens (see `base._threads`), so that there is no
 padding and no mask anywhere, and a row's vector cannot depend on its neighbors.
 """
 
@@ -43,7 +43,7 @@ def _mean_sqrt_len(states, skip):
 def _weighted_mean(states, skip):
     """Average tokens with weights 1, 2, 3, ... (Muennighoff, SGPT, 2022).
 
-    What follows a skipped prompt keeps the weights of its places, as in Sentence Transformers.
+    Tokens after a skipped prompt keep the weights of their positions, as in Sentence Transformers.
     """
     counted = _counted(states) + skip
     return _weighted(counted / counted.sum(), states)
@@ -52,7 +52,7 @@ def _weighted_mean(states, skip):
 def _gem(states, skip):
     """Take the generalized mean with exponent 3, between mean and maximum (Radenović et al., 2018).
 
-    Of what is above zero: the others have no cube root that means anything.
+    Values below 1e-6 are raised to it, because the root of a negative number is not real.
     """
     return _mean(states.clamp(min=1e-6) ** 3, skip) ** (1 / 3)
 

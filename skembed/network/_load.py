@@ -293,7 +293,7 @@ def torch_network(spec, pieces):
 
 
 def _unchanged(spec):
-    """Return the model's folder, or say that it is another one now."""
+    """Return the model's folder; raise NetworkChangedError if its files have changed."""
     folder = ModelFolder(spec.path)
     if folder.digest != spec.backbone_digest:
         raise changed_since_fit(folder.path)

@@ -141,7 +141,7 @@ def _n_dims_of_graph(spec):
         n_dims = n_dims or answer.shape[-1]
         if answer.ndim != 2 or answer.shape[1] != n_dims:
             raise ModelFormatError(
-                f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, "
+                f"{spec.path} returns shape {answer.shape} for inputs of shape {probe.shape}, "
                 "not with one vector a row: its graph must end in a pooling. Give the folder of "
                 "the model that it was made from, or a graph that skembed exported."
             )

@@ -26,7 +26,7 @@ def ensure_exported(
     verify=False,
     require=None,
 ):
-    """Return what is known of a backbone's export and of pieces; export what nobody has.
+    """Return the record of a backbone's export and its pieces; export what is missing.
 
     Parameters
     ----------

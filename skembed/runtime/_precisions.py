@@ -55,7 +55,7 @@ PRECISIONS = {
             "precision='float16' is for CUDA; on a CPU 'int8' and 'bfloat16' are the fast ones."
         ),
     ),
-    # The cosine alone judges.
+    # Only the cosine is compared.
     "int8": Precision(
         backends=("onnx",),
         rewrite=_in_integers,

@@ -52,7 +52,7 @@ class TorchRunner:
         if self._device.type == "cuda":
             yield from self._run_on_gpu(batches)
             return
-        # OpenMP's threads do not survive a fork, and its library waits for them for ever.
+        # OpenMP's threads do not survive a fork, and its library would wait for them forever.
         limit = 1 if _forked else n_threads
         for batch in batches:
             # OpenMP's limit belongs to the calling thread and is put back after each batch: the

@@ -45,7 +45,7 @@ class TokenEmbeddings(NamedTuple):
     Attributes
     ----------
     tokens : list of str
-        As the tokenizer writes them, without special tokens and prompt.
+        The tokenizer's tokens, without special tokens and prompt.
     spans : ndarray of shape (n_tokens, 2), int
         Start and stop of each token in the text, in characters: ``text[start:stop]``.
     vectors : ndarray of shape (n_tokens, n_dims), float32
@@ -149,8 +149,8 @@ class BertEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Present for API consistency. A pretrained network has no random part, so vectors do not
         depend on it.
@@ -305,8 +305,8 @@ class BertEmbedder(NeuralEmbedder):
         -------
         list of TokenEmbeddings, of length n_rows
             For each text its ``tokens``, ``spans`` and ``vectors``: the states of `layers`,
-            neither pooled nor normalized. What `long_texts` says holds here too. A bad row has no
-            tokens unless ``bad_rows="raise"``.
+            neither pooled nor normalized. `long_texts` applies here, too. A bad row has no tokens,
+            or raises an error if ``bad_rows="raise"``.
 
         Raises
         ------
