@@ -236,7 +236,7 @@ class AudioEmbedder(NeuralEmbedder):
     }
     _kind = SOUNDS.kind
     _problem = Problem("not a sound", "not sounds")
-    _late_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
+    _decode_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
     _rows_are_files = True
     _modality = SOUNDS
 

@@ -1,7 +1,7 @@
 """Records of bad rows, and the error that names them.
 
 The reason why a row is bad is a str from the modality: ``"None"``, ``"a damaged image: ..."``.
-Imports the base layer.
+Imports `_files`, `_rows` and `exceptions`.
 """
 
 import os

@@ -213,7 +213,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     }
     _kind = IMAGES.kind
     _problem = Problem("not an image", "not images")
-    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _decode_problem = Problem("not readable as an image", "not readable as images", "Replace them")
     _rows_are_files = True
     _modality = IMAGES
 

@@ -25,7 +25,7 @@ def _attention(module, query, key, value, attention_mask, scaling=None, **kwargs
     if n_shared > 1:
         key, value = (states.repeat_interleave(n_shared, dim=1) for states in (key, value))
     flat = [states.transpose(1, 2).flatten(2) for states in (query, key, value)]
-    answer = torch.onnx.ops.symbolic(
+    output = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
         (*flat, None, None, attention_mask),
         {"num_heads": n_heads, "scale": float(n_dims**-0.5 if scaling is None else scaling)},
@@ -33,7 +33,7 @@ def _attention(module, query, key, value, attention_mask, scaling=None, **kwargs
         shape=(n_rows, n_tokens, n_heads * value.shape[-1]),
         version=1,
     )
-    return answer.unflatten(2, (n_heads, -1)), None
+    return output.unflatten(2, (n_heads, -1)), None
 
 
 def _mask(*, mask_function, local_size=None, attention_mask=None, **kwargs):

@@ -30,7 +30,7 @@ class Backbone(nn.Module):
     attentions = ("as it is",)
 
     def attention(self, name):
-        """Use another implementation of attention inside a ``with`` block."""
+        """Use the attention implementation `name` inside a block."""
         return contextlib.nullcontext()
 
 
@@ -67,7 +67,7 @@ class HiddenStates(Backbone):
 
     @contextlib.contextmanager
     def attention(self, name):
-        """Use another implementation of attention inside a ``with`` block."""
+        """Use the attention implementation `name` inside a block."""
         if not self.family.attention:
             yield
             return
@@ -82,9 +82,9 @@ class HiddenStates(Backbone):
         """Network inputs -> (n_layers + 1) tensors of (n_rows, n_tokens, n_hidden)."""
         if inputs.is_floating_point():
             inputs = inputs.to(self.model.dtype)
-        answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
+        output = self.model(**{self.input_name: inputs}, output_hidden_states=True)
         # Some families normalize after the last layer, outside `hidden_states`.
-        return (*answer.hidden_states[:-1], answer.last_hidden_state)
+        return (*output.hidden_states[:-1], output.last_hidden_state)
 
 
 def pool_any_size(model):

@@ -147,9 +147,9 @@ class Head:
         width = self.dense[-1].out_features if self.dense else width
         return min(width, self.truncate_dim or width)
 
-    def moved(self, here):
-        """Return the same, with its files where ``here(path)`` says."""
-        dense = tuple(replace(item, weights=here(item.weights)) for item in self.dense)
+    def moved(self, new_path):
+        """Return the same, with its files at ``new_path(path)``."""
+        dense = tuple(replace(item, weights=new_path(item.weights)) for item in self.dense)
         return replace(self, dense=dense)
 
     def for_tokens(self):

@@ -101,7 +101,7 @@ class Modality:
         Whether the last of the backbone's states is the model's own pooled vector.
     width_in_config : bool, default=False
         Whether config.json gives the length of a layer's pooled state.
-    calibrates : bool, default=True
+    may_have_convolutions : bool, default=True
         Whether networks may consist of convolutions, which are calibrated for int8.
     chunk : int, default=256
         Rows that are looked up, prepared and claimed at a time. Memory stays flat however many
@@ -134,7 +134,7 @@ class Modality:
     auto_pooling: tuple = ("mean",)
     has_pooled_state: bool = True
     width_in_config: bool = False
-    calibrates: bool = True
+    may_have_convolutions: bool = True
     chunk: int = 256
     batch_elements: int = 512
     organization: str | None = None

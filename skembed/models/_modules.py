@@ -99,8 +99,8 @@ class DenseLayer(nn.Module):
 
     def forward(self, vectors):
         """(n_rows, in_features) -> (n_rows, out_features)."""
-        answer = self.activation(self.linear(vectors))
-        return answer if self.residual is None else answer + self.residual(vectors)
+        output = self.activation(self.linear(vectors))
+        return output if self.residual is None else output + self.residual(vectors)
 
 
 class PieceModule(nn.Module):

@@ -33,7 +33,7 @@ def seeded_folder(architecture, seed, modality):
     Returns
     -------
     folder : pathlib.Path
-        Holds ``config.json``, ``model.safetensors`` and the front end's settings.
+        Holds ``config.json``, ``model.safetensors`` and the preprocessor's settings.
 
     Raises
     ------

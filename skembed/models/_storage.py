@@ -1,6 +1,6 @@
 """Where networks that skembed makes itself are kept: exports, random networks.
 
-Imports only the lowest layer (`_config`, `_folders`, `exceptions`).
+Imports only `_config`, `base` and `exceptions`.
 """
 
 import errno

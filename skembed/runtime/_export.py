@@ -81,7 +81,7 @@ def ensure_exported(
 
 
 def _known(folder, pieces, verify):
-    """Return `ensure_exported`'s answer; None if there is something to do first."""
+    """Return what `ensure_exported` returns; None if an export is needed first."""
     record = record_of(folder)
     if record is None:
         return None

@@ -28,7 +28,7 @@ REPORT = "export.json"
 
 
 def locked(folder):
-    """Lock a folder for one process; the system releases the lock when the process ends."""
+    """Return a lock on a folder, which the system releases when the process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / "export.lock")
 

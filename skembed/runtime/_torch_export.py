@@ -188,10 +188,10 @@ def _compare(path, network, probes, input_name, outputs, precision="float32"):
 
     found = [{"agrees": True, "max_difference": 0.0, "min_cosine": 1.0} for _ in outputs]
     ours = OnnxRunner(path, input_name, outputs).run(probes, 1)
-    for probe, answers in zip(probes, ours, strict=True):
+    for probe, results in zip(probes, ours, strict=True):
         with torch.inference_mode():
             references = network(torch.from_numpy(probe))
-        for verdict, vectors, reference in zip(found, answers, references, strict=True):
+        for verdict, vectors, reference in zip(found, results, references, strict=True):
             difference, cosine = _difference(vectors, reference.numpy())
             # NumPy's maximum and minimum, because Python's ignore NaN.
             verdict["max_difference"] = float(np.maximum(verdict["max_difference"], difference))

@@ -34,7 +34,7 @@ def front_of(folder, **settings):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of a model, as far as a front end looks at it."""
+    """A folder of a model, as far as a preprocessor looks at it."""
     (tmp_path / "config.json").write_text('{"model_type": "any"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
     return tmp_path
