@@ -85,7 +85,7 @@ def test_missing_weights_are_refused(folder):
     with pytest.raises(ModelFormatError) as raised:
         load_backbone(folder, TEXTS)
     assert str(raised.value) == (
-        f"{folder}: 1 weights of BertModel are missing or of another shape, {name} among them; "
+        f"{folder}: 1 weights of BertModel are missing or have another shape, {name} among them; "
         "they would be random."
     )
 
@@ -107,7 +107,7 @@ def test_weights_of_another_shape_are_refused(folder):
     with pytest.raises(ModelFormatError) as raised:
         load_backbone(folder, TEXTS)
     assert str(raised.value) == (
-        f"{folder}: 6 weights of BertModel are missing or of another shape, "
+        f"{folder}: 6 weights of BertModel are missing or have another shape, "
         "encoder.layer.0.intermediate.dense.bias among them; they would be random."
     )
 
@@ -231,7 +231,7 @@ def test_a_config_of_far_more_weights_is_refused_before_they_are_made(folder):
     """A table of a billion rows would fill the memory."""
     change_config(folder, vocab_size=10**9)
     with pytest.raises(
-        ModelFormatError, match=r"describes a network of 16,000,.* the weights have"
+        ModelFormatError, match=r"describes a network of 16,000,.* the weights contain"
     ):
         load_backbone(folder, TEXTS)
 

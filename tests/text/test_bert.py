@@ -326,7 +326,7 @@ def test_a_model_that_is_nowhere(tmp_path):
         "a local path",
         "the hub's local cache",
         "a packaged copy",
-        "the hub: not asked",
+        "the hub: not searched",
         "Remedies:",
         "hf download nobody/no-such-model",
     ):
