@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tiny import add_modules
+from tiny import add_modules, change_json
 
 from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
@@ -18,11 +18,6 @@ DENSE = {"in_features": 16, "out_features": 4}
 def folder(tiny_bert, tmp_path):
     """A copy of the tiny model that may be changed."""
     return shutil.copytree(tiny_bert, tmp_path / "model")
-
-
-def change_json(path, **changes):
-    content = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**content, **changes}))
 
 
 # -- modules -------------------------------------------------------------------------------------
