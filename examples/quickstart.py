@@ -39,7 +39,7 @@ grid = {
 }
 
 start = time.perf_counter()
-# Threads share one cache of vectors and one copy of the network; ONNX Runtime frees the GIL.
+# Threads share one cache of vectors and one copy of the network; ONNX Runtime releases the GIL.
 with joblib.parallel_config(backend="threading"):
     search = GridSearchCV(model, grid, cv=5, n_jobs=2).fit(X, y)
 seconds = time.perf_counter() - start

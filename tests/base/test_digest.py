@@ -79,3 +79,20 @@ def test_check_unchanged(tmp_path):
 def test_the_message_agrees_in_number():
     assert "holds other vectors now" in str(changed_since_fit("v.txt", "vectors"))
     assert "holds another network now" in str(changed_since_fit("folder"))
+
+
+def test_a_files_digest_is_the_published_one(tmp_path):
+    """SHA-256 of the bytes; of the new ones when the file was replaced."""
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    assert file_sha256(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    other = tmp_path / "other"
+    other.write_bytes(b"")
+    other.replace(file)
+    assert file_sha256(file) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_digest_tells_values_apart_and_not_their_order():
+    """Keys are sorted, lists are not."""
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert len({digest(value) for value in ({"a": 1}, {"a": "1"}, [1, 2], [2, 1], None)}) == 5

@@ -1,4 +1,4 @@
-"""Keys of config.json that select code, and sizes that are too large."""
+"""Keys of config.json that select code or files."""
 
 import pytest
 from tiny import change_json

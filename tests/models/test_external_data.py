@@ -1,4 +1,4 @@
-"""Files of weights that an ONNX graph refers to."""
+"""The files of weights that a graph names."""
 
 import onnx
 import pytest

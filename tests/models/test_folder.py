@@ -8,7 +8,6 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny import change_json, save_tiny_bert
 
-from skembed.base._digest import digest, file_sha256
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
 
@@ -103,7 +102,7 @@ def test_the_digest_follows_weights_and_config(folder):
     assert len(seen) == 3
 
 
-# -- shards, links and other files ----------------------------------------------------------------
+# -- shards --------------------------------------------------------------------------------------
 
 
 def make_shards(folder, *names):
@@ -150,26 +149,6 @@ def test_an_index_of_another_shape_is_named(folder, index):
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelFormatError, match="weight_map must give the file of each weight"):
         _ = ModelFolder(folder).weights
-
-
-# -- keys of config.json --------------------------------------------------------------------------
-
-
-def test_a_files_digest_is_the_published_one(tmp_path):
-    """SHA-256 of the bytes; of the new ones when the file was replaced."""
-    file = tmp_path / "file"
-    file.write_bytes(b"abc")
-    assert file_sha256(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    other = tmp_path / "other"
-    other.write_bytes(b"")
-    other.replace(file)
-    assert file_sha256(file) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-def test_a_digest_tells_values_apart_and_not_their_order():
-    """Keys are sorted, lists are not."""
-    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
-    assert len({digest(value) for value in ({"a": 1}, {"a": "1"}, [1, 2], [2, 1], None)}) == 5
 
 
 def test_the_backbone_may_have_a_folder_of_its_own(tmp_path):

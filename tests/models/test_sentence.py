@@ -1,7 +1,6 @@
 """What Sentence Transformers saved in a folder: honored, or refused by file and key."""
 
 import json
-import shutil
 
 import pytest
 from tiny import add_modules, change_json
@@ -12,12 +11,6 @@ from skembed.models._folder import ModelFolder
 from skembed.models._sentence import Modules, TextSettings, read_text_settings
 
 DENSE = {"in_features": 16, "out_features": 4}
-
-
-@pytest.fixture
-def folder(tiny_bert, tmp_path):
-    """A copy of the tiny model that may be changed."""
-    return shutil.copytree(tiny_bert, tmp_path / "model")
 
 
 # -- modules -------------------------------------------------------------------------------------

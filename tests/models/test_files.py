@@ -1,4 +1,4 @@
-"""Paths, links, types and JSON content of the files in a model's folder."""
+"""Files of a model's folder: inside it, regular, JSON of the right shape."""
 
 import json
 import os

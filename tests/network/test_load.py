@@ -1,0 +1,239 @@
+"""Networks are loaded and exported once, found where they have moved, and checked."""
+
+import pickle
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from tiny import add_modules, save_tiny_bert
+from tiny_images import noise, save_tiny_cnn
+
+import skembed
+from skembed import BertEmbedder, CNNImageEmbedder
+from skembed.exceptions import (
+    MissingDependencyError,
+    ModelNotFoundError,
+    NetworkChangedError,
+    RuntimeFallbackWarning,
+)
+from skembed.models import _storage
+from skembed.network import _load, _spec
+from skembed.text import _tokens
+
+TEXTS = ["the cat sat", "a dog"]
+DENSE = {"in_features": 16, "out_features": 4, "bias": True}
+
+
+def forget():
+    """Forget all networks, as another process would."""
+    for registry in (_load._runners, _load._backbones, _tokens._tokenizers):
+        registry.clear()
+
+
+@pytest.fixture
+def moved(tmp_path):
+    """A fitted embedder whose folder was renamed: itself, its vectors, the new folder."""
+    before = add_modules(save_tiny_bert(tmp_path / "before"), dense=DENSE)
+    embedder = BertEmbedder(str(before), backend="torch", cache=None).fit(TEXTS)
+    vectors = embedder.transform(TEXTS)
+    before.rename(tmp_path / "after")
+    forget()
+    return pickle.loads(pickle.dumps(embedder)), vectors, tmp_path / "after"
+
+
+def test_the_message_gives_the_recorded_path_and_the_remedy(moved):
+    embedder, _, folder = moved
+    with pytest.raises(ModelNotFoundError) as raised:
+        embedder.transform(TEXTS)
+    text = str(raised.value)
+    assert str(folder.with_name("before")) in text
+    assert "relocate(folder)" in text
+    assert "set_params(model=folder)" in text
+
+
+def test_relocate_points_to_the_new_place(moved):
+    """In a pipeline, too; a pickle and the next fit keep it."""
+    embedder, vectors, folder = moved
+    pipeline = make_pipeline(embedder, FunctionTransformer())
+    assert pipeline[0].relocate(folder) is embedder
+    np.testing.assert_array_equal(pipeline.transform(TEXTS), vectors)
+    again = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(again.transform(TEXTS), vectors)
+    np.testing.assert_array_equal(again.fit(TEXTS).transform(TEXTS), vectors)
+    assert again.fingerprint_ == embedder.fingerprint_
+
+
+def test_set_params_is_honored_where_the_network_is_the_same(moved):
+    embedder, vectors, folder = moved
+    embedder.set_params(model=str(folder))
+    np.testing.assert_array_equal(embedder.transform(TEXTS), vectors)
+
+
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer.json", "model.safetensors", "2_Dense/model.safetensors"]
+)
+def test_another_network_is_refused(moved, file):
+    """Whichever of its files is another one."""
+    embedder, _, folder = moved
+    content = bytearray((folder / file).read_bytes())
+    if file == "config.json":
+        content = content.replace(b'"gelu"', b'"relu"')
+    else:
+        content[-2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(NetworkChangedError, match="holds another network"):
+        embedder.relocate(folder)
+    embedder.set_params(model=str(folder))
+    with pytest.raises(NetworkChangedError, match=r"holds another network|another tokenizer"):
+        embedder.transform(TEXTS)
+
+
+def test_relocate_to_nothing(moved):
+    embedder, _, folder = moved
+    with pytest.raises(ModelNotFoundError, match="does not exist"):
+        embedder.relocate(folder / "nothing")
+
+
+@pytest.mark.parametrize("folder", [None, 3])
+def test_relocate_to_what_is_no_path(moved, folder):
+    """The message names the argument."""
+    with pytest.raises(TypeError, match="folder must be a str or a path"):
+        moved[0].relocate(folder)
+
+
+def test_an_exported_folder_and_a_network_for_images_move_too(tmp_path):
+    """By the folder, or by the graph in it."""
+    image = noise(40, 40)
+    embedder = CNNImageEmbedder(save_tiny_cnn(tmp_path / "a"), cache=None).fit([image])
+    vectors = embedder.transform([image])
+    embedder.export(tmp_path / "b")
+    exported = CNNImageEmbedder(tmp_path / "b", cache=None).fit([image])
+    shutil.move(tmp_path / "a", tmp_path / "c")
+    shutil.move(tmp_path / "b", tmp_path / "d")
+    forget()
+    np.testing.assert_array_equal(embedder.relocate(tmp_path / "c").transform([image]), vectors)
+    exported.relocate(tmp_path / "d" / "model.onnx")
+    np.testing.assert_allclose(exported.transform([image]), vectors, atol=1e-6)
+
+
+def test_where_torch_is_missing_export_is_named(tiny_bert, monkeypatch):
+    """As in a process that unpickles a pipeline in a smaller environment."""
+    embedder = BertEmbedder(tiny_bert, backend="torch", cache=None).fit(TEXTS)
+    forget()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"'skembed\[torch\]'.*export\(folder\)"):
+        embedder.transform(TEXTS)
+
+
+def test_clones_share_one_network(tiny_bert, texts):
+    one = BertEmbedder(tiny_bert).fit(texts)
+    other = clone(one).fit(texts)
+    assert _load.runner_of(one._network) is _load.runner_of(other._network)
+
+
+def test_two_heads_share_the_files_of_one_backbone(tmp_path, texts):
+    folder = save_tiny_bert(tmp_path / "model", seed=5)
+    with skembed.config_context(cache_folder=tmp_path / "cache"):
+        for pooling in ("mean", "max"):
+            BertEmbedder(folder, pooling=pooling, cache=None).fit_transform(texts)
+    files = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert files.count("backbone.onnx.data") == 1
+    assert files.count("export.json") == 1
+    assert len([name for name in files if name.endswith(".onnx")]) == 3  # and the backbone's
+
+
+def test_a_changed_network_is_noticed(tmp_path, texts):
+    folder = save_tiny_bert(tmp_path / "model", seed=6)
+    fitted = BertEmbedder(folder, backend="torch").fit(texts)
+    content = pickle.dumps(fitted)
+    save_tiny_bert(folder, seed=7)
+    _load._runners.clear()
+    _load._backbones.clear()
+    with pytest.raises(NetworkChangedError, match="holds another network now"):
+        pickle.loads(content).transform(texts)
+    vectors = fitted.fit_transform(texts)
+    assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("damaged", ["backbone.onnx.data", "graph", "report"])
+def test_a_damaged_export_is_made_again(tiny_bert, tmp_path, texts, damaged):
+    """A flipped bit of an exported network costs time, and no wrong vector is served or kept."""
+    with skembed.config_context(cache_folder=tmp_path):
+        embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+        _load._runners.clear()
+        expected = embedder.transform(texts)
+        (report,) = tmp_path.rglob("export.json")
+        (graph,) = set(tmp_path.rglob("*.onnx")) - set(tmp_path.rglob("backbone.onnx"))
+        files = {
+            "backbone.onnx.data": report.with_name("backbone.onnx.data"),
+            "graph": graph,
+            "report": report,
+        }
+        content = bytearray(files[damaged].read_bytes())
+        content[len(content) // 2] ^= 255
+        files[damaged].write_bytes(content)
+        _load._runners.clear()
+        np.testing.assert_array_equal(clone(embedder).fit(texts).transform(texts), expected)
+
+
+def test_changed_dense_weights_are_noticed(tmp_path, texts):
+    dense = {"in_features": 16, "out_features": 4, "bias": True}
+    folder = add_modules(save_tiny_bert(tmp_path), dense=dense)
+    fitted = BertEmbedder(folder, backend="torch").fit(texts)
+    weights = folder / "2_Dense" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    _load._runners.clear()
+    with pytest.raises(NetworkChangedError, match="holds another network now"):
+        fitted.transform(texts)
+
+
+def test_a_pickle_finds_its_files_where_the_model_is_now(tmp_path, texts, monkeypatch):
+    """As in another environment, where the same model lies in another place."""
+    dense = {"in_features": 16, "out_features": 4, "bias": True}
+    before = add_modules(save_tiny_bert(tmp_path / "before"), dense=dense)
+    texts = [text for text in texts if len(text.split()) < 8]
+    fitted = BertEmbedder(before, backend="torch", cache=None).fit(texts)
+    expected = fitted.transform(texts)
+    content = pickle.dumps(fitted)
+    before.rename(tmp_path / "after")
+    _load._runners.clear()
+    _load._backbones.clear()
+    _tokens._tokenizers.clear()
+    monkeypatch.setattr(_spec, "locate", lambda *_: tmp_path / "after")
+    np.testing.assert_array_equal(pickle.loads(content).transform(texts), expected)
+
+
+def test_a_read_only_folder_with_a_ready_export_is_used(tiny_bert, tmp_path, texts, monkeypatch):
+    with skembed.config_context(cache_folder=tmp_path):
+        BertEmbedder(tiny_bert, cache=None).fit(texts)
+
+        def fail(*_, **__):
+            raise OSError("read-only file system")
+
+        monkeypatch.setattr(_storage.tempfile, "TemporaryFile", fail)
+        BertEmbedder(tiny_bert, cache=None).fit(texts).transform(texts)
+
+
+def test_a_lost_cache_folder_costs_only_time(tiny_bert, tmp_path, texts):
+    with skembed.config_context(cache_folder=tmp_path / "cache"):
+        embedder = BertEmbedder(tiny_bert).fit(texts)
+        expected = embedder.transform(texts)
+        shutil.rmtree(tmp_path / "cache")
+        _load._runners.clear()
+        skembed.memory_cache().clear()
+        np.testing.assert_array_equal(embedder.transform(texts), expected)
+
+
+def test_an_unwritable_cache_folder_warns_and_goes_on(tiny_bert, tmp_path, texts):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with skembed.config_context(cache_folder=blocked / "cache"):
+        with pytest.warns(RuntimeFallbackWarning, match="cannot be written"):
+            vectors = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
+    np.testing.assert_array_equal(vectors, BertEmbedder(tiny_bert).fit_transform(texts))

@@ -1,0 +1,97 @@
+"""From a request to a network: fallbacks, ready-made graphs, missing models."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import skembed
+from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder
+from skembed.exceptions import (
+    ExportError,
+    ModelFormatError,
+    ModelNotFoundError,
+    RuntimeFallbackWarning,
+)
+from skembed.network import _load
+from skembed.runtime._export_folder import write_standalone
+from skembed.runtime._precisions import PRECISIONS
+
+
+def test_an_export_that_differs_is_not_used(tiny_bert, tmp_path, texts, monkeypatch):
+    """auto warns and uses torch; onnx raises."""
+    monkeypatch.setitem(PRECISIONS, "float32", replace(PRECISIONS["float32"], max_difference=-1.0))
+    with skembed.config_context(cache_folder=tmp_path):
+        with pytest.warns(RuntimeFallbackWarning, match=r"differs from torch by .* Using torch\."):
+            embedder = BertEmbedder(tiny_bert).fit(texts)
+        assert embedder.show_runtime()["backend"] == "torch"
+        with pytest.raises(ExportError, match="Set backend='torch'"):
+            BertEmbedder(tiny_bert, backend="onnx").fit(texts)
+
+
+def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
+    """With a mask and token types among its inputs, as optimum and others export it."""
+    import warnings
+
+    import torch
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(tiny_bert).eval()
+
+    class Mean(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            states = self.model(input_ids, attention_mask, token_type_ids).last_hidden_state
+            mask = attention_mask[:, :, None].float()
+            return (states * mask).sum(1) / mask.sum(1)
+
+    shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
+    ids = torch.ones((2, 5), dtype=torch.long)
+    sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Mean().eval(),
+            (ids, ids.clone(), torch.zeros_like(ids)),
+            dynamo=True,
+            input_names=["input_ids", "attention_mask", "token_type_ids"],
+            dynamic_shapes=(sizes,) * 3,
+            verbose=False,
+        )
+    program.save(tmp_path / "mine.onnx")
+    vectors = BertEmbedder(tmp_path / "mine.onnx", max_length=32).fit_transform(texts)
+    expected = BertEmbedder(tiny_bert, backend="torch").fit_transform(texts)
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="does not define a maximum length: set max_length"):
+        BertEmbedder(tmp_path / "mine.onnx").fit(texts)
+
+
+def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
+    shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
+    spec = BertEmbedder(tiny_bert).fit(["a"])._network
+    states = _load.with_export(replace(spec, head=spec.head.for_tokens()))
+
+    write_standalone(_load.graph_of(states), tmp_path / "states.onnx")
+    with pytest.raises(ModelFormatError, match="its graph must end in a pooling"):
+        BertEmbedder(tmp_path / "states.onnx", max_length=32).fit(["a"])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "row"),
+    [(AudioEmbedder, (np.zeros(800), 8000)), (CNNImageEmbedder, np.zeros((8, 8), np.uint8))],
+)
+def test_models_that_are_not_found_name_random_weights(estimator, row):
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        estimator("acme/none").fit([row])
+    assert f"{estimator.__name__}(" in str(raised.value)
+    assert "pretrained=False" in str(raised.value)
+
+
+def test_texts_have_no_random_weights():
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        BertEmbedder("acme/none").fit(["row"])
+    assert "pretrained" not in str(raised.value)
