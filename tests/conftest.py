@@ -1,4 +1,4 @@
-"""Tiny seeded networks, a cache folder of the session, no network, and a hub that is replaced."""
+"""Tiny seeded networks, a cache folder of the session, and no network."""
 
 import functools
 import json
