@@ -4,6 +4,7 @@ It shows what a modality supplies, and that nothing else has to change: all comm
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -71,6 +72,10 @@ class SeriesPreprocessor(Preprocessor):
         return asdict(self)
 
 
+def series_preprocessor(folder, max_steps):
+    return SeriesPreprocessor(max_steps)
+
+
 class SeriesEmbedder(NeuralEmbedder):
     """Embed series of numbers.
 
@@ -134,5 +139,5 @@ class SeriesEmbedder(NeuralEmbedder):
     def _cut_message(self, n_cut, n_rows):
         return f"{n_cut} of {n_rows} series were cut at max_steps={self.max_steps}."
 
-    def _preprocessor(self, folder):
-        return SeriesPreprocessor(int(self.max_steps))
+    def _preprocessor(self):
+        return partial(series_preprocessor, max_steps=self.max_steps)

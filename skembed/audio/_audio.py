@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skembed.audio._containers import rows_of
-from skembed.audio._families import ARCHITECTURES, FAMILIES, NETWORKS
+from skembed.audio._families import ARCHITECTURES, FAMILIES, IMPLIED_INPUTS, NETWORKS
 from skembed.audio._preprocessor import audio_preprocessor
 from skembed.audio._waveforms import key_of
 from skembed.base._bad_rows import Problem
@@ -45,6 +45,7 @@ SOUNDS = Modality(
         "mean_max": ("mean", "max"),
         "cls": ("cls",),
     },
+    implied_inputs=IMPLIED_INPUTS,
     wrapper="skembed.audio._backbone:AudioStates",
     families=FAMILIES,
     networks=NETWORKS,
@@ -309,9 +310,9 @@ class AudioEmbedder(NeuralEmbedder):
             f"{were} cut there."
         )
 
-    def _preprocessor(self, folder):
-        return audio_preprocessor(
-            folder,
+    def _preprocessor(self):
+        return partial(
+            audio_preprocessor,
             front_end=self.front_end,
             sampling_rate=self.sampling_rate,
             window_seconds=self.window_seconds,

@@ -6,6 +6,8 @@ Imports neither torch nor transformers.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from skembed.models._layer_counts import efficientnet_blocks, stages, transformer_blocks
 from skembed.models._modality import Architecture, Family
 
@@ -126,6 +128,10 @@ NETWORKS = {
     "skembed-cnn-small": "skembed.audio._cnns:CnnSmall",
     "skembed-vggish": "skembed.audio._cnns:Vggish",
 }
+
+
+# Further inputs of graphs that were made elsewhere. Windows are never padded.
+IMPLIED_INPUTS = {"attention_mask": lambda waves: np.ones(waves.shape, dtype=np.int64)}
 
 
 def _architecture(model_type, preset, **settings):

@@ -17,10 +17,10 @@ class _Chunk(NamedTuple):
     claims: list  # (fingerprint, keys) to release
     rows: np.ndarray  # positions of the rows that were granted
     missing: np.ndarray  # (n_pieces, n_rows) bool, of these rows
-    prepared: object  # a function that returns the answer of `prepare`
+    prepared: object  # a function that returns what the preparation returned
 
 
-def computed_once(kept, keys, size, *, prepare, compute):
+def computed_once(kept, keys, size, *, preparation, compute):
     """Yield the windows of all rows: from the store, computed here, or computed by others.
 
     A chunk is prepared on a thread of its own while the chunk before it is computed. Rows that
@@ -35,11 +35,12 @@ def computed_once(kept, keys, size, *, prepare, compute):
         Of all rows.
     size : int
         Rows in a chunk.
-    prepare : callable
-        Takes positions of rows, returns whatever `compute` needs for them.
+    preparation : callable
+        Takes positions of rows, returns a function without arguments that prepares them. It is
+        called on the caller's thread; the function, on another one.
     compute : callable
-        Takes positions and the answer of `prepare`; returns which of them are good, as indices,
-        and the `Windows` of those.
+        Takes positions and what the preparation returned; returns which of them are good, as
+        indices, and the `Windows` of those.
 
     Yields
     ------
@@ -63,7 +64,7 @@ def computed_once(kept, keys, size, *, prepare, compute):
                     claims, mine, held = kept.claim([keys[i] for i in rows], missing, damaged)
                     held_elsewhere += [(fingerprint, rows[part]) for fingerprint, part in held]
                     alone = not waiting and not claimed
-                    prepared = ahead.call(prepare, rows[mine], now=alone)
+                    prepared = ahead.call(preparation(rows[mine]), now=alone)
                     claimed.append(_Chunk(claims, rows[mine], missing[:, mine], prepared))
                     continue
                 chunk = claimed[0]

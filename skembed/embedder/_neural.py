@@ -5,10 +5,10 @@ Imports the layers below; names no modality.
 
 from __future__ import annotations
 
-import copy
 import os
 from contextlib import closing
 from dataclasses import fields
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -80,8 +80,11 @@ class NeuralEmbedder(Embedder):
     _modality: Modality
     pretrained = True  # a parameter where networks can be built with random weights
 
-    def _preprocessor(self, folder):
-        """Return the `Preprocessor` that the parameters and the model's folder ask for."""
+    def _preprocessor(self):
+        """Return a function that takes the model's folder and returns a `Preprocessor`.
+
+        It holds the parameters that matter, and not the estimator.
+        """
         raise NotImplementedError
 
     def _seed(self):
@@ -92,16 +95,14 @@ class NeuralEmbedder(Embedder):
 
     def _request(self):
         """Return the parameters as plain data, in Python's own types."""
-        plain_self = copy.copy(self)
-        for name, value in self.get_params(deep=False).items():
-            setattr(plain_self, name, plain(value))
-        names = {field.name for field in fields(Request)}
-        names -= {"estimator", "seed", "make_preprocessor"}
+        given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        plain_self = type(self)(**given)
+        names = {field.name for field in fields(Request)} & set(given)
         return Request(
-            **{name: getattr(plain_self, name) for name in names},
+            **{name: given[name] for name in names},
             estimator=type(self).__name__,
             seed=plain_self._seed(),
-            make_preprocessor=plain_self._preprocessor,
+            make_preprocessor=plain_self._preprocessor(),
         )
 
     def _fit_rows(self, rows, labels):
@@ -141,12 +142,12 @@ class NeuralEmbedder(Embedder):
         """Yield blocks of vectors: those in the cache, those computed here, those by others."""
         network = with_export(self._found())
 
-        def prepare(positions):
-            return network.preprocessor.prepare(
-                [rows[i] for i in positions],
-                [keys[i] for i in positions],
-                n_threads_for(self.n_threads),
-            )
+        n_threads = n_threads_for(self.n_threads)
+
+        def preparation(positions):
+            # Rows are taken here, on the caller's thread: their container may belong to it.
+            some_rows, some_keys = [rows[i] for i in positions], [keys[i] for i in positions]
+            return partial(network.preprocessor.prepare, some_rows, some_keys, n_threads)
 
         def compute(positions, prepared):
             return self._compute(network, positions, prepared, bad)
@@ -155,7 +156,7 @@ class NeuralEmbedder(Embedder):
             KeptPieces(self._store(), network),
             keys,
             self._modality.chunk * _share(network),
-            prepare=prepare,
+            preparation=preparation,
             compute=compute,
         )
         with self._progress(len(rows), unit="row", shown=progress) as bar, closing(chunks):

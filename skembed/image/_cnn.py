@@ -287,10 +287,10 @@ class CNNImageEmbedder(NeuralEmbedder):
         n_threads = 1 if isinstance(rows, OnAccess) else n_threads_for(self.n_threads)
         return read_rows(key, rows, n_threads)
 
-    def _preprocessor(self, folder):
+    def _preprocessor(self):
         size = self.image_size
-        return image_preprocessor(
-            folder,
+        return partial(
+            image_preprocessor,
             image_size=tuple(size) if isinstance(size, list) else size,
             max_pixels=self.max_pixels,
             max_value=self.max_value,

@@ -83,6 +83,8 @@ class Modality:
         Values of the parameter `pooling`, each with the names of the poolings to concatenate.
     wrapper : str
         ``"module:name"`` of the class that makes a model of transformers a `Backbone`.
+    any_input_name : bool, default=True
+        Whether the input of a ready-made graph may have any name.
     implied_inputs : dict, default={}
         Functions of the input, by name: further inputs that a ready-made graph may have.
     families : dict, default={}
@@ -123,6 +125,7 @@ class Modality:
     input_name: str
     poolings: Mapping
     wrapper: str
+    any_input_name: bool = True
     implied_inputs: Mapping = field(default_factory=dict)
     families: Mapping = field(default_factory=dict)
     any_family: bool = False

@@ -4,10 +4,11 @@ from dataclasses import replace
 from numbers import Integral
 
 from skembed.base._checks import check_truncate_dim
+from skembed.exceptions import ModelFormatError
 from skembed.models._head import Head
 
 
-def head_of(request, modality, folder, preprocessor, pooling=None, layers=None):
+def head_of(request, modality, folder, preprocessor):
     """Return the `Head` that a request and the model's own modules ask for.
 
     Parameters
@@ -20,8 +21,6 @@ def head_of(request, modality, folder, preprocessor, pooling=None, layers=None):
         Of the model.
     preprocessor : Preprocessor
         Tells how many tokens of a prompt pooling leaves out.
-    pooling, layers : default=None
-        In place of the request's.
 
     Raises
     ------
@@ -30,15 +29,13 @@ def head_of(request, modality, folder, preprocessor, pooling=None, layers=None):
     """
     if folder.onnx is not None:
         return _head_of_graph(request, folder)
-    pooling = request.pooling if pooling is None else pooling
-    layers = request.layers if layers is None else layers
     modules = folder.modules
     poolings, dense = modules.pooling or modality.auto_pooling, modules.dense
-    if pooling != "auto":
-        poolings = _poolings(request, modality, pooling)
+    if request.pooling != "auto":
+        poolings = _poolings(request, modality)
         dense = ()  # they were learned on the model's own pooling
     head = Head(
-        layers=_state_indices(request, modality, folder, pooling, layers),
+        layers=_state_indices(request, modality, folder),
         pooling=poolings,
         skip=0 if modules.include_prompt else preprocessor.n_prompt_tokens,
         dense=dense,
@@ -47,7 +44,7 @@ def head_of(request, modality, folder, preprocessor, pooling=None, layers=None):
     if dense and len(head.layers) > 1:
         raise ValueError(
             f"{folder.path} has dense layers after its pooling, which take one layer's states. "
-            f"Got layers={layers!r}; set pooling to leave the dense layers out."
+            f"Got layers={request.layers!r}; set pooling to leave the dense layers out."
         )
     n_dims = head.n_dims(modality.n_hidden(folder))
     check_truncate_dim(request.estimator, request.truncate_dim, n_dims)
@@ -73,22 +70,22 @@ def precomputed_of(request, modality, folder, preprocessor):
         )
     try:
         heads = [
-            head_of(request, modality, folder, preprocessor, _given(pooling), _given(layers))
+            head_of(
+                replace(request, pooling=pooling, layers=layers), modality, folder, preprocessor
+            )
             for pooling in values["pooling"]
             for layers in values["layers"]
         ]
+    except ModelFormatError:
+        raise
     except ValueError as error:
         raise ValueError(f"precompute={given!r}: {error}") from None
     return tuple(dict.fromkeys(piece for head in heads for piece in head.pieces()))
 
 
-def _given(value):
-    """Return a value of `precompute`; None, which is no value, becomes one that is refused."""
-    return () if value is None else value
-
-
-def _poolings(request, modality, pooling):
+def _poolings(request, modality):
     """Return the names of the poolings to concatenate."""
+    pooling = request.pooling
     chosen = tuple(pooling) if isinstance(pooling, (list, tuple)) else (pooling,)
     known = all(isinstance(name, str) and name in modality.poolings for name in chosen)
     if not chosen or not known:
@@ -99,8 +96,9 @@ def _poolings(request, modality, pooling):
     return tuple(part for name in chosen for part in modality.poolings[name])
 
 
-def _state_indices(request, modality, folder, pooling, given):
+def _state_indices(request, modality, folder):
     """Return which of the backbone's states are pooled, for the layers asked for."""
+    given = request.layers
     layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     n_layers = modality.n_layers(folder)
     known = n_layers is not None
@@ -115,7 +113,7 @@ def _state_indices(request, modality, folder, pooling, given):
     layers = tuple(map(int, layers))
     if not modality.has_pooled_state:
         return layers
-    if pooling == "auto" and layers in ((-1,), (n_layers,)):
+    if request.pooling == "auto" and layers in ((-1,), (n_layers,)):
         return (-1,)
     return tuple(layer if layer >= 0 else layer - 1 for layer in layers)
 
@@ -123,7 +121,10 @@ def _state_indices(request, modality, folder, pooling, given):
 def _head_of_graph(request, folder):
     """Return the head that is already in a graph; refuse parameters that would change it."""
     defaults = {
-        **{"pooling": "auto", "layers": -1, "normalize": "auto", "truncate_dim": None},
+        "pooling": "auto",
+        "layers": -1,
+        "normalize": "auto",
+        "truncate_dim": None,
         "precompute": None,
     }
     if isinstance(request.layers, str):  # the name of an output

@@ -4,7 +4,8 @@ Imports only `base` and `exceptions`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 from skembed.exceptions import ModelFormatError
 
@@ -25,10 +26,13 @@ class Learned:
     ranges: tuple | None = None
     weights: bytes = b""
 
-    @property
+    @cached_property
     def digest(self):
         """SHA-256 of the changed weights, in hexadecimal; None: none were changed."""
         return hashlib.sha256(self.weights).hexdigest() if self.weights else None
+
+    def __getstate__(self):
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def apply(self, backbone):
         """Put the changed weights into a backbone, a torch module.

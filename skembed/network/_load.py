@@ -230,6 +230,10 @@ class _Source:
         return self.spec.modality.input_name
 
     @property
+    def any_input_name(self):
+        return self.spec.modality.any_input_name
+
+    @property
     def implied_inputs(self):
         return self.spec.modality.implied_inputs
 
@@ -239,7 +243,7 @@ class _Source:
     def graph(self):
         spec = self.spec
         if spec.ready_made:
-            return _unchanged(spec).onnx, spec.output and (spec.output,)
+            return _unchanged(spec).onnx, None if spec.output is None else (spec.output,)
         _ensure_exported(spec, spec.pieces, verify=True)
         outputs = tuple(f"piece_{i}" for i in range(len(spec.pieces)))
         return _joined(spec, spec.pieces), outputs
@@ -283,7 +287,8 @@ def torch_network(spec, pieces):
 
     for dense in spec.head.dense:
         check_unchanged(dense.weights, dense.sha256)
-    key = digest([spec.backbone_digest, spec.learned.digest, _stem(spec), precision, spec.device])
+    parts = [spec.modality.reference, spec.backbone_digest, spec.learned.digest]
+    key = digest([*parts, _stem(spec), precision, spec.device])
     return Network(_backbones.get(key, load), pieces)
 
 

@@ -16,7 +16,6 @@ from skembed.exceptions import (
 )
 from skembed.models._manifest import check_manifest
 from skembed.network._head import head_of, precomputed_of
-from skembed.network._learned import Learned
 from skembed.network._load import export_folder, runner_of, with_export, with_widths
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import BACKENDS, check_device, choose
@@ -45,7 +44,7 @@ def resolve(request, modality, sample):
     ModelNotFoundError, ModelFormatError, ExportError, MissingDependencyError, ValueError
         If there is no such network, or it cannot be run as asked for.
     """
-    folder = _found(request, modality)
+    folder = _folder_or_remedy(request, modality)
     check_manifest(folder, request.estimator, modality, FORMAT)
     preprocessor = request.make_preprocessor(folder)
     backend, device, precision = _runtime(request, folder)
@@ -82,13 +81,11 @@ def preprocessor_of(request, modality):
     ModelNotFoundError, ModelFormatError, ValueError
         If there is no such network, or the parameters do not fit it.
     """
-    return request.make_preprocessor(
-        folder_of(modality, request.model, request.revision, request.seed)
-    )
+    return request.make_preprocessor(_folder_or_remedy(request, modality))
 
 
-def _found(request, modality):
-    """Return the model's folder; a message about a missing one names the way without it."""
+def _folder_or_remedy(request, modality):
+    """Return the model's folder; if it is missing, the error also suggests an untrained network."""
     try:
         return folder_of(modality, request.model, request.revision, request.seed)
     except ModelNotFoundError as error:
@@ -106,7 +103,7 @@ def _runtime(request, folder):
     if request.backend not in ("auto", "onnx") or request.precision not in ("float32", own):
         raise ValueError(
             f"{folder.onnx} is an ONNX graph in {own} and run as it stands: "
-            f"backend={request.backend!r} with precision={request.precision!r} cannot be had."
+            f"backend={request.backend!r} with precision={request.precision!r} is not supported."
         )
     return "onnx", BACKENDS["onnx"].device(request.device, own), own
 
@@ -115,7 +112,7 @@ def _ready_to_run(spec, request, n_hidden, sample):
     """Return the spec with its export made and checked, or with the backend to fall back to."""
     if BACKENDS[spec.backend].needs_export:
         if PRECISIONS[spec.precision].learns and spec.modality.calibrates:
-            spec = replace(spec, learned=Learned(ranges=_ranges(spec, sample)))
+            spec = replace(spec, learned=replace(spec.learned, ranges=_ranges(spec, sample)))
         exported = with_export(spec)
         if exported.report["agrees"]:
             return exported

@@ -31,7 +31,8 @@ class Backend:
     load : callable
         Takes a source and the device, returns a runner. A source has the methods ``network()``,
         which returns a torch module, and ``graph()``, which returns the path of an ONNX graph and
-        the names of its outputs; and the attributes ``input_name`` and ``implied_inputs``.
+        the names of its outputs; and the attributes ``input_name``,
+        ``implied_inputs`` and ``any_input_name``.
     libraries : tuple of str
         Distributions whose versions can change a vector.
     needs_export : bool
@@ -79,8 +80,14 @@ def _load_onnx(source, device):
     from skembed.runtime._onnx import OnnxRunner
 
     graph, outputs = source.graph()
-    implied = source.implied_inputs
-    return OnnxRunner(graph, source.input_name, outputs, device, implied)
+    return OnnxRunner(
+        graph,
+        source.input_name,
+        outputs,
+        device,
+        implied=source.implied_inputs,
+        any_name=source.any_input_name,
+    )
 
 
 def _load_torch(source, device):

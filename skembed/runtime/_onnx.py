@@ -35,8 +35,9 @@ class OnnxRunner:
         ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
 
     implied : dict, default=None
-        Further inputs that graphs made elsewhere may have: functions of the one input, by name. A
-        graph's input must then have the name `input_name`; otherwise its only input may have any.
+        Functions of the input, by name, for further inputs of graphs that were made elsewhere.
+    any_name : bool, default=True
+        Whether a graph's only unknown input is taken for the input, whatever its name.
 
     Raises
     ------
@@ -46,7 +47,7 @@ class OnnxRunner:
         If the device is a GPU, and ONNX Runtime does not run the graph there.
     """
 
-    def __init__(self, path, input_name, outputs=None, device="cpu", implied=None):
+    def __init__(self, path, input_name, outputs=None, device="cpu", implied=None, any_name=True):
         self._path, self._device = str(path), device
         self._session = self._open(n_threads=1)
         # Sessions with threads inside, for a batch by itself; by process, because threads do not
@@ -58,7 +59,7 @@ class OnnxRunner:
         self._inputs = {node.name: node.type for node in nodes}
         self._implied = implied or {}
         unknown = set(self._inputs) - {input_name} - set(self._implied)
-        if not self._implied and input_name not in self._inputs and len(unknown) == 1:
+        if any_name and input_name not in self._inputs and len(unknown) == 1:
             input_name = self._input_name = unknown.pop()
         if input_name not in self._inputs or unknown:
             more = f" and, with it, {sorted(self._implied)}" if self._implied else ""
@@ -73,10 +74,11 @@ class OnnxRunner:
         known = [node.name for node in self._session.get_outputs()]
         if not known:
             raise ModelFormatError(f"{path} has no output.")
-        missing = [name for name in outputs or () if name not in known]
+        outputs = known[:1] if outputs is None else outputs
+        missing = [name for name in outputs if name not in known]
         if missing:
             raise ModelFormatError(f"{path} has no output {missing[0]!r}; it has {known}.")
-        self._outputs = list(outputs or known[:1])
+        self._outputs = list(outputs)
 
     def _open(self, n_threads):
         options = onnxruntime.SessionOptions()

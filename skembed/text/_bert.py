@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +63,7 @@ TEXTS = Modality(
     input_name="input_ids",
     poolings={**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")},
     wrapper="skembed.models._backbone:HiddenStates",
+    any_input_name=False,
     implied_inputs=IMPLIED_INPUTS,
     families=FAMILIES,
     any_family=True,
@@ -283,10 +285,12 @@ class BertEmbedder(NeuralEmbedder):
         tags.input_tags.string = True
         return tags
 
-    def _preprocessor(self, folder):
-        check_encoder(folder.config, folder.path)
-        return text_preprocessor(
-            folder, max_length=self.max_length, long_texts=self.long_texts, prompt=self.prompt
+    def _preprocessor(self):
+        return partial(
+            text_preprocessor,
+            max_length=self.max_length,
+            long_texts=self.long_texts,
+            prompt=self.prompt,
         )
 
     def embed_tokens(self, X: Rows) -> list[TokenEmbeddings]:

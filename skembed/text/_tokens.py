@@ -13,6 +13,7 @@ from skembed.embedder._inputs import Prepared, Preprocessor
 from skembed.exceptions import ModelFormatError
 from skembed.models._files import file_in
 from skembed.models._sentence import read_text_settings
+from skembed.text._families import check_encoder
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
 
 _tokenizers = Registry(max_items=8)
@@ -218,6 +219,7 @@ def text_preprocessor(folder, *, max_length, long_texts, prompt):
     ValueError
         If the parameters do not fit the model.
     """
+    check_encoder(folder.config, folder.path)
     places = (folder.backbone_path, folder.path)
     found = (file_in(place, "tokenizer.json") for place in places)
     path = next((path for path in found if path is not None), None)

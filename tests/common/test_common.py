@@ -26,6 +26,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted
 
+from skembed.embedder._neural import NeuralEmbedder
 from skembed.exceptions import BadRowsError
 
 
@@ -480,6 +481,17 @@ def test_bad_rows_alone(case, embedder, rows):
     vectors = embedder.fit(rows if case.learns else [None]).transform([None, None])
     assert vectors.shape == (2, embedder.n_features_out_)
     assert not vectors.any()
+
+
+def test_a_request_holds_no_estimator(case):
+    """What goes down to `network` are parameters, and functions that hold no more than these."""
+    if not issubclass(case.estimator_class, NeuralEmbedder):
+        pytest.skip("this estimator runs no network")
+    asked = case.estimator_class(**case.parameters)._request()
+    content = pickle.dumps(asked)
+    assert case.estimator_class.__name__.encode() in content  # the name, for messages
+    assert b"_settings" not in content  # what every pickled estimator has
+    assert not isinstance(getattr(asked.make_preprocessor, "__self__", None), NeuralEmbedder)
 
 
 # -- names and containers of the answer -----------------------------------------------------------

@@ -57,7 +57,7 @@ def test_families_of_sounds(family, tmp_path):
     embedder = AudioEmbedder(save_sounds(tmp_path, family))
     folder = ModelFolder(tmp_path)
     n_layers = SOUNDS.n_layers(folder)
-    assert n_states(tmp_path, embedder._preprocessor(folder), SOUNDS) == n_layers + 1
+    assert n_states(tmp_path, embedder._preprocessor()(folder), SOUNDS) == n_layers + 1
 
 
 @pytest.mark.parametrize("family", tiny_images.FAMILIES)
@@ -65,7 +65,7 @@ def test_families_of_images(family, tmp_path):
     embedder = CNNImageEmbedder(tiny_images.save_tiny_cnn(tmp_path, family))
     folder = ModelFolder(tmp_path)
     n_layers = IMAGES.n_layers(folder)
-    assert n_states(tmp_path, embedder._preprocessor(folder), IMAGES) == n_layers + 1
+    assert n_states(tmp_path, embedder._preprocessor()(folder), IMAGES) == n_layers + 1
 
 
 @pytest.mark.parametrize("name", SOUNDS.architectures)

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -237,3 +238,12 @@ def test_an_unwritable_cache_folder_warns_and_goes_on(tiny_bert, tmp_path, texts
         with pytest.warns(RuntimeFallbackWarning, match="cannot be written"):
             vectors = BertEmbedder(tiny_bert, cache=None).fit_transform(texts)
     np.testing.assert_array_equal(vectors, BertEmbedder(tiny_bert).fit_transform(texts))
+
+
+def test_two_modalities_do_not_share_a_backbone(tiny_bert):
+    """They may wrap the same folder's network in other ways."""
+    spec = BertEmbedder(tiny_bert, backend="torch").fit(["a"])._network
+    other = replace(spec, modality=replace(spec.modality, reference="elsewhere:TEXTS"))
+    one = _load.torch_network(spec, spec.pieces).backbone
+    assert _load.torch_network(spec, spec.pieces).backbone is one
+    assert _load.torch_network(other, spec.pieces).backbone is not one

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from skembed.audio._audio import SOUNDS
 from skembed.exceptions import ModelFormatError
 from skembed.runtime._onnx import OnnxRunner
 from skembed.text._families import IMPLIED_INPUTS
@@ -30,6 +31,11 @@ def identity(path, kind=TensorProto.INT64, name="input_ids"):
     """A graph that answers with its input, in float32."""
     cast = helper.make_node("Cast", [name], ["answer"], to=TensorProto.FLOAT)
     return save_graph(path, {name: kind}, [cast])
+
+
+def of_texts(path):
+    """Open a graph as one for texts."""
+    return OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS, any_name=False)
 
 
 def test_each_batch_is_answered_in_order(tmp_path):
@@ -66,10 +72,7 @@ def test_what_rows_without_padding_imply_is_fed(tmp_path, implied, expected, kin
     ]
     inputs = {"input_ids": TensorProto.INT64, implied: kind}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
-    assert (
-        next(iter(OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS).run([IDS], 1)))[0].tolist()
-        == expected
-    )
+    assert next(iter(of_texts(path).run([IDS], 1)))[0].tolist() == expected
 
 
 def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
@@ -78,7 +81,7 @@ def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
     inputs = {"input_ids": TensorProto.INT64, "task": TensorProto.INT64}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
     with pytest.raises(ModelFormatError) as raised:
-        OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS)
+        of_texts(path)
     assert str(raised.value) == (
         f"{path} has the inputs ['input_ids', 'task']; skembed can feed 'input_ids' and, with it, "
         "['attention_mask', 'position_ids', 'token_type_ids']."
@@ -89,7 +92,7 @@ def test_a_graph_without_the_input_is_refused(tmp_path):
     """A graph of images does not read text."""
     path = identity(tmp_path / "graph.onnx", TensorProto.FLOAT, "pixel_values")
     with pytest.raises(ModelFormatError, match=r"has the inputs \['pixel_values'\]; skembed can"):
-        OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS)
+        of_texts(path)
 
 
 def test_pixels_go_by_many_names(tmp_path):
@@ -150,7 +153,8 @@ def test_the_first_output_is_the_answer(tmp_path):
     inputs = {"input_ids": TensorProto.INT64}
     path = save_graph(tmp_path / "graph.onnx", inputs, nodes, outputs=("answer", "other"))
     np.testing.assert_array_equal(
-        next(iter(OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS).run([IDS], 1)))[0], IDS
+        next(iter(of_texts(path).run([IDS], 1)))[0],
+        IDS,
     )
 
 
@@ -179,7 +183,7 @@ def save_answer(path, *, axes=(1,), kind=TensorProto.FLOAT, shape=("r", "t")):
     graph = helper.make_graph(nodes, "graph", given, wanted, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, path)
-    return OnnxRunner(path, "input_ids", implied=IMPLIED_INPUTS)
+    return of_texts(path)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +213,20 @@ def test_ids_behind_the_table_are_an_error_that_names_the_graph(tmp_path):
     path = tmp_path / "graph.onnx"
     with pytest.raises(ModelFormatError, match=r"fails on inputs of shape .* from 1 to 9"):
         list(save_answer(path).run([IDS], 1))
+
+
+def test_an_implied_input_beside_one_of_another_name(tmp_path):
+    """As graphs of speech models have them: waveforms under a name of their own, and a mask."""
+    nodes = [helper.make_node("Mul", ["input_values", "floats"], ["answer"])]
+    nodes.insert(0, helper.make_node("Cast", ["attention_mask"], ["floats"], to=TensorProto.FLOAT))
+    inputs = {"input_values": TensorProto.FLOAT, "attention_mask": TensorProto.INT64}
+    path = save_graph(tmp_path / "graph.onnx", inputs, nodes)
+    runner = OnnxRunner(path, SOUNDS.input_name, implied=SOUNDS.implied_inputs)
+    waves = np.float32([[0.5, -0.25, 1], [1, 2, 3]])
+    np.testing.assert_array_equal(next(iter(runner.run([waves], 1)))[0], waves)
+
+
+def test_an_output_without_a_name_is_no_default(tmp_path):
+    path = identity(tmp_path / "graph.onnx")
+    with pytest.raises(ModelFormatError, match="no output ''"):
+        OnnxRunner(path, "input_ids", ("",))

@@ -204,8 +204,8 @@ def test_room_that_prompt_and_special_tokens_take(
         with pytest.raises(ValueError) as raised:  # noqa: PT011
             front(path, prompt=prompt, max_length=n_taken).check()
         assert str(raised.value) == (
-            f"max_length={n_taken} leaves no room for a text: special tokens and the prompt take "
-            f"{n_taken}."
+            f"max_length={n_taken} leaves no room for a text: special tokens and the prompt have "
+            f"{n_taken} tokens."
         )
 
 
