@@ -39,7 +39,7 @@ def computed_once(kept, keys, size, *, preparation, compute):
         Takes positions of rows, returns a function without arguments that prepares them. It is
         called on the caller's thread; the function, on another one.
     compute : callable
-        Takes positions and what the preparation returned. Returns which of them are good, as
+        Takes positions and what the preparation returned; returns which of them are good, as
         indices, and the `Windows` of those.
 
     Yields

@@ -1,15 +1,10 @@
 """Keys of config.json that select code or files."""
 
-import json
-
 import pytest
+from tiny import change_json
 
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
-
-
-def change_json(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 @pytest.mark.parametrize("nested", [False, True])
