@@ -1,4 +1,4 @@
-"""BertEmbedder: texts to vectors with a transformer."""
+"""`BertEmbedder`: embed texts with a transformer."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class TokenEmbeddings(NamedTuple):
-    """The tokens of one text, each with its place and its vector.
+    """The tokens of one text, with their positions and vectors.
 
     Attributes
     ----------
     tokens : list of str
-        As the tokenizer writes them, without special tokens and prompt.
+        The tokens as strings, without special tokens and the prompt.
     spans : ndarray of shape (n_tokens, 2), int
         Start and stop of each token in the text, in characters: ``text[start:stop]``.
     vectors : ndarray of shape (n_tokens, n_dims), float32
@@ -268,7 +268,7 @@ class BertEmbedder(NeuralEmbedder):
 
     def _late_faults(self, rows, keys, *, fitted):
         if self.long_texts != "error":
-            return {}  # no text is too long, and tokenizing all of them is spared
+            return {}  # then no text is too long, and none has to be tokenized
         return super()._late_faults(rows, keys, fitted=fitted)
 
     def _cut_message(self, n_cut, n_rows):
@@ -294,7 +294,7 @@ class BertEmbedder(NeuralEmbedder):
         )
 
     def embed_tokens(self, X: Rows) -> list[TokenEmbeddings]:
-        """Give each token of each text its vector in that text.
+        """Return the vectors of the tokens of each text.
 
         Parameters
         ----------
@@ -304,9 +304,9 @@ class BertEmbedder(NeuralEmbedder):
         Returns
         -------
         list of TokenEmbeddings, of length n_rows
-            For each text its ``tokens``, ``spans`` and ``vectors``: the states of `layers`,
-            neither pooled nor normalized. What `long_texts` says holds here too. A bad row has no
-            tokens unless ``bad_rows="raise"``.
+            ``tokens``, ``spans`` and ``vectors`` of each text. Vectors are the states of `layers`,
+            neither pooled nor normalized. Long texts are handled as `long_texts` states. A bad row
+            has no tokens unless ``bad_rows="raise"``.
 
         Raises
         ------
@@ -363,7 +363,7 @@ class BertEmbedder(NeuralEmbedder):
         ]
 
     def _vectors_of_tokens(self, network, tokens):
-        """Return the vectors of the tokens of each text, special ones left out, by position."""
+        """Return the vectors of the tokens of each text, without special tokens, by position."""
         windows = [
             (i, k)
             for i, item in tokens.items()
@@ -375,13 +375,13 @@ class BertEmbedder(NeuralEmbedder):
         for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
             for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
                 answers[windows[position]] = vectors
-        for i, k in windows:  # in the order of the text, which batches do not keep
+        for i, k in windows:  # in the order of the text; batches have another order
             start = tokens[i].own.start
             states[i].append(answers[i, k][start : start + tokens[i].counts[k]])
         return {i: np.concatenate(parts) for i, parts in states.items()}
 
 
 def _with_spans(item, vectors, n_prompt):
-    """Return the tokens of a text without special ones, with their places in the text."""
+    """Return the tokens of a text, without special tokens, with their spans and vectors."""
     spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
     return TokenEmbeddings(item.encoding.tokens[item.own], spans - n_prompt, vectors)

@@ -1,8 +1,7 @@
 """Keys of config.json that select code or files."""
 
-import json
-
 import pytest
+from tiny import change_json
 
 from skembed.exceptions import ModelFormatError
 from skembed.models._config_keys import (
@@ -13,10 +12,6 @@ from skembed.models._config_keys import (
     without_code,
 )
 from skembed.models._folder import ModelFolder
-
-
-def change_json(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -34,7 +34,7 @@ def test_the_digest_follows_the_files_that_a_graph_names(tmp_path, kind, data):
     """Wherever in the folder they lie, and wherever in the graph they are named; no others."""
     graph = tmp_path / f"{kind}.onnx"
     save_graph(graph, data)
-    with pytest.raises(ModelFormatError, match="which is not beside it"):
+    with pytest.raises(ModelFormatError, match="which does not exist"):
         _ = ModelFolder(graph).digest
     (tmp_path / data).parent.mkdir(exist_ok=True)
     seen = set()

@@ -27,7 +27,7 @@ def test_what_is_not_json_is_named(tmp_path, content):
 def test_json_of_another_shape_is_named(tmp_path, content):
     """The file, and what it must hold."""
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ModelFormatError, match=r"config.json must hold an object; it holds "):
+    with pytest.raises(ModelFormatError, match=r"config.json must contain an object. Got "):
         read_json(tmp_path / "config.json")
 
 
@@ -37,7 +37,7 @@ def test_links_out_of_the_folder_are_refused(folder, file):
     add_modules(folder, normalize=True)
     (folder / file).rename(folder.parent / file)
     (folder / file).symlink_to(folder.parent / file)
-    with pytest.raises(ModelFormatError, match=rf"{file} is a link to .* outside of the model"):
+    with pytest.raises(ModelFormatError, match=rf"{file} is a link to .* outside the model"):
         _ = ModelFolder(folder).digest
 
 
