@@ -12,6 +12,12 @@ ELSEWHERE = {
     "__main__": "tested through tests/audio/test_convert.py, which runs python -m skembed",
     "_version": "tested through tests/cli/test_main.py",
     "exceptions": "the classes are tested where they are raised",
+    "audio/_families": "tested through tests/audio/test_audio_backbone.py",
+    "image/_families": "tested through tests/image/test_image_backbone.py",
+    "image/_preprocessor": "tested through tests/image/test_cnn.py",
+    "image/_quiet": "tested through tests/image/test_formats.py",
+    "text/_families": "tested through tests/text/test_bert_families.py",
+    "text/_tokenizer_families": "tested through tests/text/test_tokenizer.py",
     "base/_typing": "types only: tested through tests/test_typing.py",
 }
 

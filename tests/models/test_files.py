@@ -139,7 +139,7 @@ def test_the_kind_of_the_content(tmp_path, kind, content, expected):
     path.write_text('"text"')
     if kind is not object:
         wanted = "a list" if kind is list else "an object"
-        with pytest.raises(ModelFormatError, match=f"must hold {wanted}; it holds str"):
+        with pytest.raises(ModelFormatError, match=f"must contain {wanted}. Got str instead"):
             read_json(path, kind=kind)
 
 
