@@ -1,4 +1,7 @@
-"""The torch head: layers, pooling, dense layers, truncating, normalizing, by hand-made sums."""
+"""The torch head: layers, pooling, dense layers, truncating, normalizing, by hand-made sums.
+
+`models/_head` describes heads as data; it is tested here, together with what it describes.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,8 @@
-"""Networks of other families than BERT, and their attention in exported graphs."""
+"""Networks of other families than BERT, and their attention in exported graphs.
+
+`models/_attention` is tested here: its operator exists only in the exported graph of a network.
+`text/_families` is a table of encoders, which test_sentence_transformers.py loads.
+"""
 
 import functools
 

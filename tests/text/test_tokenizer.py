@@ -1,4 +1,7 @@
-"""The tokenizer of a folder's settings, against the one that transformers builds."""
+"""The tokenizer of a folder's settings, against the one that transformers builds.
+
+This runs the entries of `text/_tokenizer_families`, which are tables.
+"""
 
 import json
 
