@@ -33,5 +33,5 @@ def kind_of_file(start, others=None):
     """
     # Text files may begin with a byte order mark and blanks.
     start = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    kinds = _KINDS | (others or {})
-    return next((kind for magic, kind in kinds.items() if start.startswith(magic)), None)
+    kinds = (*(others or {}).items(), *_KINDS.items())
+    return next((kind for magic, kind in kinds if start.startswith(magic)), None)

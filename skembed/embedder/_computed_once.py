@@ -1,6 +1,6 @@
 """Compute each row once: cache and claims, apart from running a network.
 
-Imports `_kept`, `_inputs` and `base`.
+Imports only `base`.
 """
 
 from collections import deque
@@ -39,8 +39,8 @@ def computed_once(kept, keys, size, *, preparation, compute):
         Takes positions of rows, returns a function without arguments that prepares them. It is
         called on the caller's thread; the function, on another one.
     compute : callable
-        Takes positions and the answer of `prepare`; returns which of them are good, as indices,
-        and the `Windows` of those.
+        Takes positions and what the preparation returned; returns which of them are good, as
+        indices, and the `Windows` of those.
 
     Yields
     ------

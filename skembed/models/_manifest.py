@@ -1,27 +1,27 @@
-"""What `export` writes beside a network, checked before it is used.
+"""Check the manifest of an exported folder.
 
 Imports only `exceptions`.
 """
 
 from skembed.exceptions import ModelFormatError
 
-# Types of its entries.
+# Types of the entries.
 _TYPES = {"front": dict, "head": dict, "precision": str, "estimator": str, "format": int}
 
 
 def check_manifest(folder, estimator, modality, version, precisions):
-    """Raise a ModelFormatError if an exported folder is not for this estimator or this skembed.
+    """Raise a ModelFormatError if an estimator cannot use an exported folder.
 
     Parameters
     ----------
     folder : ModelFolder
-        Of the model; one without a manifest is fine.
+        The model's folder. Without a manifest, nothing is checked.
     estimator : str
-        Name of the class that is to use it.
+        Name of the class of the estimator.
     modality : Modality
-        What the estimator embeds.
+        The modality that the estimator embeds.
     version : int
-        The format that is read.
+        The supported version of the format.
     precisions : collection of str
         The precisions that an exported graph may have.
     """
@@ -33,7 +33,7 @@ def check_manifest(folder, estimator, modality, version, precisions):
     if manifest["format"] != version:
         raise ModelFormatError(
             f"{path} has the format {manifest['format']}, written by skembed "
-            f"{manifest['skembed']}; this skembed reads the format {version}. Export the network "
+            f"{manifest['skembed']}; this version reads the format {version}. Export the network "
             "again."
         )
     settings = manifest["front"]
@@ -47,7 +47,7 @@ def check_manifest(folder, estimator, modality, version, precisions):
         )
     _check_types(settings, modality.manifest_types, path)
     if manifest["precision"] not in precisions:
-        raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is not known.")
+        raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is unknown.")
     if modality.check_settings is not None:
         modality.check_settings(settings, path)
 

@@ -1,10 +1,12 @@
-"""The torch side of a network: backbone -> the pieces of a head (layer -> pool -> dense).
+"""Torch modules of a network: the backbone and the pieces of a head (layer, pooling, dense layers).
 
-Imports torch, and so imported only when a network is loaded. What joins pieces to vectors is in
-`_head`, for all backends. The poolings are in `_poolings`, for torch and for ONNX graphs.
+`_head` concatenates the vectors of pieces, for all backends. `base._poolings` contains the
+poolings, for torch and for ONNX graphs.
 
-Rows of a batch all have the same number of tokens (see `runtime._schedule`), so that there is no
-padding and no mask anywhere, and a row's vector cannot depend on its neighbors.
+All rows of a batch have the same number of tokens (see `base._threads`). So there is no padding and
+no mask, and the vector of a row does not depend on other rows.
+
+This module imports torch; it is imported only when a network is loaded.
 """
 
 import torch
@@ -12,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from skembed.base._poolings import POOLINGS
 from skembed.exceptions import ModelFormatError
-from skembed.models._poolings import POOLINGS
 
 
 def _tokens(state):
-    """Turn a map, (n_rows, n_channels, height, width), into tokens; leave tokens alone."""
+    """Convert maps (n_rows, n_channels, height, width) to tokens; return tokens unchanged."""
     return state.flatten(2).transpose(1, 2) if state.ndim == 4 else state
 
 
@@ -29,7 +31,7 @@ class DenseLayer(nn.Module):
         try:
             self._load(dense)
         except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise ModelFormatError(f"{dense.weights} holds no dense layer: {error}") from error
+            raise ModelFormatError(f"{dense.weights} contains no dense layer: {error}") from error
 
     def _load(self, dense):
         weights = load_file(dense.weights)
@@ -44,13 +46,13 @@ class DenseLayer(nn.Module):
         self.activation = getattr(nn, dense.activation)()
 
     def forward(self, vectors):
-        """(n_rows, in_features) -> (n_rows, out_features)."""
-        answer = self.activation(self.linear(vectors))
-        return answer if self.residual is None else answer + self.residual(vectors)
+        """Map vectors (n_rows, in_features) to (n_rows, out_features)."""
+        output = self.activation(self.linear(vectors))
+        return output if self.residual is None else output + self.residual(vectors)
 
 
 class PieceModule(nn.Module):
-    """A piece of a head: hidden states -> a row's vector, or a vector a token."""
+    """A piece of a head: computes one vector per row or per token from the hidden states."""
 
     def __init__(self, piece):
         super().__init__()
@@ -58,9 +60,9 @@ class PieceModule(nn.Module):
         self.dense = nn.Sequential(*(DenseLayer(dense) for dense in piece.dense))
 
     def pooled(self, states):
-        """Pool the backbone's states, before any dense layer.
+        """Pool the states of the backbone, before dense layers.
 
-        They are tokens, (n_rows, n_tokens, n_hidden), or maps, (n_rows, n_channels, height, width).
+        States are tokens (n_rows, n_tokens, n_hidden) or maps (n_rows, n_channels, height, width).
         """
         piece = self.piece
         state = _tokens(states[piece.layers[0]].float())
@@ -72,12 +74,12 @@ class PieceModule(nn.Module):
         return torch.cat(pooled, dim=-1)
 
     def forward(self, states):
-        """Turn the backbone's states into (n_rows, n_dims)."""
+        """Map the states of the backbone to vectors (n_rows, n_dims)."""
         return self.dense(self.pooled(states))
 
 
 class Network(nn.Module):
-    """Backbone and pieces, the whole way from network inputs to vectors."""
+    """Backbone and pieces: computes vectors from network inputs."""
 
     def __init__(self, backbone, pieces):
         super().__init__()
@@ -86,6 +88,6 @@ class Network(nn.Module):
         self.eval()
 
     def forward(self, inputs):
-        """Network inputs of rows of one shape -> (n_rows, n_dims) float32 for each piece."""
+        """Map network inputs of one shape to vectors (n_rows, n_dims) float32 of each piece."""
         states = self.backbone(inputs)
         return tuple(piece(states) for piece in self.pieces)

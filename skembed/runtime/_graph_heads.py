@@ -1,12 +1,12 @@
 """The pieces of a head as ONNX operators, appended to the graph of a backbone without torch.
 
-The poolings are in `models._poolings`, for torch and for graphs. Imports onnx inside functions: a
+The poolings are in `base._poolings`, for torch and for graphs. Imports onnx inside functions: a
 graph that is already exported runs without it.
 """
 
 import numpy as np
 
-from skembed.models._poolings import POOLINGS, floats, ints
+from skembed.base._poolings import POOLINGS, floats, ints
 
 
 class _Writer:

@@ -87,7 +87,7 @@ def test_precisions_of_exported_graphs_are_those_of_the_table():
         (["format"], "1", "format must be of type int"),
         (["front"], [], "front must be of type dict"),
         (["head"], None, "head must be of type dict"),
-        (["precision"], "int2", "the precision 'int2' is not known"),
+        (["precision"], "int2", "the precision 'int2' is unknown"),
         (["front", "processor"], 3, "processor must be of type dict"),
         (["front", "processor", "size"], [10**9, 10**9], "sides must be integers from 1 to 8192"),
         (["front", "processor", "size"], "40", "has invalid settings"),

@@ -1,4 +1,7 @@
-"""The torch head: layers, pooling, dense layers, truncating, normalizing, by hand-made sums."""
+"""The torch head: layers, pooling, dense layers, truncating, normalizing, by hand-made sums.
+
+`models/_head` describes heads as data; it is tested here, together with what it describes.
+"""
 
 import numpy as np
 import pytest
@@ -7,9 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from skembed.base._digest import file_sha256
+from skembed.base._poolings import MAP_POOLING_NAMES, POOLING_NAMES, POOLINGS
 from skembed.models._head import Dense, Head
 from skembed.models._modules import Network, PieceModule
-from skembed.models._poolings import MAP_POOLING_NAMES, POOLING_NAMES, POOLINGS
 
 STATES = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
 

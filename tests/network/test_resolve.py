@@ -89,7 +89,7 @@ def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
     vectors = BertEmbedder(tmp_path / "mine.onnx", max_length=32).fit_transform(texts)
     expected = BertEmbedder(tiny_bert, backend="torch").fit_transform(texts)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
-    with pytest.raises(ValueError, match="does not say how many tokens it takes: set max_length"):
+    with pytest.raises(ValueError, match="does not define a maximum length: set max_length"):
         BertEmbedder(tmp_path / "mine.onnx").fit(texts)
 
 

@@ -50,7 +50,11 @@ def floats(*values):
 
 
 def _counted_torch(states):
-    """Return 1, 2, 3, ..., n_tokens; computed from the tensor in each run of a graph."""
+    """Return 1, 2, 3, ..., n_tokens.
+
+    They are computed from a tensor, not from its shape: an exported graph then computes them for
+    each input instead of storing a constant.
+    """
     import torch
 
     return torch.ones_like(states[0, :, 0]).cumsum(dim=0)
@@ -125,9 +129,9 @@ def _weighted_mean_graph(add, states, skip):
 
 
 def _gem_torch(states, skip):
-    """Take the generalized mean with exponent 3, between mean and maximum (Radenović et al., 2018).
+    """Return the generalized mean with exponent 3 (Radenović et al., 2018).
 
-    Values of zero or below are replaced by 1e-6: the generalized mean is for positive values.
+    It lies between mean and maximum. States are clipped to positive values before the cube root.
     """
     return _mean_torch(states.clamp(min=1e-6) ** 3, skip) ** (1 / 3)
 
