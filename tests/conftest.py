@@ -1,5 +1,6 @@
-"""Tiny seeded networks, a cache folder of the session's own, and no network."""
+"""Tiny seeded networks, a cache folder of the session, and no network."""
 
+import functools
 import json
 import os
 import socket
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import transformers
 from tiny import save_tiny_bert
 from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
@@ -127,3 +130,27 @@ def shared_images():
     if not folder.is_dir():
         pytest.skip("shared/data/image does not lie beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_bert):
+    """Transformers' own forward: text -> hidden states of all layers, (n_tokens, n_dims) each."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_bert)
+    model = transformers.AutoModel.from_pretrained(tiny_bert).eval()
+
+    @functools.cache
+    def states(text, max_length=32):
+        inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_length)
+        with torch.no_grad():
+            answer = model(**inputs, output_hidden_states=True)
+        return [state[0].numpy() for state in answer.hidden_states]
+
+    return states
+
+
+@pytest.fixture
+def bare_folder(tmp_path):
+    """A folder of a model, as far as preprocessing reads it."""
+    (tmp_path / "config.json").write_text('{"model_type": "any"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    return tmp_path

@@ -153,3 +153,13 @@ def without_array(tensor):
         warnings.simplefilter("ignore")
         quantized = torch.quantize_per_tensor(tensor, 0.01, 0, torch.qint8)
         return tensor.to_sparse(), tensor.to_sparse_csr(), quantized
+
+
+# 54 words that the tiny tokenizer has as a whole.
+LONG = "the cat sat on a mat while the dog ran over the hill and the river to town " * 3
+
+
+def change_json(path, **changes):
+    """Change keys of a JSON file; write it if it does not exist."""
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**content, **changes}))

@@ -9,6 +9,8 @@ import torch
 import transformers
 from PIL import Image
 
+from skembed import CNNImageEmbedder
+
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
 
@@ -152,3 +154,11 @@ def encode(image, form="PNG", **settings):
     file = BytesIO()
     image.save(file, form, **settings)
     return file.getvalue()
+
+
+def small_embedder(**settings):
+    """Return a `CNNImageEmbedder` with a small network of random weights."""
+    return CNNImageEmbedder(
+        "resnet-small-32",
+        **{"pretrained": False, "random_state": 0, "backend": "torch", "cache": None} | settings,
+    )

@@ -1,11 +1,18 @@
 """Made-up sounds, and tiny networks for sounds with seeded weights, saved as real ones are."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import soundfile
 import torch
 import transformers
+from onnx import TensorProto, helper
+
+from skembed.audio._log_mel import PRESETS
+from skembed.audio._preprocessor import audio_preprocessor
+from skembed.models._folder import ModelFolder
 
 _TRANSFORMER = {
     "hidden_size": 16,
@@ -133,3 +140,62 @@ def save_tiny_hearing(folder, family="ast", seed=0):
     model.save_pretrained(folder)
     getattr(transformers, extractor_class)(**given).save_pretrained(folder)
     return folder
+
+
+_DEFAULTS = {
+    "front_end": "auto",
+    "sampling_rate": None,
+    "window_seconds": "auto",
+    "hop_seconds": None,
+    "window_pooling": "mean",
+    "max_seconds": 600,
+}
+
+
+def preprocessor_of(folder, **settings):
+    """Return the preprocessor of a folder, with the defaults of `AudioEmbedder`."""
+    return audio_preprocessor(ModelFolder(folder), **{**_DEFAULTS, **settings})
+
+
+def outside(front):
+    """Return the front with spectrograms computed before the graph, in numpy."""
+    return replace(front, in_graph=False)
+
+
+def inputs_of(front, sound, rate):
+    prepared, bad = front.prepare([(sound, rate)], [None], 1)
+    assert bad == {}
+    return prepared[0].inputs
+
+
+def graph_of_shape(path, shape):
+    """Write a graph that gives back its input."""
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("given", "same")]
+    node = helper.make_node("Identity", ["given"], ["same"])
+    graph = helper.make_graph([node], "graph", ends[:1], ends[1:])
+    opset = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+    return path
+
+
+RATES = {name: log_mel.sampling_rate for name, log_mel in PRESETS.items()}
+
+
+def clips(rate, seconds=2.0):
+    """Return sounds that spectrograms are made of: loud, quiet, one band, all bands, nothing."""
+    random = np.random.default_rng(0)
+    n_samples = round(rate * seconds)
+    times = np.arange(n_samples) / rate
+    sweep = np.sin(2 * np.pi * (50 + rate / 5 * times) * times)
+    burst = np.zeros(n_samples)
+    burst[n_samples // 2 :][:200] = random.standard_normal(200)
+    sounds = [
+        tone(seconds, rate),
+        sweep,
+        burst,
+        1e-4 * random.standard_normal(n_samples),
+        np.zeros(n_samples),
+        # A loud low tone beside a quiet high one: float32 would lose the latter.
+        np.sin(2 * np.pi * 100 * times) + 1e-5 * np.sin(2 * np.pi * rate / 5 * times),
+    ]
+    return [sound.astype(np.float32) for sound in sounds]

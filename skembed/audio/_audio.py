@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from skembed.base._typing import (
-        AudioPooling,
         Backend,
         BadRows,
         CacheStore,
         FilePath,
         NamedLayers,
+        Pooling,
         Precision,
         Precompute,
         RandomState,
@@ -158,8 +158,8 @@ class AudioEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
@@ -242,7 +242,7 @@ class AudioEmbedder(NeuralEmbedder):
     }
     _kind = SOUNDS.kind
     _problem = Problem("not a sound", "not sounds")
-    _late_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
+    _decode_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
     _rows_are_files = True
     _modality = SOUNDS
 
@@ -259,7 +259,7 @@ class AudioEmbedder(NeuralEmbedder):
         hop_seconds: float | None = None,
         window_pooling: WindowPooling = "mean",
         front_end: str | dict[str, Any] = "auto",
-        pooling: AudioPooling = "auto",
+        pooling: Pooling = "auto",
         layers: NamedLayers = -1,
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,

@@ -12,33 +12,33 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str, default=None
-        As on the command line. None: those of this process.
+        The arguments of the command line. None: those of this process.
 
     Returns
     -------
     status : int
-        0; 2 if the command could not be carried out.
+        0 if the command succeeds, 2 if it fails.
     """
-    parser = argparse.ArgumentParser(prog="python -m skembed", description="skembed's tools.")
+    parser = argparse.ArgumentParser(prog="python -m skembed", description="Tools of skembed.")
     parser.add_argument("--version", action="version", version=f"skembed {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    convert = commands.add_parser("convert", help="turn a published checkpoint into a folder")
+    convert = commands.add_parser("convert", help="convert a published checkpoint to a folder")
     kinds = convert.add_subparsers(required=True, metavar="kind")
     panns = kinds.add_parser("panns", help="CNN14 of PANNs, from its .pth file")
-    panns.add_argument("file", help="the checkpoint; only tensors are read from it")
-    panns.add_argument("folder", help="the new folder, to be given as `model`")
+    panns.add_argument("file", help="the checkpoint; only its tensors are read")
+    panns.add_argument("folder", help="the new folder, to be passed as `model`")
     panns.set_defaults(run=_convert_panns)
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     try:
-        given.run(given)
+        parsed.run(parsed)
     except (OSError, ValueError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 
 
-def _convert_panns(given):
+def _convert_panns(parsed):
     from skembed.audio._convert import convert_panns
 
-    digest = convert_panns(given.file, given.folder)
-    print(f"{given.folder}/model.safetensors, SHA-256 {digest}")  # noqa: T201
+    digest = convert_panns(parsed.file, parsed.folder)
+    print(f"{parsed.folder}/model.safetensors, SHA-256 {digest}")  # noqa: T201

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         BadRows,
         CacheStore,
         FilePath,
-        ImagePooling,
         NamedLayers,
+        Pooling,
         Precision,
         Precompute,
         RandomState,
@@ -149,8 +149,8 @@ class CNNImageEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
@@ -219,7 +219,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     }
     _kind = IMAGES.kind
     _problem = Problem("not an image", "not images")
-    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _decode_problem = Problem("not readable as an image", "not readable as images", "Replace them")
     _rows_are_files = True
     _modality = IMAGES
 
@@ -233,7 +233,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         image_shape: tuple[int, int] | tuple[int, int, int] | None = None,
         max_pixels: int | None = 50_000_000,
         max_value: float | None = None,
-        pooling: ImagePooling = "auto",
+        pooling: Pooling = "auto",
         layers: NamedLayers = -1,
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,

@@ -1,4 +1,4 @@
-"""Where a network comes from: hub id, folder, .onnx file, packaged copy; loaded once a process.
+"""Find the files of a model, check them, and load its network.
 
-Imports only the lowest layer (`exceptions`, `_config`, `_optional`).
+Imports only `exceptions`, `_config` and `base`.
 """

@@ -1,6 +1,6 @@
-"""Build a backbone with transformers: safetensors only, built-in architectures only.
+"""Load backbones: weights from safetensors files, architectures of transformers or skembed.
 
-Imports torch and transformers, and so imported only when a network is loaded.
+This module imports torch and transformers; it is imported only when a network is loaded.
 """
 
 import contextlib
@@ -19,23 +19,23 @@ from skembed.models._config_keys import without_code
 from skembed.models._folder import ModelFolder
 from skembed.models._modality import imported
 
-# How much larger the network of a config may be than the weights: parts that are never used.
+# How much larger the network of a config may be than the weights, because of unused parts.
 _SIZE_RATIO, _SIZE_SLACK = 4, 100_000_000
 
 
 class Backbone(nn.Module):
-    """Base of the backbones: network inputs -> a tuple of states, one a layer."""
+    """Base class of backbones, which map network inputs to a tuple of states, one per layer."""
 
-    # How attention may be written into a graph, the fastest first.
+    # Implementations of attention that can be exported, the fastest first.
     attentions = ("as it is",)
 
     def attention(self, name):
-        """Compute attention otherwise inside a block."""
+        """Use the attention implementation `name` inside a block."""
         return contextlib.nullcontext()
 
 
 class WithStem(Backbone):
-    """A backbone and what comes before it in the graph, which computes in float32."""
+    """A backbone, preceded by a module that computes its inputs in float32."""
 
     def __init__(self, stem, backbone):
         super().__init__()
@@ -45,15 +45,15 @@ class WithStem(Backbone):
         self.attention = backbone.attention
 
     def forward(self, inputs):
-        """Network inputs -> the backbone's states."""
+        """Map network inputs to the states of the backbone."""
         dtype = next(self.backbone.parameters()).dtype
         return self.backbone(self.stem(inputs).to(dtype))
 
 
 class HiddenStates(Backbone):
-    """A transformers model, called with one input, that gives the states of all its layers."""
+    """Return the states of all layers of a transformers model with one input."""
 
-    # What of a model may be missing in its file, by parts of names: no state comes from it.
+    # Parts of the names of weights that may be missing, because no state depends on them.
     unused: tuple[str, ...] = ("pooler",)
 
     def __init__(self, model, modality):
@@ -67,7 +67,7 @@ class HiddenStates(Backbone):
 
     @contextlib.contextmanager
     def attention(self, name):
-        """Compute attention otherwise inside a block."""
+        """Use the attention implementation `name` inside a block."""
         if not self.family.attention:
             yield
             return
@@ -79,23 +79,23 @@ class HiddenStates(Backbone):
             self.model.set_attn_implementation(before)
 
     def forward(self, inputs):
-        """Network inputs -> (n_layers + 1) tensors of (n_rows, n_tokens, n_hidden)."""
+        """Map network inputs to n_layers + 1 tensors of shape (n_rows, n_tokens, n_hidden)."""
         if inputs.is_floating_point():
             inputs = inputs.to(self.model.dtype)
-        answer = self.model(**{self.input_name: inputs}, output_hidden_states=True)
+        output = self.model(**{self.input_name: inputs}, output_hidden_states=True)
         # Some families normalize after the last layer, outside `hidden_states`.
-        return (*answer.hidden_states[:-1], answer.last_hidden_state)
+        return (*output.hidden_states[:-1], output.last_hidden_state)
 
 
 def pool_any_size(model):
-    """Replace a pooler whose window has one size by one that pools maps of any size."""
+    """Replace a pooler with a window of fixed size by one that pools maps of any size."""
     pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
     model.pooler = pool[model.config.pooling_type](1)
 
 
 @contextlib.contextmanager
 def quiet_transformers():
-    """Silence transformers' log and progress bar for a block, and put them back."""
+    """Silence the log and the progress bars of transformers inside a ``with`` block."""
     level = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -114,9 +114,9 @@ def load_backbone(folder, modality):
     Parameters
     ----------
     folder : pathlib.Path
-        Holds ``config.json`` and ``model.safetensors``.
+        The folder with ``config.json`` and ``model.safetensors``.
     modality : Modality
-        What the network embeds.
+        The modality that the network embeds.
 
     Returns
     -------
@@ -126,19 +126,33 @@ def load_backbone(folder, modality):
     Raises
     ------
     ModelFormatError
-        If transformers has no such architecture, or weights are missing or damaged.
+        If the architecture is not supported, or weights are missing or damaged.
     """
     files = ModelFolder(folder)
     if files.config.get("model_type") in modality.networks:
         return _load_own(files, modality)
+    model, wrong = _load_transformers(files, modality)
+    wrapper = imported(modality.wrapper)
+    wrong = {name for name in wrong if not any(part in name for part in wrapper.unused)}
+    if wrong:
+        raise ModelFormatError(
+            f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or have another "
+            f"shape, {min(wrong)} among them; they would be random."
+        )
+    return wrapper(model, modality).eval()
+
+
+def _load_transformers(files, modality):
+    """Return a model of transformers, and the names of its missing and mismatched weights."""
+    folder = files.path
     family = modality.family(files.config.get("model_type"), folder)
     weights = _loaded(files)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
             blank = _blank(without_code(files.config), modality, family, folder)
             _check_size(blank, weights, folder)
-            # Given the weights, transformers reads no file: neither others than those that the
-            # fingerprint is made of nor an adapter beside them.
+            # transformers receives the weights and reads no files. So it uses only files that are
+            # part of the fingerprint, and ignores adapters in the folder.
             model, report = type(blank).from_pretrained(
                 None,
                 config=blank.config,
@@ -146,29 +160,22 @@ def load_backbone(folder, modality):
                 attn_implementation=blank.config._attn_implementation,
                 dtype=torch.float32,
                 local_files_only=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
+                ignore_mismatched_sizes=True,  # the caller reports them by name
                 output_loading_info=True,
             )
         except (ModelFormatError, MemoryError):
             raise
-        except Exception as error:  # a config of wrong values raises whatever they cause
+        except Exception as error:  # wrong values in a config can raise any error
             raise ModelFormatError(
                 f"{folder} cannot be loaded by transformers {transformers.__version__} without "
                 f"code from outside it, which skembed never runs: {reason_of(error)}"
             ) from error
-    wrapper = imported(modality.wrapper)
     wrong = {name for name, *_ in report["mismatched_keys"]} | set(report["missing_keys"])
-    wrong = {name for name in wrong if not any(part in name for part in wrapper.unused)}
-    if wrong:
-        raise ModelFormatError(
-            f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or of another "
-            f"shape, {min(wrong)} among them; they would be random."
-        )
-    return wrapper(model, modality).eval()
+    return model, wrong
 
 
 def _loaded(files):
-    """Return the weights in a folder's files, by their names."""
+    """Return the weights in the files of a folder, by name."""
     weights = {}
     try:
         for path in files.weights:
@@ -181,10 +188,10 @@ def _loaded(files):
 
 
 def _blank(config, modality, family, folder):
-    """Return the network of a config without memory for its weights, with attention chosen."""
+    """Build the network of a config without allocating its weights, and choose its attention."""
     settings = {name: value for name, value in config.items() if name != "model_type"}
     config = transformers.AutoConfig.for_model(config.get("model_type"), **settings)
-    if modality.check_config is not None:  # with the defaults of its family filled in
+    if modality.check_config is not None:  # on the config with all defaults
         modality.check_config(config.to_dict(), folder)
     make = transformers.AutoModel.from_config
     if family.model_class is not None:
@@ -192,36 +199,36 @@ def _blank(config, modality, family, folder):
     with torch.device("meta"):
         try:
             return make(config, attn_implementation="sdpa")
-        except ValueError:  # of a family that has no other
+        except ValueError:  # the family does not support "sdpa"
             return make(config, attn_implementation="eager")
 
 
 def _check_size(blank, weights, folder):
-    """Raise a ModelFormatError if a config describes a far larger network than the weights are."""
+    """Raise a ModelFormatError if the network of a config is far larger than the weights."""
     tensors = [*blank.parameters(), *blank.buffers()]
     described = sum(tensor.numel() for tensor in tensors)
-    held = sum(tensor.numel() for tensor in weights.values())
-    if described > _SIZE_RATIO * held + _SIZE_SLACK:
+    stored = sum(tensor.numel() for tensor in weights.values())
+    if described > _SIZE_RATIO * stored + _SIZE_SLACK:
         raise ModelFormatError(
             f"{folder}: config.json describes a network of {described:,} numbers, and the weights "
-            f"have {held:,}."
+            f"contain {stored:,}."
         )
 
 
 def build(config, modality):
-    """Return the network of a config, with weights drawn from torch's generator.
+    """Build the network of a config, with weights drawn from torch's global generator.
 
     Parameters
     ----------
     config : dict
         Content of ``config.json``.
     modality : Modality
-        What the network embeds.
+        The modality that the network embeds.
 
     Returns
     -------
     network : torch.nn.Module
-        A `Backbone` of our own, or a model of transformers.
+        A `Backbone` of skembed, or a model of transformers.
     """
     settings = {name: value for name, value in config.items() if name != "model_type"}
     reference = modality.networks.get(config["model_type"])
@@ -232,11 +239,11 @@ def build(config, modality):
 
 
 def _load_own(files, modality):
-    """Load a network of our own."""
+    """Load a network that skembed implements."""
     weights = _loaded(files)
     try:
         backbone = build(files.config, modality)
         backbone.load_state_dict(weights)
-    except Exception as error:  # names the weights that are missing or of another shape
+    except Exception as error:  # lists the weights that are missing or have another shape
         raise ModelFormatError(f"{files.path}: {error}") from error
     return backbone.eval()

@@ -45,7 +45,7 @@ OVERRIDDEN = {
     "name_or_path": "where the model came from",
     "_name_or_path": "the same",
 }
-# Refused: the network would be another one without what these keys select.
+# Refused: without the selected code or files, the network would differ.
 REFUSED = {
     "quantization_config": "weights in a format that needs the code of another package",
     "compression_config": "weights in a format that needs the code of another package",
@@ -56,7 +56,7 @@ REFUSED = {
     "use_timm_backbone": "a backbone that the package timm builds",
     "use_pretrained_backbone": "weights of a backbone that are downloaded",
 }
-# Families that run downloaded kernels, or whose parts are other families or other packages.
+# Families that run downloaded kernels, or that consist of models of other families or packages.
 REFUSED_FAMILIES = (
     *("mra", "rwkv", "yoso"),
     *("timm_backbone", "timm_wrapper"),
@@ -70,12 +70,12 @@ _SIZES = {
     *("num_hidden_layers", "n_layers", "n_layer"),
     *("max_position_embeddings", "vocab_size", "num_channels", "encoder_layers"),
 }
-# Numbers of modules, which are built one by one, and how many there may be.
+# Keys with a number of modules, which are built one by one, and the maximum of this number.
 _COUNTS = re.compile(
     r"(^|_)(n_?)?(layers?|depths?|blocks?|repeats?|groups?|experts|stages?)(?!.*size)(_|$)"
 )
 _MAX_COUNT = 512
-_MAX_COEFFICIENT = 16  # of such numbers
+_MAX_COEFFICIENT = 16  # factor of such numbers
 _MAX_DEPTH = 16  # of nested configs
 
 
@@ -87,7 +87,7 @@ def check_config(config, path):
     config : dict
         Content of ``config.json``.
     path : path
-        Of the file, for the message.
+        Path of the file, for the message.
     """
     for name in _SIZES & set(config):
         value = config[name]
@@ -96,7 +96,7 @@ def check_config(config, path):
                 f"{path}: {name} must be an integer of at least 0. Got {value!r} instead."
             )
         if name in _WIDTHS and value is not None and value > _MAX_WIDTH:
-            raise ModelFormatError(f"{path}: {name} is {value}; skembed takes up to {_MAX_WIDTH}.")
+            raise ModelFormatError(f"{path}: {name} is {value}, more than {_MAX_WIDTH}.")
     for name, value in _walk(config, path):
         if name in REFUSED and value not in (None, False, {}):
             raise ModelFormatError(f"{path}: {name} selects {REFUSED[name]}; skembed refuses it.")
@@ -104,8 +104,8 @@ def check_config(config, path):
             raise ModelFormatError(f"{path}: model_type must be a string. Got {value!r} instead.")
         if name == "model_type" and value in REFUSED_FAMILIES:
             raise ModelFormatError(
-                f"{path}: the family {value!r} runs code that is downloaded, or is put together "
-                "from other models or packages; skembed refuses it."
+                f"{path}: the family {value!r} runs downloaded code, or consists of models of "
+                "other families or packages; skembed refuses it."
             )
         if _COUNTS.search(name):
             limit = _MAX_COEFFICIENT if name.endswith("coefficient") else _MAX_COUNT
@@ -113,7 +113,7 @@ def check_config(config, path):
             total = sum(item for item in values if isinstance(item, (int, float)))
             if not total <= limit:
                 raise ModelFormatError(
-                    f"{path}: {name} is {total:g}; skembed builds networks of at most {limit}."
+                    f"{path}: {name} is {total:g}; skembed builds at most {limit} modules."
                 )
 
 

@@ -1,14 +1,15 @@
-"""The files of weights that an ONNX graph names, found without the package onnx.
+"""Find the files with the weights of an ONNX graph, without the package onnx.
 
-A graph is a message of protocol buffers: fields with a number and a length, nested. Only the fields
-that lead to a tensor are entered; weights are skipped by their length. Imports only `exceptions`.
+An ONNX file is a message of protocol buffers: nested fields with a number and a length. Only fields
+that may contain a tensor are parsed. Weights are skipped by their length, so that the file is not
+read as a whole. Imports only `exceptions`.
 """
 
 import mmap
 
 from skembed.exceptions import ModelFormatError
 
-# Message -> number of a field -> the message in it, by onnx.proto.
+# Message -> number of a field -> the message in this field, by onnx.proto.
 _FIELDS = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -24,7 +25,7 @@ _MAX_DEPTH = 64  # of messages within messages
 
 
 def external_files(graph):
-    """Return the relative paths of the files that hold a graph's weights, in the graph's order.
+    """Return the relative paths of the files that contain a graph's weights, in its order.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def external_files(graph):
     Returns
     -------
     locations : list of str
-        As they stand in the graph, each once.
+        As stored in the graph, each once.
 
     Raises
     ------
@@ -54,7 +55,11 @@ def external_files(graph):
 
 
 def _collect(data, start, stop, message, locations, depth):
-    """Enter the locations in a message, data[start:stop], into `locations`."""
+    """Add the locations in a message, data[start:stop], to `locations`.
+
+    A tensor with external data has entries of a key and a value. The value of the key "location" is
+    the path of its file.
+    """
     if depth > _MAX_DEPTH:
         raise ValueError("it is nested too deeply")
     known, entry = _FIELDS[message], {}
@@ -68,15 +73,19 @@ def _collect(data, start, stop, message, locations, depth):
 
 
 def _fields(data, start, stop):
-    """Yield number, start and stop of the fields of a message that have a length."""
+    """Yield number, start and stop of each field of a message that has a length.
+
+    A tag before each field contains its number and its kind. The kind determines how the size of
+    the field is found.
+    """
     while start < stop:
         tag, start = _varint(data, start, stop)
         number, kind = tag >> 3, tag & 7
-        if kind == 0:  # a number
+        if kind == 0:  # a variable-length number
             _, start = _varint(data, start, stop)
-        elif kind == 1:
+        elif kind == 1:  # 64 bits
             start += 8
-        elif kind == 5:
+        elif kind == 5:  # 32 bits
             start += 4
         elif kind == 2:  # bytes, a string or a message
             size, start = _varint(data, start, stop)
@@ -91,7 +100,10 @@ def _fields(data, start, stop):
 
 
 def _varint(data, start, stop):
-    """Return the number at `start`, 7 bits a byte, and the position behind it."""
+    """Return the variable-length number at `start`, and the position after it.
+
+    Each byte contains 7 bits, the lowest first. The highest bit states that another byte follows.
+    """
     value = shift = 0
     while start < stop and shift < 70:
         byte = data[start]

@@ -1,4 +1,4 @@
-"""Files of a model's folder: they lie inside it, are regular files, and have a size that fits.
+"""Read files of a model's folder, after checks of path, type and size.
 
 Imports only `exceptions`.
 """
@@ -16,32 +16,33 @@ _MAX_JSON_BYTES = 256 * 2**20
 
 
 def inside(folder, name):
-    """Return the path of something inside a folder.
+    """Return a path inside a folder.
 
-    Links may point to other places in the folder and, from a snapshot in the hub's local cache, to
-    that cache's blobs.
+    Links may point to other places in the folder. In a snapshot of the hub's local cache, they may
+    also point to the blobs of this cache.
 
     Parameters
     ----------
     folder : pathlib.Path
         The folder.
     name : str
-        A relative path, as a file of the folder states it.
+        A relative path, as given in a file of the folder.
 
     Returns
     -------
     path : pathlib.Path
-        It need not exist.
+        The path; it may not exist.
 
     Raises
     ------
     ModelFormatError
-        If the path leaves the folder, or is no path.
+        If the path leaves the folder, or is not a valid path.
     """
+    # Rules of Windows on all systems: backslashes separate parts, colons denote drives and streams.
     parts = PureWindowsPath(name).parts if isinstance(name, str) and "\0" not in name else (":",)
     if ".." in parts or any(":" in part or part in ("/", "\\") for part in parts):
         raise ModelFormatError(
-            f"{folder}: the path {name!r} leaves the model's folder. Files of a model must lie "
+            f"{folder}: the path {name!r} leaves the model's folder. Files of a model must be "
             "inside its folder."
         )
     path = folder / name
@@ -51,18 +52,18 @@ def inside(folder, name):
         raise ModelFormatError(f"{path} cannot be followed: {error}") from error
     if not any(target.is_relative_to(allowed) for allowed in (root, *_blobs_of(root))):
         raise ModelFormatError(
-            f"{path} is a link to {target}, outside of the model's folder. Replace it by a copy of "
+            f"{path} is a link to {target}, outside the model's folder. Replace it with a copy of "
             "the file."
         )
     return path
 
 
 def _blobs_of(folder):
-    """Return where the files of a snapshot in the hub's local cache may lie."""
+    """Return the folders that links of a snapshot in the hub's local cache may point to."""
     for snapshot in (folder, *folder.parents):
         if snapshot.parent.name == "snapshots":
             repository = snapshot.parent.parent
-            # Files that several repositories share lie one level higher.
+            # Files shared by several repositories are one level higher.
             return repository / "blobs", repository.parent / "blobs"
     return ()
 
@@ -105,21 +106,21 @@ def checked_settings(path):
 
 
 def read_json(path, default=None, kind=dict):
-    """Return the content of a JSON file; `default` if there is no such file.
+    """Return the content of a JSON file; `default` if the file does not exist.
 
     Parameters
     ----------
     path : path
-        Of the file.
+        Path of the file.
     default : object, default=None
-        Returned if there is no file.
+        Returned if the file does not exist.
     kind : type or tuple of type, default=dict
-        What the content must be.
+        Required type of the content.
 
     Raises
     ------
     ModelFormatError
-        If the file is not JSON, is of another kind, or lies outside of the folder that it is in.
+        If the file is not JSON, its content has another type, or it is a link out of its folder.
     """
     path = Path(path)
     if file_in(path.parent, path.name) is None:
@@ -134,9 +135,10 @@ def read_json(path, default=None, kind=dict):
         raise ModelFormatError(f"{path} is not JSON: it is nested too deeply.") from error
     except ModelFormatError:
         raise
-    except ValueError as error:  # of JSON, of UTF-8, of numbers with too many digits
+    except ValueError as error:  # invalid JSON, invalid UTF-8, numbers with too many digits
         raise ModelFormatError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, kind):
-        wanted = "a list" if kind is list else "an object"
-        raise ModelFormatError(f"{path} must hold {wanted}; it holds {type(content).__name__}.")
+        expected = "a list" if kind is list else "an object"
+        found = type(content).__name__
+        raise ModelFormatError(f"{path} must contain {expected}. Got {found} instead.")
     return content

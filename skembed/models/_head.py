@@ -1,10 +1,10 @@
-"""What comes after the backbone, as plain data: layers, pooling, dense layers, normalizing.
+"""The head of a network as plain data: layers, pooling, dense layers, normalization.
 
-A head is made of pieces, one for each layer and pooling (see `Head.pieces`). The network computes
-pieces, and these are what caches keep. Joining, truncating and normalizing pieces is arithmetic on
-kept vectors (`Head.finished`), the same for all backends.
+A head consists of pieces, one for each layer and pooling (see `Head.pieces`). The network computes
+pieces, and caches store their vectors. `Head.finished` concatenates, truncates and normalizes these
+vectors, for all backends in the same way.
 
-The torch module made of a piece is in `_modules`; nothing here imports torch.
+`_modules` contains the torch module of a piece. This module does not import torch.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -14,14 +14,10 @@ import numpy as np
 
 from skembed.base._digest import digest
 
-# Names of poolings of tokens, and of maps besides; what they compute stands in `_modules.POOLINGS`.
-POOLING_NAMES = ("mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last")
-MAP_POOLING_NAMES = ("gem", "flat")
-
 
 @dataclass(frozen=True)
 class Dense:
-    """A linear layer after pooling: its weights' file and its activation, a class of torch.nn."""
+    """A linear layer after pooling: file of its weights, activation (a class of torch.nn)."""
 
     weights: str
     sha256: str
@@ -32,25 +28,25 @@ class Dense:
 
 @dataclass(frozen=True)
 class Head:
-    """From hidden states to a row's vector.
+    """Compute the vector of a row from the hidden states.
 
     Parameters
     ----------
     layers : tuple of int
-        Hidden states to concatenate; 0 is the embedding layer, -1 the last.
+        Layers whose states are concatenated; 0 is the embedding layer, -1 the last layer.
     pooling : tuple of str
-        Poolings to concatenate; empty: one vector a token.
+        Poolings that are concatenated. Empty: one vector per token.
     skip : int
-        Tokens at the start that pooling leaves out (a prompt's).
+        Number of tokens at the start that are not pooled (those of a prompt).
     dense : tuple of Dense
         Linear layers after pooling.
     truncate_dim : int or None
-        Keep only the first dimensions.
+        Number of dimensions to keep. None: all.
     normalize : bool
-        Scale to unit length.
+        Whether to scale vectors to unit length.
     truncate_last : bool
-        Whether `truncate_dim` comes after normalizing: a folder's own does, as in Sentence
-        Transformers.
+        Whether to truncate after normalization. This holds for a `truncate_dim` that Sentence
+        Transformers saved in the model's folder.
     """
 
     layers: tuple = (-1,)
@@ -63,11 +59,11 @@ class Head:
 
     @property
     def unit_length(self):
-        """Whether vectors have length 1: what is cut after normalizing does not."""
+        """Whether vectors have length 1; those truncated after normalization do not."""
         return self.normalize and not self.truncate_last
 
     def settings(self):
-        """Return what can change a vector, for fingerprints: contents, not paths."""
+        """Return all settings that can change a vector, without paths, for fingerprints."""
         settings = asdict(self)
         for dense in settings["dense"]:
             del dense["weights"]
@@ -75,20 +71,20 @@ class Head:
 
     @property
     def name(self):
-        """The name of what this head computes, among the heads of one backbone."""
+        """A name that identifies this head among the heads of one backbone."""
         return _name(self)
 
     def pieces(self, n_states=None):
-        """Return the heads whose vectors this head joins, in that order.
+        """Return the heads whose vectors this head concatenates, in this order.
 
-        A piece is the pooling of one layer, neither truncated nor normalized. Dense layers take
-        all poolings at once, so a head with dense layers is one piece.
+        A piece is one pooling of one layer, neither truncated nor normalized. Dense layers take
+        all poolings as their input, so a head with dense layers is one piece.
 
         Parameters
         ----------
         n_states : int, default=None
-            How many states the backbone gives; layers are then counted from 0, so that one piece
-            has one name. None: not known.
+            Number of states of the backbone. Negative layers are then replaced, so that each piece
+            has only one name. None: unknown.
 
         Examples
         --------
@@ -107,9 +103,9 @@ class Head:
         )
 
     def finished(self, pieces):
-        """Join the vectors of this head's pieces, truncate and normalize them.
+        """Concatenate, truncate and normalize the vectors of this head's pieces.
 
-        Sums of squares are in float64 and each row is summed by itself, so that a vector does not
+        Sums of squares are computed in float64 for each row separately, so that a vector does not
         depend on other rows.
 
         Parameters
@@ -136,24 +132,24 @@ class Head:
         return vectors[:, : self.truncate_dim]
 
     def pooled(self):
-        """Return this head without what `finished` does."""
+        """Return this head without truncation and normalization."""
         return replace(self, truncate_dim=None, normalize=False, truncate_last=False)
 
     def n_dims(self, n_hidden):
-        """Return the length of a row's vector; None where `n_hidden`, a layer's, is None."""
+        """Return the length of a row's vector; None if `n_hidden`, that of a layer, is None."""
         if n_hidden is None:
             return None
         width = n_hidden * len(self.layers) * max(1, len(self.pooling))
         width = self.dense[-1].out_features if self.dense else width
         return min(width, self.truncate_dim or width)
 
-    def moved(self, here):
-        """Return the same, with its files where ``here(path)`` says."""
-        dense = tuple(replace(item, weights=here(item.weights)) for item in self.dense)
+    def moved(self, new_path):
+        """Return a copy whose files are at ``new_path(path)``."""
+        dense = tuple(replace(item, weights=new_path(item.weights)) for item in self.dense)
         return replace(self, dense=dense)
 
     def for_tokens(self):
-        """Return the head that gives one vector a token: the same layers, nothing after them."""
+        """Return a head with the same layers that computes one vector per token."""
         return replace(self.pooled(), pooling=(), skip=0, dense=())
 
 

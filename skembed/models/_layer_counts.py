@@ -1,7 +1,7 @@
-"""How many layers networks for images and sounds have, by their config.
+"""Number of layers of networks for images and sounds, by their config.
 
-A layer is a block of a transformer or of EfficientNet and MobileNet, and a stage of other
-convolutional networks. The state before the first layer is not counted. Imports nothing of skembed.
+A layer is a block in transformers, EfficientNet and MobileNet, and a stage in other convolutional
+networks. The state before the first layer is not counted. Imports nothing of skembed.
 """
 
 import math

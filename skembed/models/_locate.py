@@ -1,4 +1,7 @@
-"""Find the folder of a model: local first, the hub last, no network call on a hit."""
+"""Find the folder of a model: local places first, the hub last.
+
+There is no network call if a model is found locally.
+"""
 
 import difflib
 import os
@@ -9,6 +12,7 @@ from typing import NamedTuple
 
 from skembed._config import get_config
 from skembed.base._digest import file_sha256
+from skembed.base._failures import first_line
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._files import file_in, read_json
 from skembed.models._sentence import check_modules
@@ -18,7 +22,7 @@ _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", 
 
 
 class _Packaged(NamedTuple):
-    """A package that carries a model's files, believed only if the weights have this digest."""
+    """A package with the files of a model; it is used only if its weights have this digest."""
 
     package: str
     folder: str
@@ -36,7 +40,7 @@ _PACKAGED = {
 }
 
 
-# Popular ids, for "did you mean"; nothing is looked up for them.
+# Popular ids for suggestions in error messages.
 _POPULAR = (
     *(
         f"sentence-transformers/{name}"
@@ -65,7 +69,7 @@ _POPULAR = (
 )
 
 
-# An id as a browser shows it, as fsspec writes it, or with a slash at its end.
+# An id in a URL of the hub, in the notation of fsspec, or with a slash at its end.
 _HUB_URL = re.compile(
     r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://(?:models/)?)?"
     r"([\w-][\w.-]*/[\w-][\w.-]*)(?:/(?:tree|blob|resolve)/.*)?/?"
@@ -73,10 +77,10 @@ _HUB_URL = re.compile(
 
 
 def locate(model, revision=None, organization=None, architectures=()):
-    """Return the folder or .onnx file that holds `model`.
+    """Return the folder or .onnx file of a model.
 
-    Looked up in this order: a path; the hub's local cache; a packaged copy with the right digest;
-    the hub itself, unless offline.
+    It is searched in this order: a path; the hub's local cache; a packaged copy with the right
+    digest; the hub itself, unless offline.
 
     Parameters
     ----------
@@ -86,9 +90,7 @@ def locate(model, revision=None, organization=None, architectures=()):
     revision : str, default=None
         Branch, tag or commit on the hub. None: the main branch.
     organization : str, default=None
-        Owner on the hub of models that are given without one: their short names are looked up
-        under it first.
-
+        Owner on the hub under which ids without an owner are searched first.
     architectures : collection of str, default=()
         Names of networks that are built with ``pretrained=False``, for the message.
 
@@ -99,33 +101,37 @@ def locate(model, revision=None, organization=None, architectures=()):
     Raises
     ------
     ModelNotFoundError
-        If nothing answers; the message lists the places and the remedies.
+        If the model is not found; the message lists the places and the remedies.
     ModelFormatError
         If there are files, but no weights that can be read safely.
     """
-    if not os.fspath(model).strip():
+    name = os.fspath(model)
+    if not name.strip():
         raise ModelNotFoundError(
-            "The 'model' parameter is empty. Give the path of a folder or an .onnx file, or a hub "
+            "The 'model' parameter is empty. Pass the path of a folder or an .onnx file, or a hub "
             "id such as 'sentence-transformers/all-MiniLM-L6-v2'."
         )
-    path = Path(os.path.expanduser(os.fspath(model)))
-    # Not `path.is_dir()`, which raises for a name that is too long for a file.
-    if os.path.isdir(path):
-        return _with_weights(path.resolve())
-    if os.path.exists(path):
-        if path.suffix != ".onnx":
-            raise ModelFormatError(f"{path} is neither a folder nor an .onnx file.")
-        return path.absolute()  # a link stays one: the other files lie beside it
+    path = Path(os.path.expanduser(name))
+    if os.path.exists(path):  # `Path.exists` raises an error if the name is too long
+        return _local(path)
     tried = [f"a local path: {path} does not exist"]
-    name = os.fspath(model)
-    if (
-        path.is_absolute()
-        or name.count("/") > 1
-        or name.startswith(("~", "."))
-        or _is_windows(name)
-    ):
+    if path.is_absolute() or name.count("/") > 1 or name[0] in "~." or _is_windows(name):
         raise _not_found(name, tried, hub=False)
-    short = organization is not None and name and "/" not in name
+    return _by_id(name, revision, organization, architectures, tried)
+
+
+def _local(path):
+    """Return an existing path if it is that of a model."""
+    if path.is_dir():
+        return _with_weights(path.resolve())
+    if path.suffix != ".onnx":
+        raise ModelFormatError(f"{path} is neither a folder nor an .onnx file.")
+    return path.absolute()  # links are not resolved, since the other files are beside the link
+
+
+def _by_id(name, revision, organization, architectures, tried):
+    """Search a hub id in all places; `tried` is the list of places for the message."""
+    short = organization is not None and "/" not in name
     names = [f"{organization}/{name}", name] if short else [name]
     for place in (_in_hub_cache, _in_package, _on_hub):
         for full_name in names:
@@ -147,74 +153,76 @@ def _in_hub_cache(name, revision):
 
     place = f"the hub's local cache ({constants.HF_HUB_CACHE})"
     try:
-        # With the patterns of the download: files that it leaves out are not missed here.
+        # The same patterns as for a download; otherwise, other files would be considered missing.
         folder = snapshot_download(
             name, revision=revision, allow_patterns=_FILES, local_files_only=True
         )
     except LocalEntryNotFoundError:
-        return None, f"{place}: not there"
+        return None, f"{place}: not found"
     except HFValidationError:
-        return None, f"{place}: {name!r} cannot be a hub id"
+        return None, f"{place}: {name!r} is not a valid hub id"
     folder = Path(folder)
-    weights = _weights(folder)
+    weights = weight_files(folder)
     complete = weights and (weights[0].parent / "config.json").exists()
-    return (folder, "") if complete else (None, f"{place}: only a part of it is there")
+    return (folder, "") if complete else (None, f"{place}: incomplete")
 
 
 def _in_package(name, revision):
     packaged = _PACKAGED.get(name)
     if packaged is None:
-        return None, "a packaged copy: skembed lists none for this id"
+        return None, "a packaged copy: there is none for this id"
     place = f"the packaged copy ({packaged.package.replace('_', '-')})"
     spec = util.find_spec(packaged.package)
     if spec is None:
         return None, f"{place}: not installed"
     if revision is not None:
         version = metadata.version(packaged.package)
-        return None, f"{place}: revision={revision!r} was asked for, the copy is fixed at {version}"
+        return None, f"{place}: revision={revision!r} is set, the copy is version {version}"
     folder = Path(spec.submodule_search_locations[0]) / packaged.folder
     weights = folder / "model.safetensors"
     if not weights.exists() or file_sha256(weights) != packaged.sha256:
-        return None, f"{place}: its weights are not those that skembed lists for this id"
+        return None, f"{place}: its weights do not have the required digest"
     return folder, ""
 
 
 def _on_hub(name, revision):
     if get_config()["offline"]:
-        return None, "the hub: not asked, for skembed is offline (set_config or HF_HUB_OFFLINE)"
+        return (
+            None,
+            "the hub: not searched, since skembed is offline (set_config or HF_HUB_OFFLINE)",
+        )
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES)), ""
-    except Exception as error:  # the hub's client raises its own, requests' and urllib's errors
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return None, f"the hub: {type(error).__name__}: {reason}"
+    except Exception as error:  # errors of the hub's client, of requests and of urllib
+        return None, f"the hub: {type(error).__name__}: {first_line(error)}"
 
 
-def _weights(folder):
-    """Return the safetensors files of a folder's backbone.
+def weight_files(folder):
+    """Return the safetensors files of a folder's backbone; an empty list if there are none.
 
     Raises
     ------
     ModelFormatError
-        If they lie outside of the folder, or are not regular files.
+        If they are outside the folder, or are not regular files.
     """
     single = file_in(folder, "model.safetensors")
     if single is not None:
         return [single]
-    shards = _named_by_index(folder)
+    shards = _shards_of_index(folder)
     shards = shards or [file_in(folder, p.name) for p in sorted(folder.glob("model-*.safetensors"))]
     if shards:
         return shards
-    # Sentence Transformers once gave the backbone a folder of its own: 0_BERT, 0_Transformer.
+    # Old versions of Sentence Transformers stored the backbone in a subfolder: 0_BERT.
     for path in sorted(folder.glob("0_*")):
-        if path.is_dir() and (shards := _weights(path)):
+        if path.is_dir() and (shards := weight_files(path)):
             return shards
     return []
 
 
-def _named_by_index(folder):
-    """Return the files that model.safetensors.index.json lists; none if there is no such file."""
+def _shards_of_index(folder):
+    """Return the files that model.safetensors.index.json lists; none if it does not exist."""
     path = folder / "model.safetensors.index.json"
     index = read_json(path)
     if index is None:
@@ -230,25 +238,25 @@ def _named_by_index(folder):
 
 
 def _with_weights(folder):
-    """Return `folder`, or say why its modules or its weights cannot be read."""
+    """Return `folder`; raise a ModelFormatError if its modules or weights are not supported."""
     check_modules(folder)
-    if _weights(folder) or (folder / "model.onnx").exists():
+    if weight_files(folder) or (folder / "model.onnx").exists():
         return folder
     pickled = [name for name in _PICKLED if (folder / name).exists()]
     if pickled:
         raise ModelFormatError(
             f"{folder} has only {pickled[0]}. skembed loads safetensors and ONNX weights, never "
-            "pickle: convert the file with transformers' save_pretrained, or take a revision "
-            "that has model.safetensors."
+            "pickle: convert the file with transformers' save_pretrained, or use a revision with "
+            "model.safetensors."
         )
     raise ModelFormatError(
-        f"{folder} has no model.safetensors and no model.onnx. Give a folder written by "
+        f"{folder} has no model.safetensors and no model.onnx. Pass a folder written by "
         "save_pretrained, by Sentence Transformers' save or by skembed's export."
     )
 
 
 def _close_names(name):
-    """Return ids that `name` may be a misspelling of: popular ones and those on this machine."""
+    """Return popular and cached ids that are similar to `name`."""
     from huggingface_hub import constants
 
     cached = sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*"))
@@ -257,14 +265,14 @@ def _close_names(name):
     for full_name in (*cached, *_POPULAR):
         known.setdefault(full_name.lower(), full_name)
         known.setdefault(full_name.lower().rpartition("/")[2], full_name)
-    asked = name.lower()
-    close = difflib.get_close_matches(asked, known, n=3, cutoff=0.85)
-    close += difflib.get_close_matches(asked.rpartition("/")[2], known, n=3, cutoff=0.85)
+    lower = name.lower()
+    close = difflib.get_close_matches(lower, known, n=3, cutoff=0.85)
+    close += difflib.get_close_matches(lower.rpartition("/")[2], known, n=3, cutoff=0.85)
     return list(dict.fromkeys(known[key] for key in close if known[key] != name))[:3]
 
 
 def _hub_id_in(name):
-    """Return the hub id that a URL or a name with a slash too many contains; None: there is none.
+    """Return the hub id in a URL or in a name with a slash at its end; None if there is none.
 
     Examples
     --------
@@ -276,19 +284,24 @@ def _hub_id_in(name):
 
 
 def _not_found(name, tried, hub=True, full_name=None, architectures=()):
-    # The short name of a model that nobody knows may be one without an owner.
+    """Return the error of a model that was not found, with the places and the remedies."""
+    # A short name is completed only if the full name is known: some models have no owner.
     known = full_name in _POPULAR or full_name in _PACKAGED
     to_download = full_name if known else name
-    remedies = ["give the path of a folder that has config.json and model.safetensors"]
+    remedies = ["pass the path of a folder with config.json and model.safetensors"]
     if name in architectures:
-        remedies.insert(0, "set pretrained=False: the name is an architecture's, without weights")
+        remedies.insert(
+            0, "set pretrained=False: the name is that of an architecture without weights"
+        )
     elif hub:
-        remedies.insert(0, f"download it on a machine with a network: hf download {to_download}")
+        remedies.insert(
+            0, f"download it on a machine with network access: hf download {to_download}"
+        )
         if full_name in _PACKAGED:
             extra = _PACKAGED[full_name].extra
             remedies.append(f"pip install 'skembed[{extra}]' for a packaged copy")
         if get_config()["offline"]:
-            remedies.append("go online: skembed.set_config(offline=False)")
+            remedies.append("allow downloads: skembed.set_config(offline=False)")
         close = [other for other in _close_names(name) if other != full_name]
         if close:
             remedies.insert(0, f"did you mean {' or '.join(map(repr, close))}?")

@@ -1,27 +1,29 @@
-"""What `export` writes beside a network, checked before it is used.
+"""Check the manifest of an exported folder.
 
 Imports only `exceptions`.
 """
 
 from skembed.exceptions import ModelFormatError
 
-# Types of its entries.
+# Types of the entries.
 _TYPES = {"front": dict, "head": dict, "precision": str, "estimator": str, "format": int}
 
 
-def check_manifest(folder, estimator, modality, version):
-    """Raise a ModelFormatError if an exported folder is not for this estimator or this skembed.
+def check_manifest(folder, estimator, modality, version, precisions):
+    """Raise a ModelFormatError if an estimator cannot use an exported folder.
 
     Parameters
     ----------
     folder : ModelFolder
-        Of the model; one without a manifest is fine.
+        The model's folder. Without a manifest, nothing is checked.
     estimator : str
-        Name of the class that is to use it.
+        Name of the class of the estimator.
     modality : Modality
-        What the estimator embeds.
+        The modality that the estimator embeds.
     version : int
-        The format that is read.
+        The supported version of the format.
+    precisions : collection of str
+        The precisions that an exported graph may have.
     """
     manifest = folder.manifest
     if manifest is None:
@@ -31,20 +33,23 @@ def check_manifest(folder, estimator, modality, version):
     if manifest["format"] != version:
         raise ModelFormatError(
             f"{path} has the format {manifest['format']}, written by skembed "
-            f"{manifest['skembed']}; this skembed reads the format {version}. Export the network "
+            f"{manifest['skembed']}; this version reads the format {version}. Export the network "
             "again."
         )
     settings = manifest["front"]
-    if manifest["estimator"] != estimator and not set(modality.manifest_types) <= set(settings):
+    # Folders of earlier revisions do not name the input.
+    other_input = manifest.get("input_name", modality.input_name) != modality.input_name
+    complete = set(modality.manifest_types) <= set(settings)
+    if other_input or (manifest["estimator"] != estimator and not complete):
         raise ModelFormatError(
             f"{path}: the network was exported by {manifest['estimator']}; {estimator} cannot use "
             "it."
         )
     _check_types(settings, modality.manifest_types, path)
-    if manifest["precision"] not in ("float32", "int8"):
-        raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is not known.")
-    if settings.get("max_length", 1) < 1:
-        raise ModelFormatError(f"{path}: max_length must be at least 1.")
+    if manifest["precision"] not in precisions:
+        raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is unknown.")
+    if modality.check_settings is not None:
+        modality.check_settings(settings, path)
 
 
 def _check_types(values, types, path):

@@ -1,46 +1,44 @@
-"""Folders of networks with random weights: `pretrained=False`.
+"""Write folders of networks with random weights, for ``pretrained=False``.
 
-A folder in transformers' layout, so that everything after it is as for a published model. Imports
-torch inside functions: a folder that is already there is used without it.
+A folder has the layout of transformers, so it is used like that of a published model. torch is
+imported inside functions, because an existing folder is used without it.
 """
 
 import json
 import os
-import shutil
-import tempfile
-from pathlib import Path
 
 from filelock import FileLock
 
 from skembed.base._digest import digest
+from skembed.base._folders import written_aside
 from skembed.base._optional import exporter_versions, import_optional
 from skembed.models._modality import imported
 from skembed.models._storage import kept_folder
 
 
 def seeded_folder(architecture, seed, modality):
-    """Return the folder of a network with random weights, made if it is not there.
+    """Return the folder of a network with random weights; write it if it does not exist.
 
     Parameters
     ----------
     architecture : str
-        A name in the modality's architectures.
+        Name of an architecture of the modality.
     seed : int
-        The weights are drawn by it: equal seeds give equal weights with one version of torch.
+        Seed of the weights. Equal seeds give equal weights with the same version of torch.
     modality : Modality
-        What the network is to embed.
+        The modality that the network embeds.
 
     Returns
     -------
     folder : pathlib.Path
-        Holds ``config.json``, ``model.safetensors`` and the front end's settings.
+        The folder with ``config.json``, ``model.safetensors`` and the settings of preprocessing.
 
     Raises
     ------
     ValueError
-        If there is no such architecture.
+        If the architecture does not exist.
     MissingDependencyError
-        If the folder is to be made and torch is not installed.
+        If the folder does not exist and torch is not installed.
     """
     name = os.fspath(architecture)
     if name not in modality.architectures:
@@ -72,8 +70,7 @@ def _write(folder, architecture, seed, modality):
         network = build(architecture.config, modality)
         if architecture.prepare is not None:
             imported(architecture.prepare)(network)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".seeded-"))
-    try:
+    with written_aside(folder, mode=0o700) as aside:
         if architecture.config["model_type"] in modality.networks:
             save_file(network.state_dict(), aside / "model.safetensors")
             _write_json(aside / "config.json", architecture.config)
@@ -82,9 +79,6 @@ def _write(folder, architecture, seed, modality):
                 network.save_pretrained(aside)
         for name, content in architecture.files.items():
             _write_json(aside / name, content)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_json(path, content):

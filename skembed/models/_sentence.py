@@ -1,7 +1,7 @@
-"""What Sentence Transformers saved in a model's folder: modules, prompts and settings of texts.
+"""Read the files of Sentence Transformers in a model's folder: modules, prompts, text settings.
 
-Each key is honored or refused by name; the lists below hold those that change no vector. Imports
-no torch.
+Each key is applied, ignored because it does not change vectors, or refused by name. The tables
+below list the keys. torch is not imported.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,8 @@ from skembed.exceptions import ModelFormatError
 from skembed.models._files import file_in, inside, read_json
 from skembed.models._head import Dense
 
-# Sentence Transformers' names of poolings -> ours, in the order in which it concatenates them.
+# Name of a pooling in Sentence Transformers -> (its old flag, its name here), in the order in which
+# Sentence Transformers concatenates them.
 _POOLINGS = {
     "cls": ("pooling_mode_cls_token", "cls"),
     "max": ("pooling_mode_max_tokens", "max"),
@@ -21,15 +22,15 @@ _POOLINGS = {
     "lasttoken": ("pooling_mode_lasttoken", "last"),
 }
 
-# Classes of torch.nn that a Dense module may name: of one number, without weights of their own.
+# Classes of torch.nn that a Dense module may use: elementwise, without weights.
 _ACTIVATIONS = (
     "Identity Tanh ReLU ReLU6 LeakyReLU ELU CELU SELU GELU SiLU Mish Sigmoid LogSigmoid Softplus "
     "Softsign Softshrink Hardshrink Tanhshrink Hardtanh Hardsigmoid Hardswish"
 ).split()
 
-# Modules that are read -> the keys that their config.json may have.
+# Supported modules -> supported keys of their config.json.
 _MODULES = {
-    "Transformer": set(),  # its settings are read elsewhere
+    "Transformer": set(),  # `read_text_settings` reads its settings
     "Pooling": {
         "word_embedding_dimension",
         "embedding_dimension",
@@ -49,16 +50,16 @@ _MODULES = {
     "Normalize": {"module_input_name", "module_output_name"},
     "Dropout": {"dropout"},
 }
-# Modules that compute nothing without a config.json of their own.
+# Modules that require a config.json.
 _WITH_CONFIG = ("Pooling", "Dense")
 
-# Keys of config_sentence_transformers.json that change no vector.
-_HARMLESS = {"__version__", "similarity_fn_name"}
+# Keys of config_sentence_transformers.json that do not change vectors.
+_IGNORED = {"__version__", "similarity_fn_name"}
 
-# Keys of sentence_bert_config.json that change no vector of a text: lengths of queries and
-# documents hold where a task is named, which `encode` does not do.
-_HARMLESS_TEXT = {"unpad_inputs", "query_length", "document_length", "query_expansion"}
-# Arguments that Sentence Transformers passes on -> those of them that change no vector.
+# Keys of sentence_bert_config.json that do not change vectors. Lengths of queries and documents
+# apply only if a task is passed, which `encode` does not do.
+_IGNORED_TEXT = {"unpad_inputs", "query_length", "document_length", "query_expansion"}
+# Group of arguments that Sentence Transformers passes on -> those that do not change vectors.
 _ARGUMENTS = {
     "model_kwargs": {
         "attn_implementation",
@@ -82,9 +83,9 @@ _OLD_NAMES = {
 
 @dataclass(frozen=True)
 class Modules:
-    """What a folder says comes after the backbone."""
+    """The modules of a folder after the backbone, and its prompts."""
 
-    pooling: tuple | None = None  # None: it does not say
+    pooling: tuple | None = None  # None: not stated
     include_prompt: bool = True
     dense: tuple = ()
     normalize: bool = False
@@ -95,24 +96,24 @@ class Modules:
 
 @dataclass(frozen=True)
 class TextSettings:
-    """What ``sentence_bert_config.json`` says about texts."""
+    """The settings of ``sentence_bert_config.json``."""
 
     max_length: int | None = None
     lowercase: bool = False
-    tokenizer: dict = field(default_factory=dict)  # placed over tokenizer_config.json
+    tokenizer: dict = field(default_factory=dict)  # takes precedence over tokenizer_config.json
 
 
 def read_modules(folder):
-    """Return what follows the backbone of a `ModelFolder`.
+    """Return the modules after the backbone of a `ModelFolder`.
 
     Raises
     ------
     ModelFormatError
-        If the folder asks for something that skembed does not do; file and key are named.
+        If a setting is not supported; the message states file and key.
     """
     entries = check_modules(folder.path)
     if not entries:
-        # Then Sentence Transformers reads none of its own files.
+        # Without modules.json, Sentence Transformers ignores its other files, too.
         return Modules(pooling=_pooling_without_modules(folder))
     settings, dense = {}, []
     for kind, path in entries[1:]:
@@ -129,12 +130,12 @@ def read_modules(folder):
 
 
 def check_modules(path):
-    """Return kind and folder of each of a folder's modules; empty without ``modules.json``.
+    """Return kind and path of each module of a folder; an empty list without ``modules.json``.
 
     Raises
     ------
     ModelFormatError
-        If a module is not supported, or the modules are in an order that is not.
+        If a module or the order of the modules is not supported.
     """
     file = path / "modules.json"
     try:
@@ -145,19 +146,19 @@ def check_modules(path):
     for (kind, _), name in zip(entries, kinds, strict=True):
         if not kind.startswith("sentence_transformers."):
             raise ModelFormatError(
-                f"{file} names the module {kind}, code from outside of Sentence Transformers, "
+                f"{file} contains the module {kind}, code from outside Sentence Transformers, "
                 "which skembed never runs."
             )
         if name not in _MODULES:
             raise ModelFormatError(
-                f"{file} names a module that skembed does not support: {name} ({kind}). It reads "
-                f"{', '.join(_MODULES)}."
+                f"{file} contains a module that skembed does not support: {name} ({kind}). "
+                f"Supported modules: {', '.join(_MODULES)}."
             )
     first = kinds[:2] == ["Transformer", "Pooling"] and kinds.count("Pooling") == 1
     if kinds and not (first and "Transformer" not in kinds[1:]):
         raise ModelFormatError(
-            f"{file}: the modules are {', '.join(kinds)}. skembed reads Transformer, then Pooling, "
-            "then Dense, Normalize and Dropout."
+            f"{file}: the modules are {', '.join(kinds)}. skembed supports Transformer, then "
+            "Pooling, then Dense, Normalize and Dropout."
         )
     if "Normalize" in kinds and "Dense" in kinds[kinds.index("Normalize") :]:
         raise ModelFormatError(f"{file}: Dense after Normalize is not supported.")
@@ -165,20 +166,21 @@ def check_modules(path):
 
 
 def _module_config(place, kind):
-    """Return the config of a module, all of whose keys are known."""
+    """Return the config of a module; raise a ModelFormatError for unsupported keys."""
     file = place / "config.json"
     config = read_json(file)
     if config is None and kind in _WITH_CONFIG:
         raise ModelFormatError(f"{file} is missing: the {kind} module's settings are unknown.")
     config = config or {}
     _refuse_unknown(file, config, _MODULES[kind])
+    # Modules may compute other features than the embedding of the text, which skembed does not do.
     source = config.get("module_input_name") or "sentence_embedding"
     target = config.get("module_output_name") or source
     for key, value in (("module_input_name", source), ("module_output_name", target)):
         if value != "sentence_embedding":
-            what = "of tokens " if value == "token_embeddings" else ""
+            of_tokens = "of tokens " if value == "token_embeddings" else ""
             raise ModelFormatError(
-                f"{file}: a {kind} module {what}is not supported ({key} is {value!r})."
+                f"{file}: a {kind} module {of_tokens}is not supported ({key} is {value!r})."
             )
     return config
 
@@ -237,7 +239,7 @@ def _model_settings(path):
     file = path / "config_sentence_transformers.json"
     config = read_json(file, {})
     _refuse_unknown(
-        file, config, {*_HARMLESS, "model_type", "prompts", "default_prompt_name", "truncate_dim"}
+        file, config, {*_IGNORED, "model_type", "prompts", "default_prompt_name", "truncate_dim"}
     )
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
         raise ModelFormatError(
@@ -250,7 +252,7 @@ def _model_settings(path):
         raise ModelFormatError(f"{file}: the prompt {wrong[0]!r} is not text.")
     default = config.get("default_prompt_name")
     if default in ("query", "document") and default not in prompts:
-        default = None  # Sentence Transformers has these two, empty, without being told
+        default = None  # Sentence Transformers adds these two prompts itself, as empty texts
     if default is not None and default not in prompts:
         raise ModelFormatError(
             f"{file}: default_prompt_name is {default!r}; the prompts are {list(prompts)}."
@@ -258,30 +260,30 @@ def _model_settings(path):
     truncate_dim = config.get("truncate_dim")
     if truncate_dim is not None and not (type(truncate_dim) is int and truncate_dim > 0):
         raise ModelFormatError(
-            f"{file}: truncate_dim is {truncate_dim!r}, which is no positive integer."
+            f"{file}: truncate_dim is {truncate_dim!r}, which is not a positive integer."
         )
     return {"prompts": prompts, "default_prompt": default, "truncate_dim": truncate_dim}
 
 
 def read_text_settings(folder):
-    """Return what Sentence Transformers saved about the texts of a `ModelFolder`.
+    """Return the settings of texts that Sentence Transformers saved in a `ModelFolder`.
 
     Raises
     ------
     ModelFormatError
-        If there is a setting that skembed does not honor; file and key are named.
+        If a setting is not supported; the message states file and key.
     """
-    # Whatever the family in its name: sentence_bert_config.json, sentence_roberta_config.json.
+    # The name contains the family: sentence_bert_config.json, sentence_roberta_config.json.
     paths = sorted(folder.backbone_path.glob("sentence_*_config.json"))
     if not paths or not (folder.path / "modules.json").exists():
         return TextSettings()
     file = paths[0]
     config = {_OLD_NAMES.get(key, key): value for key, value in read_json(file).items()}
-    known = {*_HARMLESS_TEXT, "max_seq_length", "do_lower_case", "processor_kwargs"}
+    known = {*_IGNORED_TEXT, "max_seq_length", "do_lower_case", "processor_kwargs"}
     _check_outputs(file, config)
     tokenizer = _arguments(config, "processor_kwargs")
-    for group, harmless in _ARGUMENTS.items():
-        _refuse_arguments(file, group, _arguments(config, group), harmless)
+    for group, ignored in _ARGUMENTS.items():
+        _refuse_arguments(file, group, _arguments(config, group), ignored)
     known |= {"transformer_task", "modality_config", "module_output_name", "model_kwargs"}
     known |= {"config_kwargs", "processing_kwargs", "tokenizer_name_or_path"}
     _refuse_unknown(file, config, known)
@@ -292,22 +294,22 @@ def read_text_settings(folder):
     max_length = config.get("max_seq_length")
     if max_length is not None and not (type(max_length) is int and max_length > 0):
         raise ModelFormatError(
-            f"{file}: max_seq_length is {max_length!r}, which is no positive integer."
+            f"{file}: max_seq_length is {max_length!r}, which is not a positive integer."
         )
     return TextSettings(max_length, bool(config.get("do_lower_case", False)), tokenizer)
 
 
 def _arguments(config, group):
-    """Return the arguments under a dotted name, without those that only say where to look."""
+    """Return the arguments of a group, a dotted name, without ``trust_remote_code``."""
     for name in group.split("."):
         config = config.get(name) or {}
     return {name: value for name, value in config.items() if name != "trust_remote_code"}
 
 
-def _refuse_arguments(file, group, arguments, harmless):
-    cuts = arguments.get("truncation", True) in (True, "longest_first")
+def _refuse_arguments(file, group, arguments, ignored):
+    truncates = arguments.get("truncation", True) in (True, "longest_first")  # as skembed does
     for name, value in arguments.items():
-        if name not in harmless and not (name == "truncation" and cuts):
+        if name not in ignored and not (name == "truncation" and truncates):
             raise ModelFormatError(
                 f"{file}: skembed does not support {group}.{name} (value {value!r}), which may "
                 "change vectors."
@@ -315,13 +317,13 @@ def _refuse_arguments(file, group, arguments, harmless):
 
 
 def _check_outputs(file, config):
-    """Refuse another output of the backbone than its last states, one a token."""
+    """Raise a ModelFormatError if the backbone's output is not the last state of each token."""
     task = config.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
         raise ModelFormatError(f"{file}: transformer_task {task!r} is not supported.")
     modalities = config.get("modality_config")
     if modalities is None:
-        return  # then Sentence Transformers takes its defaults, whatever module_output_name says
+        return  # Sentence Transformers then uses its defaults, and ignores module_output_name
     text = modalities.get("text")
     outputs = text.get("method_output_name") if isinstance(text, dict) else None
     outputs = outputs if isinstance(outputs, list) else [outputs]

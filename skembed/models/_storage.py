@@ -1,6 +1,6 @@
-"""Where networks that skembed makes itself are kept: exports, random networks.
+"""Choose the folders of networks that skembed writes: exports, and networks with random weights.
 
-Imports only the lowest layer (`_config`, `_folders`, `exceptions`).
+Imports only `_config`, `base` and `exceptions`.
 """
 
 import errno
@@ -16,25 +16,25 @@ from skembed.base._folders import warn_if_others_may_write
 from skembed.exceptions import CacheWarning, RuntimeFallbackWarning
 
 _scratch_folders = []
-_LEAST_FREE = 32 * 2**20  # bytes that a network may take whose weights are not known
-_PROBE = bytes(2**16)  # written to find out whether the folder can be written
+_MIN_FREE = 32 * 2**20  # bytes of free space that a network requires at least
+_COPIES = 2.2  # free space of an export, in sizes of its weights: they are written twice
+_PROBE = bytes(2**16)  # written to a folder to test whether it is writable
 
 
 def kept_folder(name, complete, weights=None):
-    """Return the folder of a network under the cache folder; it need not exist.
+    """Return the folder of a network under the cache folder; it may not exist.
 
-    Where the cache folder cannot be written, or its disk is full, the network's folder is in a
-    temporary folder of this process.
+    If the cache folder is not writable, or its disk is full, the folder is in a temporary folder of
+    this process.
 
     Parameters
     ----------
     name : str
-        Names all that goes into the network.
+        Name that identifies the content of the network.
     complete : str
-        The file that is there when the network is: then a cache folder that cannot be written will
-        do.
+        Name of the file that is written last. If it exists, the network is only read.
     weights : path, default=None
-        A folder whose weights will be written again, more than once meanwhile.
+        A folder whose weights will be exported; it determines the required space.
 
     Returns
     -------
@@ -43,17 +43,15 @@ def kept_folder(name, complete, weights=None):
     Raises
     ------
     OSError
-        If the temporary folder's disk is full, too.
+        If the disk of the temporary folder is full, too.
     """
     chosen = get_config()["cache_folder"]
     networks = Path(chosen) / "networks"
     warn_if_others_may_write(str(networks), CacheWarning)
-    if os.path.exists(networks / name / complete):  # Path's method raises for a name too long
-        return networks / name
-    other = _scratch_for(chosen) / "networks" / name if chosen in _fallbacks else None
-    if other is not None and os.path.exists(other / complete):
-        return other
-    n_bytes = _needed(weights)
+    existing = _existing(chosen, name, complete)
+    if existing is not None:
+        return existing
+    n_bytes = _required(weights)
     problem = _problem(chosen) or _lack_of_space(networks.parent, n_bytes)
     if problem is None:
         return networks / name
@@ -63,21 +61,29 @@ def kept_folder(name, complete, weights=None):
     if lack:
         raise OSError(
             errno.ENOSPC,
-            f"The network cannot be kept in {chosen} ({problem}) nor in {scratch} ({lack}). Free "
+            f"The network cannot be stored in {chosen} ({problem}) nor in {scratch} ({lack}). Free "
             "some space, or choose a folder on another disk with "
             "skembed.set_config(cache_folder=folder)",
         )
     return scratch / "networks" / name
 
 
+def _existing(chosen, name, complete):
+    """Return the folder of a network that was written before, None if there is none."""
+    folders = [Path(chosen), *([_fallbacks[chosen]] if chosen in _fallbacks else [])]
+    candidates = [folder / "networks" / name for folder in folders]
+    # `Path.exists` raises an error if the name is too long.
+    return next((path for path in candidates if os.path.exists(path / complete)), None)
+
+
 def scratch_folder():
-    """Return a new temporary folder, which is removed when the process ends."""
+    """Return a new temporary folder, which is deleted when the process ends."""
     scratch = tempfile.TemporaryDirectory(prefix="skembed-")
     _scratch_folders.append(scratch)
     return Path(scratch.name)
 
 
-_fallbacks = {}  # cache folder -> the temporary folder that is used in its place
+_fallbacks = {}  # cache folder -> temporary folder that replaces it
 
 
 def _scratch_for(folder):
@@ -86,17 +92,17 @@ def _scratch_for(folder):
     return _fallbacks[folder]
 
 
-def _needed(weights):
-    """Return how many bytes a network may take that has the weights of a folder."""
+def _required(weights):
+    """Return the free space in bytes that an export of a folder's weights requires."""
     if weights is None:
-        return _LEAST_FREE
+        return _MIN_FREE
     sizes = [path.stat().st_size for path in Path(weights).glob("*.safetensors")]
-    return max(_LEAST_FREE, int(2.2 * sum(sizes)))
+    return max(_MIN_FREE, int(_COPIES * sum(sizes)))
 
 
 @cache
 def _problem(folder):
-    """Return why a folder cannot be written, or None."""
+    """Return why a folder is not writable, None if it is."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -108,7 +114,7 @@ def _problem(folder):
 
 
 def _lack_of_space(folder, n_bytes):
-    """Return that a folder's disk has less than `n_bytes`, or None."""
+    """Return a message if the disk of a folder has less than `n_bytes` bytes, else None."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
@@ -121,8 +127,8 @@ def _lack_of_space(folder, n_bytes):
 @cache
 def _warn(folder, problem):
     warnings.warn(
-        f"The cache folder {folder} cannot be written ({problem}). Exported networks are kept in a "
-        "temporary folder and made anew by each process. Choose another folder with "
+        f"The cache folder {folder} cannot be written ({problem}). Exported networks are stored in "
+        "a temporary folder and exported again by each process. Choose another folder with "
         "skembed.set_config(cache_folder=folder).",
         RuntimeFallbackWarning,
         stacklevel=3,

@@ -43,9 +43,9 @@ def with_export(spec):
     spec = found_again(spec)
     if spec.ready_made or not BACKENDS[spec.backend].needs_export:
         return spec
-    export = _ensure_exported(spec, (*spec.parts, *spec.precomputed))
-    n_parts = len(spec.parts)
-    needed, others = export["verdicts"][:n_parts], export["verdicts"][n_parts:]
+    export = _ensure_exported(spec, (*spec.head_pieces, *spec.precomputed))
+    n_needed = len(spec.head_pieces)
+    needed, others = export["verdicts"][:n_needed], export["verdicts"][n_needed:]
     pairs = zip(spec.precomputed, others, strict=True)
     spec = replace(
         spec,
@@ -56,7 +56,7 @@ def with_export(spec):
     if not spec.report["agrees"]:
         return spec
     pairs = zip(
-        (*spec.parts, *spec.precomputed),
+        (*spec.head_pieces, *spec.precomputed),
         [v for v in (*needed, *others) if v["agrees"]],
         strict=True,
     )
@@ -67,7 +67,7 @@ def with_export(spec):
 def with_widths(spec, widths):
     """Return the spec with the lengths of its pieces' vectors, and of its own."""
     known = dict(zip((piece.name for piece in spec.pieces), widths, strict=True))
-    n_dims = sum(known[part.name] for part in spec.parts)
+    n_dims = sum(known[part.name] for part in spec.head_pieces)
     return replace(spec, widths=tuple(widths), n_dims=min(n_dims, spec.head.truncate_dim or n_dims))
 
 
@@ -86,10 +86,6 @@ def _report(sha256, verdicts):
 
 
 def _ensure_exported(spec, pieces, *, verify=False):
-    def require():
-        for module in _LOADERS:
-            require_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
-
     def export(folder):
         return ensure_exported(
             folder,
@@ -101,7 +97,7 @@ def _ensure_exported(spec, pieces, *, verify=False):
             precision=spec.precision,
             ranges=spec.learned.ranges,
             verify=verify,
-            require=require,
+            require=partial(_with_loaders, spec, require_optional),
         )
 
     return _in_export_folder(spec, export)
@@ -189,8 +185,7 @@ def relocated(spec, model):
     """
     folder = folder_of(spec.modality, model, spec.revision, spec.seed)
     spec = replace(_moved_to(spec, folder), model=os.fspath(model))
-    if folder.digest != spec.backbone_digest:
-        raise changed_since_fit(folder.path)
+    _checked_folder(spec)
     files = [(dense.weights, dense.sha256) for dense in spec.head.dense]
     for path, sha256 in (*files, *spec.preprocessor.files):
         if not os.path.isfile(path):
@@ -204,15 +199,15 @@ def _moved_to(spec, folder):
     found = str(folder.onnx or folder.path)
     before = os.path.dirname(spec.path) if spec.ready_made else spec.path
 
-    def here(path):
+    def new_path(path):
         return str(folder.path / os.path.relpath(path, before))
 
     return replace(
         spec,
         path=found,
-        preprocessor=spec.preprocessor.moved(here),
-        head=spec.head.moved(here),
-        precomputed=tuple(piece.moved(here) for piece in spec.precomputed),
+        preprocessor=spec.preprocessor.moved(new_path),
+        head=spec.head.moved(new_path),
+        precomputed=tuple(piece.moved(new_path) for piece in spec.precomputed),
     )
 
 
@@ -243,7 +238,7 @@ class _Source:
     def graph(self):
         spec = self.spec
         if spec.ready_made:
-            return _unchanged(spec).onnx, None if spec.output is None else (spec.output,)
+            return _checked_folder(spec).onnx, None if spec.output is None else (spec.output,)
         _ensure_exported(spec, spec.pieces, verify=True)
         outputs = tuple(f"piece_{i}" for i in range(len(spec.pieces)))
         return _joined(spec, spec.pieces), outputs
@@ -261,24 +256,23 @@ def _load(spec):
 def graph_of(spec):
     """Return the path of a graph that gives the head's vectors."""
     if spec.ready_made:
-        return _unchanged(spec).onnx
-    return _joined(spec, spec.parts, spec.head)
+        return _checked_folder(spec).onnx
+    return _joined(spec, spec.head_pieces, spec.head)
 
 
 def torch_network(spec, pieces):
     """Return the torch module of a backbone and pieces, in evaluation mode."""
-    for module in _LOADERS:
-        import_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+    _with_loaders(spec, import_optional)
     import torch
 
     from skembed.models._backbone import WithStem, load_backbone
     from skembed.models._modules import Network
 
-    # What ONNX Runtime runs is exported from, and compared with, float32.
-    precision = spec.precision if spec.backend == "torch" else "float32"
+    # A graph is exported from, and compared with, float32.
+    precision = "float32" if BACKENDS[spec.backend].needs_export else spec.precision
 
     def load():
-        folder = _unchanged(spec).backbone_path
+        folder = _checked_folder(spec).backbone_path
         backbone = load_backbone(folder, spec.modality)
         spec.learned.apply(backbone)
         backbone = backbone.to(spec.device, getattr(torch, precision))
@@ -292,8 +286,14 @@ def torch_network(spec, pieces):
     return Network(_backbones.get(key, load), pieces)
 
 
-def _unchanged(spec):
-    """Return the model's folder, or say that it is another one now."""
+def _with_loaders(spec, function):
+    """Call `import_optional` or `require_optional` with each library that loads a network."""
+    for module in _LOADERS:
+        function(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+
+
+def _checked_folder(spec):
+    """Return the model's folder; raise NetworkChangedError if its files have changed."""
     folder = ModelFolder(spec.path)
     if folder.digest != spec.backbone_digest:
         raise changed_since_fit(folder.path)

@@ -1,6 +1,6 @@
-"""Texts to vectors: BertEmbedder. Imports no other modality.
+"""Embed texts: `BertEmbedder`. Imports no other modality.
 
-The word-vector estimators live in `skembed.words`; their names work here, too. Public names are
+The names of the word-vector estimators in `skembed.words` are available here, too. Public names are
 loaded on first use.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = False  # true for type checkers; `typing`'s own would cost an import
+TYPE_CHECKING = False  # True for type checkers; `typing.TYPE_CHECKING` would require an import
 if TYPE_CHECKING:
     from skembed.text._bert import BertEmbedder, TokenEmbeddings
     from skembed.words import FastTextVectorizer, GloVeVectorizer, Neighbor, Word2VecVectorizer
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker would take any name for a public one
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name):
         if name in _LAZY:

@@ -1,4 +1,4 @@
-"""BertEmbedder: texts to vectors with a transformer."""
+"""`BertEmbedder`: embed texts with a transformer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed.base._bad_rows import Problem
+from skembed.base._poolings import POOLING_NAMES
 from skembed.base._rows import row_key
 from skembed.base._text_rows import text_problem
 from skembed.embedder._neural import NeuralEmbedder
-from skembed.models._head import POOLING_NAMES
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
-from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder
+from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder, check_settings
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
         FilePath,
         Layers,
         LongTexts,
+        Pooling,
         Precision,
         Precompute,
         RandomState,
         Rows,
-        TextPooling,
     )
     from skembed.training import Training
 
 
 class TokenEmbeddings(NamedTuple):
-    """The tokens of one text, each with its place and its vector.
+    """The tokens of one text, with their positions and vectors.
 
     Attributes
     ----------
     tokens : list of str
-        As the tokenizer writes them, without special tokens and prompt.
+        The tokens as strings, without special tokens and the prompt.
     spans : ndarray of shape (n_tokens, 2), int
         Start and stop of each token in the text, in characters: ``text[start:stop]``.
     vectors : ndarray of shape (n_tokens, n_dims), float32
@@ -70,9 +70,10 @@ TEXTS = Modality(
     any_family=True,
     has_pooled_state=False,
     width_in_config=True,
-    calibrates=False,
+    may_have_convolutions=False,
     organization="sentence-transformers",
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
+    check_settings=check_settings,
     check_config=check_encoder,
 )
 
@@ -153,8 +154,8 @@ class BertEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Present for API consistency. A pretrained network has no random part, so vectors do not
         depend on it.
@@ -213,7 +214,7 @@ class BertEmbedder(NeuralEmbedder):
     }
     _kind = "texts"
     _problem = Problem("not text", "not text")
-    _late_problem = Problem(
+    _decode_problem = Problem(
         "longer than the network takes",
         "longer than the network takes",
         'Shorten them, set long_texts="truncate" or "chunk"',
@@ -225,7 +226,7 @@ class BertEmbedder(NeuralEmbedder):
         model: FilePath = "sentence-transformers/all-MiniLM-L6-v2",
         *,
         revision: str | None = None,
-        pooling: TextPooling = "auto",
+        pooling: Pooling = "auto",
         layers: Layers = -1,
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,
@@ -274,10 +275,10 @@ class BertEmbedder(NeuralEmbedder):
             keys.append(None if problem else row_key(b"text", row.encode()))
         return keys, bad
 
-    def _late_faults(self, rows, keys, *, fitted):
+    def _decode_errors(self, rows, keys, *, fitted):
         if self.long_texts != "error":
-            return {}  # no text is too long, and tokenizing all of them is spared
-        return super()._late_faults(rows, keys, fitted=fitted)
+            return {}  # then no text is too long, and none has to be tokenized
+        return super()._decode_errors(rows, keys, fitted=fitted)
 
     def _cut_message(self, n_cut, n_rows):
         texts = "texts" if n_rows > 1 else "text"
@@ -302,7 +303,7 @@ class BertEmbedder(NeuralEmbedder):
         )
 
     def embed_tokens(self, X: Rows) -> list[TokenEmbeddings]:
-        """Give each token of each text its vector in that text.
+        """Return the vectors of the tokens of each text.
 
         Parameters
         ----------
@@ -312,9 +313,9 @@ class BertEmbedder(NeuralEmbedder):
         Returns
         -------
         list of TokenEmbeddings, of length n_rows
-            For each text its ``tokens``, ``spans`` and ``vectors``: the states of `layers`,
-            neither pooled nor normalized. What `long_texts` says holds here too. A bad row has no
-            tokens unless ``bad_rows="raise"``.
+            ``tokens``, ``spans`` and ``vectors`` of each text. Vectors are the states of `layers`,
+            neither pooled nor normalized. Long texts are handled as `long_texts` states. A bad row
+            has no tokens unless ``bad_rows="raise"``.
 
         Raises
         ------
@@ -342,7 +343,7 @@ class BertEmbedder(NeuralEmbedder):
         network = self._found()
         if network.ready_made:
             raise ValueError(
-                f"{network.path} is a ready-made graph, whose answer is one vector a text."
+                f"{network.path} is a ready-made graph, which returns one vector a text."
             )
         columns = self._columns(X, reset=False)
         if len(columns.names) > 1:
@@ -359,7 +360,7 @@ class BertEmbedder(NeuralEmbedder):
         if too_long and self.bad_rows == "raise":
             raise self._bad_rows_error(columns, {}, too_long)
         bad |= too_long
-        self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
+        self._warn_truncated(sum(item.cut for item in tokens.values()), len(keys))
         vectors = self._vectors_of_tokens(network, tokens)
         nothing = TokenEmbeddings(
             [], np.empty((0, 2), dtype=np.intp), np.empty((0, network.n_dims), dtype=np.float32)
@@ -371,7 +372,7 @@ class BertEmbedder(NeuralEmbedder):
         ]
 
     def _vectors_of_tokens(self, network, tokens):
-        """Return the vectors of the tokens of each text, special ones left out, by position."""
+        """Return the vectors of the tokens of each text, without special tokens, by position."""
         windows = [
             (i, k)
             for i, item in tokens.items()
@@ -379,17 +380,17 @@ class BertEmbedder(NeuralEmbedder):
             if window.size
         ]
         states = {i: [np.empty((0, network.n_dims), dtype=np.float32)] for i in tokens}
-        answers = {}
-        for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
-            for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
-                answers[windows[position]] = vectors
-        for i, k in windows:  # in the order of the text, which batches do not keep
+        outputs = {}
+        for positions, output in self._outputs(network, [tokens[i].inputs[k] for i, k in windows]):
+            for position, vectors in zip(positions, network.of_tokens(output), strict=True):
+                outputs[windows[position]] = vectors
+        for i, k in windows:  # in the order of the text; batches have another order
             start = tokens[i].own.start
-            states[i].append(answers[i, k][start : start + tokens[i].counts[k]])
+            states[i].append(outputs[i, k][start : start + tokens[i].counts[k]])
         return {i: np.concatenate(parts) for i, parts in states.items()}
 
 
 def _with_spans(item, vectors, n_prompt):
-    """Return the tokens of a text without special ones, with their places in the text."""
+    """Return the tokens of a text, without special tokens, with their spans and vectors."""
     spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
     return TokenEmbeddings(item.encoding.tokens[item.own], spans - n_prompt, vectors)

@@ -1,7 +1,4 @@
-"""Networks for texts: the families that are not loaded as BERT-style encoders are.
-
-Networks of any other family are loaded by transformers' AutoModel.
-"""
+"""Families of text networks that are not loaded by transformers' AutoModel."""
 
 import numpy as np
 
@@ -15,7 +12,7 @@ IMPLIED_INPUTS = {
     "position_ids": lambda ids: np.broadcast_to(np.arange(ids.shape[1]), ids.shape).copy(),
 }
 
-# Encoder-decoder models whose encoder alone is loaded, by model_type.
+# model_type -> family, for encoder-decoder models of which only the encoder is loaded.
 FAMILIES = {
     "t5": Family(model_class="T5EncoderModel"),
     "mt5": Family(model_class="MT5EncoderModel"),
@@ -25,15 +22,29 @@ FAMILIES = {
 }
 
 
+def check_settings(settings, path):
+    """Raise a ModelFormatError if an exported folder's settings have a wrong value.
+
+    Parameters
+    ----------
+    settings : dict
+        The preprocessor's settings in the manifest.
+    path : path
+        Of the manifest, for the message.
+    """
+    if settings["max_length"] < 1:
+        raise ModelFormatError(f"{path}: max_length must be at least 1.")
+
+
 def check_encoder(config, path):
-    """Raise a ModelFormatError if a text model's config is of an unsupported encoder-decoder.
+    """Raise a ModelFormatError if a config is that of an unsupported encoder-decoder model.
 
     Parameters
     ----------
     config : dict
         The content of config.json.
     path : path
-        Of the model's folder, for the message.
+        Path of the model's folder, for the message.
 
     Examples
     --------
@@ -42,6 +53,6 @@ def check_encoder(config, path):
     family = config.get("model_type")
     if config.get("is_encoder_decoder") and family not in FAMILIES:
         raise ModelFormatError(
-            f"{path}: {family!r} is an encoder-decoder model, which is not supported. The encoders "
-            f"of these are: {', '.join(FAMILIES)}."
+            f"{path}: {family!r} is an unsupported encoder-decoder model. The encoders of these "
+            f"families are supported: {', '.join(FAMILIES)}."
         )

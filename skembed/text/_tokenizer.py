@@ -1,9 +1,9 @@
-"""From the files of a model's folder to a tokenizer, as transformers (5.23) builds it.
+"""Build the tokenizer of a model's folder as transformers (5.23) does.
 
-transformers loads tokenizer.json as it stands for some families. For others it takes the vocabulary
-alone, and builds the rest from tokenizer_config.json; it adds special tokens in either case.
-`changes_of` returns what that changes in tokenizer.json, as text that fits into a fingerprint;
-`load_tokenizer` applies it.
+For some families, transformers loads tokenizer.json unchanged. For others, it uses only the
+vocabulary of this file and builds the rest from tokenizer_config.json. It always adds special
+tokens. `changes_of` returns the resulting changes of tokenizer.json as text, for fingerprints.
+`load_tokenizer` applies them.
 """
 
 import json
@@ -26,7 +26,7 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 def tokenizer_settings(folder, place, arguments):
-    """Return the content of ``tokenizer_config.json`` and of the files that complete it.
+    """Return the content of ``tokenizer_config.json``, completed by other files.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def tokenizer_settings(folder, place, arguments):
     place : pathlib.Path
         The folder of ``tokenizer.json``.
     arguments : dict
-        What Sentence Transformers passes to the tokenizer, which comes first.
+        Arguments that Sentence Transformers passes to the tokenizer; they take precedence.
 
     Raises
     ------
     ModelFormatError
-        If there is a setting that skembed does not honor; file and key are named.
+        If a setting is not supported; the message states file and key.
     """
     file = folder.backbone_path / "tokenizer_config.json"
     settings = read_json(file, {}) | arguments
@@ -54,20 +54,20 @@ def tokenizer_settings(folder, place, arguments):
 
 
 def changes_of(path, settings, config):
-    """Return what transformers changes in a ``tokenizer.json``, as JSON; "" for nothing.
+    """Return the changes of transformers in a ``tokenizer.json``, as JSON; "" if there are none.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of ``tokenizer.json``.
+        Path of ``tokenizer.json``.
     settings : dict
-        Of `tokenizer_settings`.
+        The result of `tokenizer_settings`.
     config : dict
-        The backbone's ``config.json``; empty where an .onnx file stands alone.
+        Content of the backbone's ``config.json``; empty for an .onnx file without one.
     """
     if not config:
         return ""
-    # A folder of a search's candidates is looked at in each `fit`, and a tokenizer.json is large.
+    # Cached, because a search calls this in each `fit`, and a tokenizer.json is large.
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
     legacy = read_json(path.with_name("added_tokens.json"), {})
     stated = json.dumps([settings, legacy, config.get("model_type"), name])
@@ -76,7 +76,7 @@ def changes_of(path, settings, config):
 
 @lru_cache(maxsize=32)
 def _changes(path, sha256, stated):
-    """Return `changes_of` a file of that digest; `stated` is what was read beside it, as JSON."""
+    """Return `changes_of` a file with this digest; `stated` is the content of other files."""
     settings, legacy, model_type, name = json.loads(stated)
     content = read_json(path)
     family = FAMILIES.get(model_type)
@@ -91,7 +91,7 @@ def _changes(path, sha256, stated):
             _check_agreement(path.with_name("tokenizer_config.json"), settings, content)
             family = None
         if family and _kind(content["model"]) != KINDS[family]:
-            family = None  # no class is stated, and the family is not believed against the file
+            family = None  # no class is stated, so the file takes precedence over the family
         tokens = TOKENS.get(family, {}) | {
             key: value for key, value in settings.items() if key in NAMED
         }
@@ -109,7 +109,7 @@ def _changes(path, sha256, stated):
 
 
 def load_tokenizer(path, changes):
-    """Return the `tokenizers.Tokenizer` of a file and `changes_of` it."""
+    """Return the `tokenizers.Tokenizer` of a file with the changes of `changes_of`."""
     from tokenizers import AddedToken, Tokenizer
 
     if not changes:
@@ -130,20 +130,21 @@ def load_tokenizer(path, changes):
 
 
 def _kind(model):
-    """Return the kind of a tokenizer's model, which older files do not state."""
+    """Return the type of a tokenizer's model; older files do not state it."""
     usual = "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
     return model.get("type") or ("BPE" if "merges" in model else usual)
 
 
-def _check_kind(file, name, wanted, found):
-    """Refuse a class that builds another kind of tokenizer than tokenizer.json holds.
+def _check_kind(file, name, expected, found):
+    """Raise a ModelFormatError if a class builds another type of model than tokenizer.json has.
 
-    transformers puts the vocabulary into a model of the class, which splits texts otherwise.
+    transformers would use the vocabulary with the model of the class, which splits texts in another
+    way.
     """
-    if found != wanted and found in ("BPE", "Unigram", "WordPiece"):
+    if found != expected and found in ("BPE", "Unigram", "WordPiece"):
         raise ModelFormatError(
-            f"{file}: tokenizer_class={name!r} builds a tokenizer of the kind {wanted}, and "
-            f"tokenizer.json holds one of the kind {found}. If tokenizer.json is right, set "
+            f"{file}: tokenizer_class={name!r} builds a tokenizer of the kind {expected}, but "
+            f"tokenizer.json contains one of the kind {found}. If tokenizer.json is right, set "
             "tokenizer_class to 'PreTrainedTokenizerFast'."
         )
 
@@ -162,7 +163,7 @@ def _token(token, special=False):
 
 
 def _added_tokens(content, settings, named, legacy, *, rebuilt):
-    """Return the tokens to add and whether the file's own are kept; None if nothing changes."""
+    """Return the tokens to add and whether those of the file are kept; None without changes."""
     own = {token["id"]: _token(token) for token in content.get("added_tokens") or []}
     if "added_tokens_decoder" in settings:
         stated = {int(i): _token(t) for i, t in settings["added_tokens_decoder"].items()}
@@ -175,12 +176,14 @@ def _added_tokens(content, settings, named, legacy, *, rebuilt):
         if token["content"] not in known:
             new.append(token)
             known.add(token["content"])
-    if not new if not rebuilt else new == [own[number] for number in sorted(own)]:
+    unchanged = new == [own[number] for number in sorted(own)] if rebuilt else not new
+    if unchanged:
         return None
     return {"kept": not rebuilt, "new": new}
 
 
 def _special_tokens(settings, named):
+    """Return the special tokens of the settings, in the order in which they are added."""
     extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
     others = {
         key: value
@@ -192,7 +195,7 @@ def _special_tokens(settings, named):
     return [_token(value, special=True) for value in values if value]
 
 
-# -- what is built from settings -------------------------------------------------------------------
+# -- sections that are built from settings ---------------------------------------------------------
 
 
 def _text_of(token):
@@ -200,7 +203,7 @@ def _text_of(token):
 
 
 def _ids(content):
-    """Return the numbers of a file's tokens."""
+    """Return the ids of a file's tokens."""
     vocab = content["model"]["vocab"]
     if isinstance(vocab, list):
         vocab = {piece[0]: number for number, piece in enumerate(vocab)}
@@ -208,7 +211,7 @@ def _ids(content):
 
 
 def _framed(content, before, after):
-    """Return the section that puts special tokens around a text; none if it is the file's own."""
+    """Return the section that adds special tokens around a text; {} if the file has the same."""
     ids = _ids(content)
     names = [token for token in (before, after) if token]
     parts = [{"SpecialToken": {"id": token, "type_id": 0}} for token in (before, after) if token]
@@ -226,7 +229,7 @@ def _framed(content, before, after):
 
 
 def _frame(section):
-    """Return the numbers of the special tokens before and after a text; None if not so simple."""
+    """Return the ids of the special tokens before and after a text; None for other templates."""
     if not section:
         return None
     if section["type"] in ("BertProcessing", "RobertaProcessing"):
@@ -244,13 +247,13 @@ def _frame(section):
     return frame
 
 
-def _section(content, name, wanted):
-    """Return a section by its name; none if it is the file's own."""
-    return {} if content.get(name) == wanted else {name: wanted}
+def _section(content, name, section):
+    """Return a section by its name; {} if the file has the same."""
+    return {} if content.get(name) == section else {name: section}
 
 
 def _word_pieces(content, settings, tokens):
-    """BertTokenizer and MPNetTokenizer."""
+    """Return the changes of BertTokenizer and MPNetTokenizer."""
     normalizer = {
         "type": "BertNormalizer",
         "clean_text": True,
@@ -258,12 +261,12 @@ def _word_pieces(content, settings, tokens):
         "strip_accents": settings.get("strip_accents"),
         "lowercase": bool(settings.get("do_lower_case", True)),
     }
-    wanted = {
+    expected = {
         "unk_token": _text_of(tokens["unk_token"]),
         "continuing_subword_prefix": "##",
         "max_input_chars_per_word": 100,
     }
-    model = {key: value for key, value in wanted.items() if content["model"].get(key) != value}
+    model = {key: value for key, value in expected.items() if content["model"].get(key) != value}
     return {
         **_section(content, "normalizer", normalizer),
         **_section(content, "pre_tokenizer", {"type": "BertPreTokenizer"}),
@@ -273,11 +276,11 @@ def _word_pieces(content, settings, tokens):
 
 
 def _bytes(content, settings, tokens):
-    """GPT2Tokenizer, which keeps the file's special tokens around a text."""
+    """Return the changes of GPT2Tokenizer, which keeps the special tokens of the file."""
     before = bool(settings.get("add_prefix_space", False))
     found = content.get("pre_tokenizer") or {}
     same = found.get("type") == "ByteLevel" and found.get("add_prefix_space") is before
-    wanted = {
+    expected = {
         "type": "ByteLevel",
         "add_prefix_space": before,
         "trim_offsets": bool(found.get("trim_offsets", True)),
@@ -286,7 +289,7 @@ def _bytes(content, settings, tokens):
     same = same and found.get("use_regex", True)
     return {
         **_section(content, "normalizer", None),
-        **({} if same else {"pre_tokenizer": wanted}),
+        **({} if same else {"pre_tokenizer": expected}),
     }
 
 
@@ -296,11 +299,11 @@ def _roberta(content, settings, tokens):
 
 
 def _pieces(content, settings, before, after, unk_id):
-    """Build what the tokenizers of SentencePiece share."""
-    wanted = "precompiled" if _precompiled(content) else None
-    found = content.get("normalizer")
-    same = found == (_precompiled(content) if wanted else None)
-    changes = {} if same else {"normalizer": wanted}
+    """Return the changes that all tokenizers of SentencePiece have in common."""
+    # "precompiled" refers to the normalizer in the file, which is too large for a fingerprint.
+    precompiled = _precompiled(content)
+    same = content.get("normalizer") == precompiled
+    changes = {} if same else {"normalizer": "precompiled" if precompiled else None}
     scheme = "always" if settings.get("add_prefix_space", True) else "never"
     if _metaspace(content.get("pre_tokenizer")) != scheme:
         space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": True}
@@ -331,7 +334,7 @@ _SECTIONS = {
 
 
 def _steps(section):
-    """Return the parts of a normalizer or pre-tokenizer, one after the other."""
+    """Return the steps of a normalizer or pre-tokenizer as a flat list."""
     if not section:
         return []
     parts = section.get("normalizers", section.get("pretokenizers"))
@@ -344,7 +347,7 @@ def _precompiled(content):
 
 
 def _metaspace(section):
-    """Return how a pre-tokenizer of SentencePiece marks a text's start; None for other ones."""
+    """Return how a pre-tokenizer of SentencePiece marks the start of a text; None for others."""
     steps = _steps(section)
     if [step["type"] for step in steps] != ["WhitespaceSplit", "Metaspace"]:
         return None
@@ -353,7 +356,7 @@ def _metaspace(section):
 
 
 def _check_agreement(file, settings, content):
-    """Refuse settings that say something else than a tokenizer.json that is read as it stands."""
+    """Raise a ModelFormatError if settings contradict a tokenizer.json that is used unchanged."""
     normalizers = _steps(content.get("normalizer"))
     splitters = _steps(content.get("pre_tokenizer"))
     found = {

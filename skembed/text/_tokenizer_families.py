@@ -1,6 +1,6 @@
-"""Which tokenizers transformers (5.23) builds anew, by the family of the model. Imports nothing."""
+"""Families of models whose tokenizer transformers (5.23) rebuilds. Imports nothing."""
 
-# Families of config.json whose tokenizer is built anew -> how, where the class is not stated.
+# model_type whose tokenizer is rebuilt -> how, if the class of the tokenizer is not stated.
 FAMILIES = {
     "bert": "bert",
     "convbert": "bert",
@@ -29,7 +29,8 @@ FAMILIES = {
     "mt5": "t5",
     "switch_transformers": "t5",
     "t5": "t5",
-    # Built from tokenizer.json by rules that are not written here: settings must agree with it.
+    # skembed does not implement the rules of these families; their settings must agree with
+    # tokenizer.json.
     **dict.fromkeys(
         "albert big_bird camembert deberta deberta-v2 funnel gemma gemma2 gemma3_text gpt_neox "
         "mbart nllb-moe pegasus qwen2 qwen2_moe qwen3 qwen3_moe rembert roformer xglm "
@@ -37,7 +38,7 @@ FAMILIES = {
         "other",
     ),
 }
-# What those classes build.
+# Class of a tokenizer of these families -> type of its model.
 _OTHER_KINDS = {
     **dict.fromkeys("Funnel RoFormer".split(), "WordPiece"),
     **dict.fromkeys("CLIP Deberta Gemma GPTNeoX Llama Nllb Qwen2".split(), "BPE"),
@@ -56,7 +57,7 @@ CLASSES = {
     "T5": "t5",
     **dict.fromkeys(_OTHER_KINDS, "other"),
 }
-# The special tokens of a family, where tokenizer_config.json does not state them.
+# Special tokens of a family, if tokenizer_config.json does not state them.
 NAMED = tuple(f"{name}_token" for name in "bos eos unk sep pad cls mask".split())
 _ROBERTA_TOKENS = ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>")
 TOKENS = {
@@ -73,5 +74,5 @@ KINDS = {
     **dict.fromkeys(("xlm-roberta", "t5"), "Unigram"),
 }
 CLASS_KINDS = {name: KINDS.get(family) for name, family in CLASSES.items()} | _OTHER_KINDS
-# Families whose tokenizer is of their own class, whatever class is stated.
+# Families whose tokenizer always has this class.
 OWN_CLASS = {"qwen2": "Qwen2"}

@@ -1,4 +1,4 @@
-"""From texts to token ids, with `tokenizers` and a model's tokenizer.json."""
+"""Convert texts to token ids, with `tokenizers` and a model's tokenizer.json."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,25 +17,25 @@ from skembed.text._families import check_encoder
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
 
 _tokenizers = Registry(max_items=8)
-# Families that number positions from the padding token's id on.
+# Families whose first position is the id of the padding token plus one.
 _SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "roberta-prelayernorm"}
-# Families without a table of positions, whose configs may not say so.
+# Families without position embeddings whose configs may not state this.
 _RELATIVE_POSITIONS = {
     *("eurobert", "gemma", "gemma2", "gemma3_text", "gte", "jina_embeddings_v3", "llama"),
     *("longt5", "mistral", "modernbert", "mt5", "nomic_bert", "phi", "phi3", "qwen2", "qwen3"),
     *("switch_transformers", "t5", "umt5", "xlnet"),
 }
-# Of a very long text so many are read first; words have about five.
-_CHARACTERS_A_TOKEN = 32
-_UNLIMITED = 10**6  # tokenizer_config.json says 1e30 where there is no limit
+# Characters per token of a very long text that are tokenized first; words have about five.
+_CHARACTERS_PER_TOKEN = 32
+_UNLIMITED = 10**6  # tokenizer_config.json contains 1e30 if there is no limit
 
 
 class Tokens(NamedTuple):
-    """The tokens of a text, and the windows of them that the network sees."""
+    """The tokens of a text, and the windows that become network inputs."""
 
     inputs: list  # of ndarray (n_tokens,), int64: windows with special tokens and prompt
     counts: list  # of the text's own tokens in each window
-    cut: bool  # there were more tokens than `max_length` takes, and the rest was left out
+    cut: bool  # whether the text was cut at `max_length`
     problem: str | None  # why the text cannot be embedded
     own: slice  # the text's own tokens among those of `encoding`
     encoding: Any  # tokenizers.Encoding of prompt and text
@@ -43,24 +43,24 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class TextPreprocessor(Preprocessor):
-    """How texts become token ids: all that can change them, and nothing else.
+    """Everything that determines how texts are converted to token ids.
 
     Parameters
     ----------
     tokenizer : str
         Path of ``tokenizer.json``.
     sha256 : str
-        Of its content.
+        SHA-256 of its content.
     max_length : int
-        Tokens that the network takes, special ones and the prompt's among them.
+        Maximum number of tokens, including special tokens and the prompt.
     long_texts : {"truncate", "chunk", "error"}
-        What to do with texts of more.
+        How longer texts are handled.
     prompt : str
-        Put before each text.
+        Text that precedes each text.
     lowercase : bool
-        Whether prompt and texts are lowercased first.
+        Whether prompt and texts are converted to lowercase.
     changes : str
-        What `tokenizer_config.json` changes in the tokenizer, see `_tokenizer.changes_of`.
+        Changes of the tokenizer by `tokenizer_config.json`, see `_tokenizer.changes_of`.
     """
 
     tokenizer: str
@@ -74,7 +74,7 @@ class TextPreprocessor(Preprocessor):
     libraries = ("tokenizers",)
 
     def settings(self):
-        """Return what can change a vector."""
+        """Return all settings that can change a vector."""
         settings = asdict(self)
         del settings["tokenizer"]
         return settings
@@ -84,9 +84,9 @@ class TextPreprocessor(Preprocessor):
         """Its files, as pairs of path and SHA-256."""
         return ((self.tokenizer, self.sha256),)
 
-    def moved(self, here):
-        """Return the same, with its file where ``here(path)`` says."""
-        return replace(self, tokenizer=here(self.tokenizer))
+    def moved(self, new_path):
+        """Return a copy whose file is at ``new_path(path)``."""
+        return replace(self, tokenizer=new_path(self.tokenizer))
 
     def _loaded(self):
         return _tokenizers.get((self.sha256, self.changes, self.prompt, self.lowercase), self._load)
@@ -100,13 +100,14 @@ class TextPreprocessor(Preprocessor):
                 tokenizer = load_tokenizer(self.tokenizer, self.changes)
         except (ValueError, OSError) as error:
             raise ModelFormatError(f"{self.tokenizer} is not a tokenizer: {error}") from error
-        # Files remember the padding and truncation they were saved with.
+        # A file contains the padding and truncation that were set when it was saved.
         tokenizer.no_padding()
         tokenizer.no_truncation()
         if self.lowercase:
-            # By the tokenizer, which leaves special tokens alone and keeps count of characters.
+            # In the tokenizer, which does not change special tokens and keeps track of offsets.
             steps = [normalizers.Lowercase(), tokenizer.normalizer]
             tokenizer.normalizer = normalizers.Sequence([step for step in steps if step])
+        # Numbers of special tokens before and after any text.
         special = tokenizer.encode("a").special_tokens_mask
         n_before = special.index(0) if 0 in special else len(special)
         n_after = special[::-1].index(0) if 0 in special else 0
@@ -115,7 +116,7 @@ class TextPreprocessor(Preprocessor):
 
     @property
     def n_prompt_tokens(self):
-        """Tokens before the text's own: the first special ones, and the prompt's."""
+        """Number of tokens before those of the text: special tokens and the prompt."""
         return self._loaded()[1] if self.prompt else 0
 
     def check(self):
@@ -124,7 +125,7 @@ class TextPreprocessor(Preprocessor):
         if self.max_length <= n_prefix + n_after:
             raise ValueError(
                 f"max_length={self.max_length} leaves no room for a text: special tokens and the "
-                f"prompt take {n_prefix + n_after}."
+                f"prompt have {n_prefix + n_after} tokens."
             )
 
     def tokens(self, text):
@@ -134,7 +135,7 @@ class TextPreprocessor(Preprocessor):
             encoding = self._encoded(text)
         ids = np.array(encoding.ids, dtype=np.int64)
         stop, room = len(ids) - n_after, self.max_length - n_prefix - n_after
-        start = min(n_prefix, stop)  # fewer where the prompt's end and the text are one token
+        start = min(n_prefix, stop)  # fewer if the end of the prompt and the text form one token
         starts = range(start, max(stop, start + 1), room)
         too_long = len(starts) > 1
         cut = too_long and self.long_texts == "truncate"
@@ -158,13 +159,13 @@ class TextPreprocessor(Preprocessor):
     def _encoded(self, text):
         """Return the encoding of prompt and text.
 
-        Of a very long text that is cut, of its start alone: a tokenizer takes a second and 60 MB
-        for a megabyte. The start is long enough if one of twice its length has the same tokens up
-        to the cut, and these end in its first half.
+        If a very long text is cut, only its start is encoded: a megabyte takes a second and 60 MB.
+        The start is long enough if a start of twice its length has the same tokens up to the cut,
+        and these tokens end in its first half.
         """
         tokenizer, _, n_after = self._loaded()
         n_kept = self.max_length - n_after
-        n_chars = _CHARACTERS_A_TOKEN * self.max_length
+        n_chars = _CHARACTERS_PER_TOKEN * self.max_length
         whole = self.prompt + text
         before = None
         while self.long_texts == "truncate" and n_chars < len(whole) // 2:
@@ -178,16 +179,16 @@ class TextPreprocessor(Preprocessor):
         return tokenizer.encode(whole)
 
     def prepare(self, rows, keys=None, n_threads=1):
-        """Return a `Prepared` for each text, and what is wrong with those that are too long.
+        """Return a `Prepared` for each text, and the reasons of texts that are too long.
 
-        Not on several threads: `tokenizers` holds the interpreter while it encodes a text.
+        Threads are not used, since `tokenizers` holds the GIL while it encodes a text.
         """
         tokens = [self.tokens(text) for text in rows]
         prepared = [Prepared(item.inputs, item.counts, item.cut) for item in tokens]
         return prepared, {i: item.problem for i, item in enumerate(tokens) if item.problem}
 
     def probes(self):
-        """Return token ids to check an export with: three batches, of different lengths."""
+        """Return token ids to check an export with: three batches of different lengths."""
         tokenizer, n_prefix, n_after = self._loaded()
         special = {number for number, token in tokenizer.get_added_tokens_decoder().items()}
         words = sorted(set(tokenizer.get_vocab().values()) - special)
@@ -200,7 +201,7 @@ class TextPreprocessor(Preprocessor):
         ]
 
     def save(self, folder):
-        """Copy the tokenizer into an exported folder; return the settings beside it."""
+        """Write the tokenizer to an exported folder; return the settings that the folder stores."""
         if self.changes:
             load_tokenizer(self.tokenizer, self.changes).save(str(folder / "tokenizer.json"))
         else:
@@ -233,10 +234,10 @@ def text_preprocessor(folder, *, max_length, long_texts, prompt):
     own = saved.get("max_length") or _own_max_length(folder, texts, settings)
     limit = saved.get("max_length") or _position_limit(folder)
     if max_length is not None and limit is not None and max_length > limit:
-        raise ValueError(f"max_length={max_length} is more than the {limit} that the model takes.")
+        raise ValueError(f"max_length={max_length} exceeds the maximum of the model, {limit}.")
     if max_length is None and own is None:
-        raise ValueError(f"{folder.path} does not say how many tokens it takes: set max_length.")
-    front = TextPreprocessor(
+        raise ValueError(f"{folder.path} does not define a maximum length: set max_length.")
+    preprocessor = TextPreprocessor(
         tokenizer=str(path),
         sha256=file_sha256(path),
         max_length=max_length or own,
@@ -245,26 +246,26 @@ def text_preprocessor(folder, *, max_length, long_texts, prompt):
         lowercase=bool(saved.get("lowercase", texts.lowercase)),
         changes=changes_of(path, settings, folder.config),
     )
-    front.check()
-    return front
+    preprocessor.check()
+    return preprocessor
 
 
 def _prompt(folder, prompt, saved):
-    """Return the text of a prompt: one of the model's by name, or the text itself."""
+    """Return the text of a prompt: a prompt of the model by name, or the text itself."""
     if folder.onnx is not None:
         return saved.get("prompt", "") if prompt is None else prompt
     modules = folder.modules
     name = modules.default_prompt if prompt is None else prompt
     if name and name.isidentifier() and name not in modules.prompts:
         raise ValueError(
-            f"The model has no prompt named {name!r}; it has {list(modules.prompts)}. To put words "
-            f"before each text, write them with their end: prompt={name + ': '!r}."
+            f"The model has no prompt named {name!r}; it has {list(modules.prompts)}. To use "
+            f"this text as the prompt, add a delimiter: prompt={name + ': '!r}."
         )
     return modules.prompts.get(name, name or "")
 
 
 def _position_limit(folder):
-    """Return how many positions the network has embeddings for; None if any length will do."""
+    """Return the number of position embeddings of a network; None if there is no limit."""
     config = folder.config
     positions = config.get("max_position_embeddings", config.get("n_positions"))
     if not positions or positions < 0 or _has_relative_positions(config):
@@ -275,7 +276,7 @@ def _position_limit(folder):
 
 
 def _has_relative_positions(config):
-    """Tell whether positions are not looked up in a table, so that texts may have any length."""
+    """Tell whether a network has no position embeddings, so texts may have any length."""
     named = any("rope" in key or key.startswith(("rotary_emb", "rotary_pct")) for key in config)
     kind = config.get("position_embedding_type", "absolute")
     deberta = config.get("model_type") in ("deberta", "deberta-v2")
@@ -288,11 +289,11 @@ def _has_relative_positions(config):
 
 
 def _own_max_length(folder, texts, settings):
-    """Return the length that Sentence Transformers cuts texts at; None if it cuts none."""
+    """Return the maximum length of texts in Sentence Transformers; None if there is no limit."""
     limit = _position_limit(folder)
     own = texts.tokenizer.get("model_max_length") or texts.max_length
     if not own:
-        # Positions bound the tokenizer's length, where there is no table of them, too.
+        # The number of positions limits the tokenizer's length even without position embeddings.
         trained = folder.config.get("max_position_embeddings")
         own = min(settings.get("model_max_length") or _UNLIMITED, trained or _UNLIMITED)
     limits = (own, limit)

@@ -2,7 +2,6 @@
 
 import pickle
 import subprocess
-import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -28,7 +27,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def checkpoint(network, tmp_path_factory):
-    """A file in the layout of the published ones: front end and classifier among the weights."""
+    """A file in the layout of the published ones: preprocessor and classifier among the weights."""
     weights = OrderedDict(network.state_dict())
     weights["spectrogram_extractor.stft.conv_real.weight"] = torch.zeros(513, 1, 1024)
     weights["spectrogram_extractor.stft.conv_imag.weight"] = torch.zeros(513, 1, 1024)
@@ -76,11 +75,3 @@ def test_what_is_no_checkpoint_is_refused(checkpoint, tmp_path):
     with pytest.raises(FileExistsError, match="is not an empty folder"):
         convert_panns(checkpoint, tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
-
-
-def test_the_command_fails_in_one_line(tmp_path):
-    command = [sys.executable, "-m", "skembed", "convert", "panns", "nowhere.pth", "folder"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stderr == "python -m skembed: There is no file nowhere.pth.\n"
-    assert not list(tmp_path.iterdir())

@@ -249,3 +249,15 @@ def test_good_files_are_good_where_warnings_are_errors():
         warnings.simplefilter("error")
         for name in CONTAINERS:
             assert len(decoded(of_container(name), 600)[0].samples)
+
+
+def test_files_without_sounds_are_refused():
+    for content, words in (
+        (b"", "an empty file"),
+        (b"RIFF", "not a sound file; supported files: WAV, FLAC, "),
+        (b"not a sound at all" * 99, "not a sound file; supported files: WAV, FLAC, "),
+        (encoded(np.zeros((0, 1)), 16_000), "a sound of no samples"),
+        (encoded(np.zeros(99), 500), "a sampling rate of 500 Hz"),
+        (encoded(np.zeros((9, 65)), 16_000), "a sound of 65 channels"),
+    ):
+        assert words in refusal(content)

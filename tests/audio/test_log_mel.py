@@ -1,14 +1,11 @@
 """Log-mel spectrograms against transformers' extractors and scipy; in the graph against numpy."""
 
-from dataclasses import replace
-
 import numpy as np
-import onnxruntime
 import pytest
 import scipy.signal
 import torch
 import transformers
-from tiny_sounds import tone
+from tiny_sounds import clips
 from transformers.audio_utils import mel_filter_bank
 
 from skembed.audio._log_mel import PRESETS, LogMel
@@ -16,27 +13,6 @@ from skembed.audio._windows import repeated
 
 # transformers', of AST's own bands: the lowest are narrower than a bin.
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter has all zero values")
-RATES = {name: log_mel.sampling_rate for name, log_mel in PRESETS.items()}
-
-
-def clips(rate, seconds=2.0):
-    """Return sounds that spectrograms are made of: loud, quiet, one band, all bands, nothing."""
-    random = np.random.default_rng(0)
-    n_samples = round(rate * seconds)
-    times = np.arange(n_samples) / rate
-    sweep = np.sin(2 * np.pi * (50 + rate / 5 * times) * times)
-    burst = np.zeros(n_samples)
-    burst[n_samples // 2 :][:200] = random.standard_normal(200)
-    sounds = [
-        tone(seconds, rate),
-        sweep,
-        burst,
-        1e-4 * random.standard_normal(n_samples),
-        np.zeros(n_samples),
-        # A loud low tone beside a quiet high one: float32 would lose the latter.
-        np.sin(2 * np.pi * 100 * times) + 1e-5 * np.sin(2 * np.pi * rate / 5 * times),
-    ]
-    return [sound.astype(np.float32) for sound in sounds]
 
 
 # -- against transformers -------------------------------------------------------------------------
@@ -159,65 +135,3 @@ def test_frames_are_counted_beforehand(name):
     for n_samples in (log_mel.shortest, 2_000, 16_001, 40_000):
         sound = np.zeros(max(n_samples, log_mel.shortest), np.float32)
         assert log_mel(sound).shape == (log_mel.count(len(sound)), log_mel.n_mels)
-
-
-# -- in the graph ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_module_is_numpys(name):
-    log_mel = PRESETS[name]
-    module = log_mel.module()
-    sounds = np.stack(clips(RATES[name]))
-    with torch.no_grad():
-        answer = module(torch.from_numpy(sounds))
-    assert answer.dtype == torch.float32
-    for sound, ours in zip(sounds, answer.numpy(), strict=True):
-        np.testing.assert_allclose(ours, log_mel(sound), rtol=0, atol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def session_of(tmp_path_factory):
-    """Export a module once; rows and samples may vary in number."""
-    sessions = {}
-
-    def session(name):
-        if name not in sessions:
-            path = str(tmp_path_factory.mktemp("graphs") / f"{name}.onnx")
-            sounds = torch.from_numpy(np.stack(clips(RATES[name], 1.0)))
-            sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-            program = torch.onnx.export(
-                PRESETS[name].module(),
-                (sounds,),
-                dynamo=True,
-                opset_version=20,
-                dynamic_shapes=(sizes,),
-                verbose=False,
-            )
-            program.save(path)
-            sessions[name] = onnxruntime.InferenceSession(path)
-        return sessions[name]
-
-    return session
-
-
-@pytest.mark.filterwarnings("ignore")  # the exporter's
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_graph_is_numpys(name, session_of):
-    """No operator of ONNX's own for the transform, which is slow; any number of samples."""
-    session = session_of(name)
-    log_mel = PRESETS[name]
-    for seconds in (0.3, 2.0):
-        sounds = np.stack(clips(RATES[name], seconds))
-        answer = session.run(None, {session.get_inputs()[0].name: sounds})[0]
-        for sound, ours in zip(sounds, answer, strict=True):
-            np.testing.assert_allclose(ours, log_mel(sound), rtol=0, atol=1e-4)
-
-
-def test_a_window_of_an_odd_length():
-    """The sample in the middle is its own partner."""
-    for periodic in (True, False):
-        log_mel = replace(PRESETS["panns"], win_length=801, periodic=periodic)
-        sound = clips(32_000)[0]
-        ours = log_mel.module()(torch.from_numpy(sound)[None])[0].numpy()
-        np.testing.assert_allclose(ours, log_mel(sound), rtol=0, atol=1e-4)

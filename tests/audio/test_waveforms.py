@@ -342,17 +342,9 @@ def test_files_of_a_gigabyte_are_refused(file, monkeypatch):
         key_of(file, None)
 
 
-def test_what_is_not_a_sound():
-    for content, words in (
-        (b"", "an empty file"),
-        (b"RIFF", "not a sound file; supported files: WAV, FLAC, "),
-        (b"not a sound at all" * 99, "not a sound file; supported files: WAV, FLAC, "),
-        (encoded(np.zeros((0, 1)), 16_000), "a sound of no samples"),
-        (encoded(np.zeros(99), 500), "a sampling rate of 500 Hz"),
-        (encoded(np.full(99, np.nan), 16_000, "WAV", "FLOAT"), "samples that are not finite"),
-        (encoded(np.zeros((9, 65)), 16_000), "a sound of 65 channels"),
-    ):
-        assert words in refusal(content)
+def test_files_of_floats_that_are_not_finite():
+    content = encoded(np.full(99, np.nan), 16_000, "WAV", "FLOAT")
+    assert refusal(content) == "samples that are not finite numbers"
 
 
 # -- length ---------------------------------------------------------------------------------------

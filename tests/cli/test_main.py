@@ -1,5 +1,8 @@
 """The command line: its exit status and its messages."""
 
+import subprocess
+import sys
+
 import pytest
 
 from skembed import __version__
@@ -56,3 +59,11 @@ def test_an_error_of_skembed_itself_is_not_hidden(monkeypatch):
     monkeypatch.setattr(_convert, "convert_panns", convert)
     with pytest.raises(ZeroDivisionError):
         main(["convert", "panns", "in.pth", "out"])
+
+
+def test_the_command_fails_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "skembed", "convert", "panns", "nowhere.pth", "folder"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "python -m skembed: There is no file nowhere.pth.\n"
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,7 @@
-"""Formats on the list, and refusals that tell damage from a kind that is not read."""
+"""Supported formats, and refusals that tell damage from a kind that is not supported.
+
+`image/_quiet` is tested here, too: its effect shows only while files of these formats are read.
+"""
 
 import logging
 import os

@@ -1,4 +1,7 @@
-"""Pixels against transformers' own processors, for the configs that published models come with."""
+"""Pixels against transformers' own processors, for the configs that published models come with.
+
+`image/_preprocessor` only connects reading and processor; test_cnn.py and test_manifest.py run it.
+"""
 
 import json
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tiny import save_tiny_model
+from tiny import change_json, save_tiny_model
 from transformers.utils import logging as transformers_logging
 
 from skembed.exceptions import ModelFormatError
@@ -24,11 +24,6 @@ def change_weights(folder, change):
     weights = load_file(folder / "model.safetensors")
     change(weights)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def change_config(folder, **changes):
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def test_states_are_those_of_transformers(tiny_bert):
@@ -49,7 +44,7 @@ def test_weights_saved_in_half_precision_are_computed_in_float32(folder):
     change_weights(
         folder, lambda weights: weights.update({k: v.half() for k, v in weights.items()})
     )
-    change_config(folder, dtype="float16", torch_dtype="float16")
+    change_json(folder / "config.json", dtype="float16", torch_dtype="float16")
     backbone = load_backbone(folder, TEXTS)
     assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
 
@@ -79,7 +74,7 @@ def test_missing_weights_are_refused(folder):
     with pytest.raises(ModelFormatError) as raised:
         load_backbone(folder, TEXTS)
     assert str(raised.value) == (
-        f"{folder}: 1 weights of BertModel are missing or of another shape, {name} among them; "
+        f"{folder}: 1 weights of BertModel are missing or have another shape, {name} among them; "
         "they would be random."
     )
 
@@ -97,11 +92,11 @@ def test_a_missing_pooler_is_no_matter(folder):
 
 def test_weights_of_another_shape_are_refused(folder):
     """As missing ones are: transformers would draw them at random."""
-    change_config(folder, intermediate_size=25)
+    change_json(folder / "config.json", intermediate_size=25)
     with pytest.raises(ModelFormatError) as raised:
         load_backbone(folder, TEXTS)
     assert str(raised.value) == (
-        f"{folder}: 6 weights of BertModel are missing or of another shape, "
+        f"{folder}: 6 weights of BertModel are missing or have another shape, "
         "encoder.layer.0.intermediate.dense.bias among them; they would be random."
     )
 
@@ -133,7 +128,7 @@ def give_code(folder, marker, **config):
         "class OwnModel(BertModel):\n    config_class = OwnConfig\n"
     )
     auto_map = {"AutoConfig": "modeling.OwnConfig", "AutoModel": "modeling.OwnModel"}
-    change_config(folder, auto_map=auto_map, **config)
+    change_json(folder / "config.json", auto_map=auto_map, **config)
 
 
 def test_an_unknown_architecture_is_refused_without_running_its_code(folder, tmp_path):
@@ -180,7 +175,7 @@ def test_keys_that_select_code_are_overridden(folder, tiny_bert, key, monkeypatc
     monkeypatch.setattr(
         transformers.integrations.hub_kernels, "get_kernel", lambda *a, **k: asked.append(a)
     )
-    change_config(folder, **{key: HOSTILE[key]})
+    change_json(folder / "config.json", **{key: HOSTILE[key]})
     backbone = load_backbone(folder, TEXTS)
     assert backbone.model.config._attn_implementation in ("sdpa", "eager")
     for ours, theirs in zip(backbone(IDS), load_backbone(tiny_bert, TEXTS)(IDS), strict=True):
@@ -223,9 +218,9 @@ def test_an_adapter_beside_the_weights_is_never_applied(folder, tiny_bert, monke
 
 def test_a_config_of_far_more_weights_is_refused_before_they_are_made(folder):
     """A table of a billion rows would fill the memory."""
-    change_config(folder, vocab_size=10**9)
+    change_json(folder / "config.json", vocab_size=10**9)
     with pytest.raises(
-        ModelFormatError, match=r"describes a network of 16,000,.* the weights have"
+        ModelFormatError, match=r"describes a network of 16,000,.* the weights contain"
     ):
         load_backbone(folder, TEXTS)
 
@@ -250,7 +245,7 @@ def test_a_config_of_far_more_weights_is_refused_before_they_are_made(folder):
 )
 def test_configs_of_wrong_values_are_format_errors(folder, change):
     """Whatever transformers raises; the folder is named."""
-    change_config(folder, **change)
+    change_json(folder / "config.json", **change)
     with pytest.raises(ModelFormatError, match=f"^{folder}"):
         load_backbone(folder, TEXTS)
 

@@ -6,15 +6,10 @@ import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
-from tiny import save_tiny_bert
+from tiny import change_json, save_tiny_bert
 
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
-
-
-def change_json(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
 
 # -- the backbone --------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-"""The number of layers of every family, against the states that its backbone gives."""
+"""The number of layers of every family, against the states that its backbone gives.
+
+This runs every entry of `image/_families` and `audio/_families`, which are tables.
+"""
 
 import json
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny import add_modules
+from tiny import add_modules, change_json
 
 from skembed.base._digest import file_sha256
 from skembed.exceptions import ModelFormatError
@@ -11,11 +11,6 @@ from skembed.models._folder import ModelFolder
 from skembed.models._sentence import Modules, TextSettings, read_text_settings
 
 DENSE = {"in_features": 16, "out_features": 4}
-
-
-def change_json(path, **changes):
-    content = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**content, **changes}))
 
 
 # -- modules -------------------------------------------------------------------------------------
@@ -120,8 +115,8 @@ def test_a_module_that_is_not_supported_is_named_before_anything_is_read(folder,
     with pytest.raises(ModelFormatError) as raised:
         modules_of(folder)
     assert str(raised.value) == (
-        f"{folder / 'modules.json'} names a module that skembed does not support: {kind} "
-        f"({PACKAGE}.{kind}). It reads Transformer, Pooling, Dense, Normalize, Dropout."
+        f"{folder / 'modules.json'} contains a module that skembed does not support: {kind} "
+        f"({PACKAGE}.{kind}). Supported modules: Transformer, Pooling, Dense, Normalize, Dropout."
     )
 
 
@@ -132,7 +127,7 @@ def test_a_module_of_foreign_code_is_refused_although_its_last_name_is_known(fol
     modules = json.loads((folder / "modules.json").read_text())
     modules[1]["type"] = kind
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ModelFormatError, match=rf"modules.json names the module {kind}, code"):
+    with pytest.raises(ModelFormatError, match=rf"modules.json contains the module {kind}, code"):
         modules_of(folder)
 
 

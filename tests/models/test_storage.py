@@ -79,7 +79,7 @@ def test_a_network_that_is_there_is_used_whatever_the_disk_has(folder, disks):
 
 def test_large_weights_need_more_room(folder, disks, tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(bytes(1000))
-    monkeypatch.setattr(_storage, "_LEAST_FREE", 100)
+    monkeypatch.setattr(_storage, "_MIN_FREE", 100)
     disks[folder] = 2100
     assert _storage.kept_folder("name", "file").is_relative_to(folder)
     with pytest.warns(RuntimeFallbackWarning, match="No space left"):
@@ -89,7 +89,7 @@ def test_large_weights_need_more_room(folder, disks, tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::skembed.exceptions.RuntimeFallbackWarning")
 def test_where_no_disk_has_room_the_error_says_what_to_do(folder, disks):
     disks["/"] = disks[os.path.splitdrive(str(folder))[0]] = 0
-    with pytest.raises(OSError, match=r"cannot be kept in .* nor in .*Free some space") as raised:
+    with pytest.raises(OSError, match=r"cannot be stored in .* nor in .*Free some space") as raised:
         _storage.kept_folder("name", "file")
     assert str(folder) in str(raised.value)
 

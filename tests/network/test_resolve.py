@@ -15,6 +15,7 @@ from skembed.exceptions import (
     RuntimeFallbackWarning,
 )
 from skembed.network import _load
+from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export_folder import write_standalone
 from skembed.runtime._precisions import PRECISIONS
 
@@ -28,6 +29,28 @@ def test_an_export_that_differs_is_not_used(tiny_bert, tmp_path, texts, monkeypa
         assert embedder.show_runtime()["backend"] == "torch"
         with pytest.raises(ExportError, match="Set backend='torch'"):
             BertEmbedder(tiny_bert, backend="onnx").fit(texts)
+
+
+def test_the_backend_to_fall_back_to_is_a_field_of_the_table(
+    tiny_bert, tmp_path, texts, monkeypatch
+):
+    """A backend of another name: nothing but its entry and that of the precision names it."""
+    monkeypatch.setitem(BACKENDS, "mirror", replace(BACKENDS["torch"], label="Mirror"))
+    monkeypatch.setitem(BACKENDS, "onnx", replace(BACKENDS["onnx"], fallback="mirror"))
+    float32 = replace(PRECISIONS["float32"], backends=("onnx", "mirror"), max_difference=-1.0)
+    monkeypatch.setitem(PRECISIONS, "float32", float32)
+    with skembed.config_context(cache_folder=tmp_path):
+        with pytest.warns(RuntimeFallbackWarning, match=r"Using Mirror\.") as caught:
+            embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+        assert [item.filename for item in caught] == [__file__]
+        assert embedder.show_runtime()["backend"] == "mirror"
+        with pytest.raises(ExportError, match=r"runs on Mirror\. Fit it with backend='onnx'"):
+            embedder.export(tmp_path / "folder")
+        with pytest.raises(ExportError, match="Set backend='mirror'"):
+            BertEmbedder(tiny_bert, backend="onnx").fit(texts)
+        monkeypatch.setitem(BACKENDS, "onnx", replace(BACKENDS["onnx"], fallback=None))
+        with pytest.raises(ExportError, match=r"limit -1e\+00\), cosine .*\)\.$"):
+            BertEmbedder(tiny_bert).fit(texts)
 
 
 def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
@@ -66,7 +89,7 @@ def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
     vectors = BertEmbedder(tmp_path / "mine.onnx", max_length=32).fit_transform(texts)
     expected = BertEmbedder(tiny_bert, backend="torch").fit_transform(texts)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
-    with pytest.raises(ValueError, match="does not say how many tokens it takes: set max_length"):
+    with pytest.raises(ValueError, match="does not define a maximum length: set max_length"):
         BertEmbedder(tmp_path / "mine.onnx").fit(texts)
 
 

@@ -300,5 +300,5 @@ def test_other_encoder_decoder_models_are_refused_by_name(folder):
     """Sentence Transformers embeds with the decoder of BART."""
     config = transformers.BartConfig(vocab_size=99, d_model=16, encoder_layers=1, decoder_layers=1)
     transformers.BartModel(config).save_pretrained(folder)
-    with pytest.raises(ModelFormatError, match=r"'bart' is an encoder-decoder model"):
+    with pytest.raises(ModelFormatError, match=r"'bart' is an unsupported encoder-decoder model"):
         skembed.BertEmbedder(folder, backend="torch").fit(["a"])

@@ -1,10 +1,13 @@
-"""The tokenizer of a folder's settings, against the one that transformers builds."""
+"""The tokenizer of a folder's settings, against the one that transformers builds.
+
+This runs the entries of `text/_tokenizer_families`, which are tables.
+"""
 
 import json
 
 import pytest
 import transformers
-from tiny import save_bytes_tokenizer, save_pieces_tokenizer, save_tiny_tokenizer
+from tiny import change_json, save_bytes_tokenizer, save_pieces_tokenizer, save_tiny_tokenizer
 from tokenizers import Tokenizer
 
 from skembed.exceptions import ModelFormatError
@@ -24,11 +27,6 @@ TEXTS = [
     "x\ny\tz",
 ]
 NEW = {"content": "[NEW]", "lstrip": True, "normalized": False, "special": True}
-
-
-def change_json(path, **changes):
-    content = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**content, **changes}))
 
 
 def wordpieces(folder, family="bert", name="BertTokenizer"):
