@@ -234,14 +234,14 @@ def _bare(embedder, files):
     """Return functions that run prepared waveforms, and one that prepares them."""
     import onnxruntime
 
-    from skembed.base._threads import batches
+    from skembed.base._threads import same_shape_batches
     from skembed.network._load import graph_of, runner_of
 
     network = embedder._network
     keys, _ = embedder._check_rows(files)
     prepared, _ = network.preprocessor.prepare(files, keys, n_cores())
     sounds = [window for row in prepared for window in row.inputs]
-    grouped = batches(sounds, "auto", embedder._modality.batch_elements)
+    grouped = same_shape_batches(sounds, "auto", embedder._modality.batch_elements)
     stacked = [np.stack([sounds[i] for i in group]) for group in grouped]
     session = onnxruntime.InferenceSession(str(graph_of(network)))
     name = session.get_inputs()[0].name

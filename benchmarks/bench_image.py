@@ -64,14 +64,14 @@ def _bare(embedder, files):
     """Return functions that run prepared pixels: as skembed batches them, and in one session."""
     import onnxruntime
 
-    from skembed.base._threads import batches
+    from skembed.base._threads import same_shape_batches
     from skembed.network._load import graph_of, runner_of
 
     network = embedder._network
     keys, _ = embedder._check_rows(files)
     prepared, _ = network.preprocessor.prepare(files, keys, n_cores())
     pixels = [row.inputs[0] for row in prepared]
-    grouped = batches(pixels, "auto", embedder._modality.batch_elements)
+    grouped = same_shape_batches(pixels, "auto", embedder._modality.batch_elements)
     stacked = [np.stack([pixels[i] for i in group]) for group in grouped]
     session = onnxruntime.InferenceSession(str(graph_of(network)))
     name = session.get_inputs()[0].name

@@ -133,13 +133,13 @@ def count_rows():
     """Return a list that receives how many rows each run of a backbone takes."""
     from skembed.embedder import _neural
 
-    answers, counts = _neural.NeuralEmbedder._answers, []
+    outputs, counts = _neural.NeuralEmbedder._outputs, []
 
     def counted(self, network, inputs):
         counts.append(len(inputs))
-        return answers(self, network, inputs)
+        return outputs(self, network, inputs)
 
-    _neural.NeuralEmbedder._answers = counted
+    _neural.NeuralEmbedder._outputs = counted
     return counts
 
 

@@ -75,7 +75,7 @@ class VectorFileError(ValueError):
 
 
 class CacheWarning(UserWarning):
-    """A cache of vectors does not work properly; vectors are computed without it."""
+    """A cache of vectors does not work properly or is unsafe; results are not affected."""
 
 
 class RuntimeFallbackWarning(UserWarning):

@@ -16,8 +16,7 @@ LAYERS = [
     ["exceptions", "_version"],
     ["_config"],
     ["base"],
-    ["cache", "models"],
-    ["runtime"],
+    ["cache", "models", "runtime"],
     ["network"],
     ["training"],
     ["embedder"],
@@ -50,6 +49,15 @@ def modules():
     return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
+def name_of(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def modules_at_start():
+    """Return the modules that are not themselves imported on first use."""
+    return [path for path in modules() if name_of(path) not in LAZY_MODULES]
+
+
 def imports_of(path, *, top_level_only=False):
     """Return the dotted names that a module imports when it runs."""
     tree = ast.parse(path.read_text())
@@ -63,7 +71,10 @@ def imports_of(path, *, top_level_only=False):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            names.append(node.module)
+            folder = PACKAGE.parent / node.module.replace(".", "/")
+            for alias in node.names:  # of a package: its modules
+                is_module = (folder / f"{alias.name}.py").exists()
+                names.append(f"{node.module}.{alias.name}" if is_module else node.module)
     return names
 
 
@@ -72,7 +83,7 @@ def layer_of(dotted):
     return parts[1] if parts[0] == "skembed" and len(parts) > 1 else None
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+@pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_arrows_run_one_way(path):
     own = path.relative_to(PACKAGE).with_suffix("").parts[0]
     assert own in RANK, f"{own} is in no layer"
@@ -83,12 +94,62 @@ def test_arrows_run_one_way(path):
             assert RANK[layer] < RANK[own], f"{own} imports {layer}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_lazy_modules_exist():
+    assert set(map(name_of, modules())) >= LAZY_MODULES
+
+
+@pytest.mark.parametrize("path", modules_at_start(), ids=name_of)
 def test_heavy_libraries_are_imported_where_they_are_used(path):
-    if path.relative_to(PACKAGE).as_posix() in LAZY_MODULES:
-        pytest.skip("this module is itself imported on first use")
     top = {name.partition(".")[0] for name in imports_of(path, top_level_only=True)}
     assert not top & LAZY_ONLY
+
+
+def said_imports(path):
+    """Return the names in "Imports `x` and `y`." of a docstring; None if it has no such sentence.
+
+    "Imports nothing." gives no names.
+    """
+    docstring = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    sentence = re.search(r"\bImports (?:only )?((?:nothing|`)[^.;]*)", docstring)
+    return None if sentence is None else set(re.findall("`(.*?)`", sentence[1]))
+
+
+def short_name(dotted, folder):
+    """Return how a docstring names a module: by its layer, or by its own name in its folder.
+
+    >>> short_name("skembed.base._rows", "cache"), short_name("skembed.base._rows", "base")
+    ('base', '_rows')
+    """
+    parts = dotted.split(".")[1:]
+    return parts[1] if parts[0] == folder and len(parts) > 1 else parts[0]
+
+
+SAYING = [path for path in modules() if said_imports(path) is not None]
+
+
+@pytest.mark.parametrize("path", SAYING, ids=name_of)
+def test_docstrings_name_what_a_module_imports(path):
+    """The docstring of a folder's `__init__` is about all its modules."""
+    folder = path.parent.name
+    paths = path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
+    ours = {name for each in paths for name in imports_of(each) if name.startswith("skembed.")}
+    if path.name == "__init__.py":
+        ours = {name for name in ours if name.split(".")[1] != folder}
+    assert said_imports(path) == {short_name(name, folder) for name in ours}
+
+
+def test_design_lists_every_module():
+    """The page's layout, and the modules of the package: the same paths."""
+    layout = (PACKAGE.parent / "docs" / "design.md").read_text().split("```")[3]
+    listed, folder = set(), ""
+    for line in layout.splitlines():
+        name = line.split()[0] if line.strip() else ""
+        if name.endswith("/"):
+            folder = "" if name == "skembed/" else name
+        elif line.startswith("  ") and name:
+            listed.add(f"{folder}{name}")
+    found = {name_of(path.with_suffix("")) for path in PACKAGE.rglob("*.py")}
+    assert listed == {name for name in found if name == "__init__" or "__init__" not in name}
 
 
 def declared_dependencies():
@@ -102,10 +163,9 @@ def declared_dependencies():
 def test_declared_dependencies_are_those_that_the_core_imports():
     """Modules that torch's users alone import belong to the extra `torch`."""
     at_the_top, anywhere = set(), set()
-    for path in modules():
-        if path.relative_to(PACKAGE).as_posix() not in LAZY_MODULES:
-            anywhere.update(name for name in imports_of(path) if name != "safetensors.torch")
-            at_the_top.update(imports_of(path, top_level_only=True))
+    for path in modules_at_start():
+        anywhere.update(name for name in imports_of(path) if name != "safetensors.torch")
+        at_the_top.update(imports_of(path, top_level_only=True))
     anywhere = {name.partition(".")[0] for name in anywhere}
     at_the_top = {name.partition(".")[0] for name in at_the_top}
     declared = declared_dependencies()

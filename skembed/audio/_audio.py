@@ -154,8 +154,8 @@ class AudioEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
@@ -236,7 +236,7 @@ class AudioEmbedder(NeuralEmbedder):
     }
     _kind = SOUNDS.kind
     _problem = Problem("not a sound", "not sounds")
-    _late_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
+    _decode_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
     _rows_are_files = True
     _modality = SOUNDS
 

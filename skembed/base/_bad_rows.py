@@ -1,7 +1,7 @@
 """Records of bad rows, and the error that names them.
 
 The reason why a row is bad is a str from the modality: ``"None"``, ``"a damaged image: ..."``.
-Imports the base layer.
+Imports `_files`, `_rows` and `exceptions`.
 """
 
 import os
@@ -26,7 +26,7 @@ class BadRow(NamedTuple):
     position : int
         Position of the row in `X`, from 0.
     column : str or int
-        Name of its column, or the column's number where it has no name of its own.
+        Name of its column, or the number of the column if the name is missing or not unique.
     label : object
         Label of the row in the index of a pandas object; None for other containers.
     reason : str

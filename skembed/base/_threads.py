@@ -33,7 +33,7 @@ def n_threads_for(n_threads=None):
     return min(cores, int(share)) if share.isdigit() and int(share) else cores
 
 
-def batches(inputs, batch_size="auto", n_elements=512):
+def same_shape_batches(inputs, batch_size="auto", n_elements=512):
     """Group inputs of one shape into batches, the largest inputs first.
 
     Parameters
@@ -52,7 +52,7 @@ def batches(inputs, batch_size="auto", n_elements=512):
 
     Examples
     --------
-    >>> batches([np.zeros(3), np.zeros(5), np.zeros(3)])
+    >>> same_shape_batches([np.zeros(3), np.zeros(5), np.zeros(3)])
     [[1], [0, 2]]
     """
     same_shape = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Stores of vectors that have been computed. Imports only the layers below.
+"""Stores of vectors that have been computed. Imports only `_config`, `base` and `exceptions`.
 
 A store keeps bytes under (fingerprint of a network, key of a row). `Store` documents the methods
 that all of them have.

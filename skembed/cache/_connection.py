@@ -2,7 +2,7 @@
 
 A damaged file is deleted and created again. If a file cannot be written (permissions, a full disk),
 it is only read. After any other error this process stops using it. Each case causes one warning;
-results do not change. Imports the base layer, `_owners` and `_sqlite`.
+results do not change. Imports `base`, `exceptions`, `_owners` and `_sqlite`.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The store on disk: a folder with a file for each network, shared by processes and runs.
 
-Imports `_config` and modules of this layer.
+Imports `_config`, `_eviction`, `_file`, `_info`, `_sqlite` and `_store`.
 """
 
 from __future__ import annotations

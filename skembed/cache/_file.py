@@ -1,6 +1,6 @@
 """The vectors of one network in an SQLite file, shared by processes and runs.
 
-Imports `_connection`, `_owners` and `_sqlite`, which describes the tables.
+Imports `base`, `exceptions`, `_connection`, `_owners` and `_sqlite`, which describes the tables.
 """
 
 import atexit

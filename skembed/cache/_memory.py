@@ -1,6 +1,6 @@
 """The stores in memory: MemoryCache, which is limited in bytes, and NoCache, which keeps nothing.
 
-Imports the base layer, `_info` and `_store`.
+Imports `base`, `_info` and `_store`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owners of claims: names of threads, and whether their processes are still running.
 
 A process has one name in each folder. It is the name of a lock file, which the process keeps locked
-as long as it runs. Imports `_process_lock` and the base layer.
+as long as it runs. Imports `base` and `_process_lock`.
 """
 
 import atexit

@@ -2,7 +2,7 @@
 
 X -> rows -> unique rows -> embed -> scatter back to the order of X.
 
-Imports `base`, `_config` and `exceptions`; names no modality.
+Imports `base`, `_config`, `exceptions` and `_feature_names`; names no modality.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Block(NamedTuple):
 
     rows: np.ndarray  # (n,) positions among those rows
     vectors: np.ndarray  # (n, n_dims) float32
-    cut: np.ndarray | None = None  # (n,) bool: something of the row could not be embedded
+    cut: np.ndarray | None = None  # (n,) bool: whether the row was truncated
 
 
 class Embedder(TransformerMixin, BaseEstimator):
@@ -70,7 +70,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     _n_dims: int
     _kind = "rows"  # what X holds, in the plural
     _problem = Problem("not a row", "not rows")  # of rows that are bad at first sight
-    _late_problem = Problem("not a row", "not rows")  # of rows that prove bad when prepared
+    _decode_problem = Problem("not a row", "not rows")  # of rows that fail in preparation
     _rows_are_files = False  # a row of text is a path, to be named in errors
     # skrub embeds each column by itself, and leaves out those that raise its `RejectColumn`.
     __single_column_transformer__ = True
@@ -102,8 +102,8 @@ class Embedder(TransformerMixin, BaseEstimator):
         """Yield a `Block` for each part of `rows`; enter in `bad` those that turn out bad."""
         raise NotImplementedError
 
-    def _late_faults(self, rows, keys, *, fitted):
-        """Return {position: what is wrong} of rows that only preparing them shows to be bad.
+    def _decode_errors(self, rows, keys, *, fitted):
+        """Return {position: reason} of rows that fail in preparation.
 
         They are prepared as the fitted embedder does, or as its parameters say now.
         """
@@ -117,14 +117,14 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Rows, y: Any = None) -> Self:
-        """Learn what a later transform needs; a pretrained network is looked up and checked.
+        """Find and check the pretrained network, or learn from the rows.
 
         Parameters
         ----------
         X : sequence, array, column or frame of rows
-            The rows. A frame's columns are embedded one by one and laid side by side.
+            The rows. The columns of a frame are embedded separately and concatenated.
         y : array-like of shape (n_rows,), default=None
-            Not used by pretrained networks; here for scikit-learn's sake.
+            Ignored by pretrained networks; present for API consistency.
 
         Returns
         -------
@@ -189,7 +189,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         return self._embed_columns(columns, *self._checked(columns, prepare=True, fitted=True))
 
     def find_bad_rows(self, X: Rows) -> list[BadRow]:
-        """Find the rows that cannot be embedded, whatever the parameter `bad_rows` says.
+        """Find the rows that cannot be embedded, for any value of `bad_rows`.
 
         All rows are read as :meth:`transform` would read them; the network is not run. The
         embedder need not be fitted.
@@ -217,8 +217,8 @@ class Embedder(TransformerMixin, BaseEstimator):
             self._validate_params()
         columns = self._columns_of(X)
         keys, bad = self._check_rows(columns.rows)
-        late = self._all_late_faults(columns.rows, keys, fitted)
-        return bad_rows_of(bad | late, columns)
+        decode_errors = self._all_decode_errors(columns.rows, keys, fitted)
+        return bad_rows_of(bad | decode_errors, columns)
 
     def _columns_of(self, X):
         return columns_of(self._unpacked(X), estimator=type(self).__name__, kind=self._kind)
@@ -242,26 +242,26 @@ class Embedder(TransformerMixin, BaseEstimator):
     def _checked(self, columns, *, prepare=False, fitted=False):
         """Return keys and bad rows; raise if there are bad ones and ``bad_rows="raise"``.
 
-        With `prepare` the error names the rows, too, that only preparing shows to be bad.
+        With `prepare`, the error also names the rows that fail in preparation.
         """
         keys, bad = self._check_rows(columns.rows)
         if bad and self.bad_rows == "raise":
-            late = self._all_late_faults(columns.rows, keys, fitted) if prepare else {}
-            raise self._bad_rows_error(columns, bad, late)
+            decode_errors = self._all_decode_errors(columns.rows, keys, fitted) if prepare else {}
+            raise self._bad_rows_error(columns, bad, decode_errors)
         return keys, bad
 
-    def _all_late_faults(self, rows, keys, fitted):
-        """Return `_late_faults` of all rows that have a key; equal rows are prepared once."""
+    def _all_decode_errors(self, rows, keys, fitted):
+        """Return `_decode_errors` of all rows that have a key; equal rows are prepared once."""
         first, repeats = unique_keys(keys)
         if not len(first):
             return {}
-        late = self._late_faults(taken(rows, first), taken(keys, first), fitted=fitted)
-        return spread(late, first, repeats)
+        decode_errors = self._decode_errors(taken(rows, first), taken(keys, first), fitted=fitted)
+        return spread(decode_errors, first, repeats)
 
-    def _bad_rows_error(self, columns, bad, late):
-        problems = [*[self._problem] * bool(bad), *[self._late_problem] * bool(late)]
+    def _bad_rows_error(self, columns, bad, decode_errors):
+        problems = [*[self._problem] * bool(bad), *[self._decode_problem] * bool(decode_errors)]
         return bad_rows_error(
-            bad | late,
+            bad | decode_errors,
             columns,
             estimator=type(self).__name__,
             problems=problems,
@@ -285,30 +285,30 @@ class Embedder(TransformerMixin, BaseEstimator):
         vectors = np.empty((n_all, self._n_dims), dtype=np.float32)
         cut = np.zeros(n_all, dtype=bool)
         first, repeats = unique_keys(keys)
-        late = {}
+        decode_errors = {}
         unique = (columns.rows, keys)
         if len(first) < n_all:
             unique = tuple(taken(items, first) for items in unique)
-        for block in self._embed(*unique, late):
+        for block in self._embed(*unique, decode_errors):
             where = first[block.rows]
             vectors[where] = block.vectors
             if block.cut is not None:
                 cut[where] = block.cut
         vectors[repeats[:, 0]] = vectors[repeats[:, 1]]
         cut[repeats[:, 0]] = cut[repeats[:, 1]]
-        if late:
-            late = spread(late, first, repeats)
+        if decode_errors:
+            decode_errors = spread(decode_errors, first, repeats)
             if self.bad_rows == "raise":
-                raise self._bad_rows_error(columns, {}, late)
-        if bad or late:
-            vectors[[*bad, *late]] = 0 if self.bad_rows == "zero" else np.nan
-        self._warn_of_cut(int(cut.sum()), n_all)
+                raise self._bad_rows_error(columns, {}, decode_errors)
+        if bad or decode_errors:
+            vectors[[*bad, *decode_errors]] = 0 if self.bad_rows == "zero" else np.nan
+        self._warn_truncated(int(cut.sum()), n_all)
         if n_columns == 1:
             return vectors
         side_by_side = vectors.reshape(n_columns, columns.n_rows, -1).transpose(1, 0, 2)
         return side_by_side.reshape(columns.n_rows, -1)
 
-    def _warn_of_cut(self, n_cut, n_rows):
+    def _warn_truncated(self, n_cut, n_rows):
         if n_cut:
             message = f"{type(self).__name__}: {self._cut_message(n_cut, n_rows)}"
             warnings.warn(message, self._cut_warning, stacklevel=callers_level())
@@ -323,7 +323,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     def get_feature_names_out(
         self, input_features: Sequence[str] | NDArray[Any] | None = None
     ) -> NDArray[np.object_]:
-        """Name the columns of the answer.
+        """Get the names of the output features.
 
         Parameters
         ----------

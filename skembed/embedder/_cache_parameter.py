@@ -1,6 +1,6 @@
 """The parameter `cache` of the embedders: its values, and the store that each stands for.
 
-Imports the layers below (`_config`, `cache`).
+Imports `_config` and `cache`.
 """
 
 import os

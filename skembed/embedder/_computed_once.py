@@ -1,6 +1,6 @@
 """Compute each row once: cache and claims, apart from running a network.
 
-Imports `_kept`, `_inputs` and `base`.
+Imports only `base`.
 """
 
 from collections import deque

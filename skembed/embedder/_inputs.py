@@ -63,8 +63,8 @@ class Preprocessor:
         """Write its files into an exported folder; return the settings beside them."""
         raise NotImplementedError
 
-    def moved(self, here):
-        """Return the same, with its files where ``here(path)`` says."""
+    def moved(self, new_path):
+        """Return the same, with its files at ``new_path(path)``."""
         return self
 
     def n_row_dims(self, n_dims):
@@ -72,5 +72,5 @@ class Preprocessor:
         return n_dims
 
     def joined(self, vectors, weights):
-        """Make one vector of those of a row's windows, (n_windows, n_dims)."""
+        """Combine the vectors of a row's windows, (n_windows, n_dims), into one."""
         return np.average(vectors, axis=0, weights=weights)

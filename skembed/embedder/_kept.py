@@ -18,8 +18,8 @@ class Windows(NamedTuple):
 
     vectors: list  # of ndarray (n_windows, n_dims of the piece) float32, one for each piece
     counts: np.ndarray  # (n_rows,) windows of each row
-    weights: np.ndarray  # (n_windows,) float64; of no meaning for a row of one window
-    cut: np.ndarray  # (n_rows,) bool: something of the row could not be embedded
+    weights: np.ndarray  # (n_windows,) float64; unused for rows of one window
+    cut: np.ndarray  # (n_rows,) bool: whether the row was truncated
 
 
 def n_windows_of(n_bytes, width):
@@ -107,7 +107,7 @@ class KeptPieces:
         self._store = store
         self._fingerprints, self._widths = network.fingerprints, network.widths
         names = [piece.name for piece in network.pieces]
-        self._needed = sorted({names.index(part.name) for part in network.parts})
+        self._needed = sorted({names.index(part.name) for part in network.head_pieces})
         self._n_pieces = len(names)
         for fingerprint in self._fingerprints:
             store.describe(fingerprint, network.model)
@@ -150,7 +150,7 @@ class KeptPieces:
         return hits, windows._replace(vectors=vectors), missing, damaged
 
     def claim(self, keys, missing, damaged):
-        """Take on the computing of rows.
+        """Claim rows for this thread.
 
         Parameters
         ----------
@@ -204,5 +204,5 @@ class KeptPieces:
             self._store.release(fingerprint, keys)
 
     def wait(self, fingerprint, keys):
-        """Wait until somebody has finished at least one of the rows, or given it up."""
+        """Block until at least one row is written or released."""
         self._store.wait(fingerprint, keys)

@@ -1,6 +1,6 @@
 """NeuralEmbedder: unique rows -> cache -> missing rows -> prepared inputs -> batches -> network.
 
-Imports the layers below; names no modality.
+Names no modality.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from skembed.base._failures import naming
 from skembed.base._on_access import taken
 from skembed.base._rows import unique_keys
 from skembed.base._seeds import seed_of
-from skembed.base._threads import batches, n_threads_for
+from skembed.base._threads import n_threads_for, same_shape_batches
 from skembed.embedder._base import Block, Embedder
 from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
 from skembed.embedder._computed_once import computed_once
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from skembed.base._typing import FilePath, Rows
 
 
-# A GPU is kept busy by that many times the rows of a processor's chunk and batch.
-_GPU_SHARE = 16
+# On a GPU, chunks and batches are larger by this factor, which keeps it busy.
+_GPU_SCALE = 16
 
 
-def _share(network):
-    return _GPU_SHARE if network.device.startswith("cuda") else 1
+def _gpu_scale(network):
+    return _GPU_SCALE if network.device.startswith("cuda") else 1
 
 
 class NeuralEmbedder(Embedder):
@@ -88,7 +88,7 @@ class NeuralEmbedder(Embedder):
         raise NotImplementedError
 
     def _seed(self):
-        """Return what the weights are drawn by; None: `model` is pretrained."""
+        """Return the seed of random weights; None if `model` is pretrained."""
         if self.pretrained:
             return None
         return seed_of(self.random_state)
@@ -117,7 +117,7 @@ class NeuralEmbedder(Embedder):
         self._n_dims = self._network.preprocessor.n_row_dims(self._network.n_dims)
         self.fingerprint_ = self._network.fingerprint
 
-    def _late_faults(self, rows, keys, *, fitted):
+    def _decode_errors(self, rows, keys, *, fitted):
         if fitted:
             preprocessor = self._found().preprocessor
         else:
@@ -155,7 +155,7 @@ class NeuralEmbedder(Embedder):
         chunks = computed_once(
             KeptPieces(self._store(), network),
             keys,
-            self._modality.chunk * _share(network),
+            self._modality.chunk * _gpu_scale(network),
             preparation=preparation,
             compute=compute,
         )
@@ -182,10 +182,10 @@ class NeuralEmbedder(Embedder):
         # A window without anything to pool is not run: its vector is zeros, whatever the pooling.
         filled = [i for i, window in enumerate(inputs) if window.size > network.head.skip]
         vectors = [np.zeros((len(inputs), n_dims), dtype=np.float32) for n_dims in network.widths]
-        for positions, answers in self._answers(network, [inputs[i] for i in filled]):
+        for positions, outputs in self._outputs(network, [inputs[i] for i in filled]):
             positions = [filled[i] for i in positions]
-            for part, answer in zip(vectors, answers, strict=True):
-                part[positions] = answer
+            for part, output in zip(vectors, outputs, strict=True):
+                part[positions] = output
         return Windows(
             vectors,
             np.array([len(row.inputs) for row in prepared], dtype=np.intp),
@@ -197,15 +197,15 @@ class NeuralEmbedder(Embedder):
         """Finish the vectors of rows: join pieces, truncate, normalize, join a row's windows."""
         finished = network.finished(windows.vectors)
         n_dims = network.preprocessor.n_row_dims(network.n_dims)
-        alike = n_dims == network.n_dims
-        if alike and (windows.counts == 1).all():
+        same_length = n_dims == network.n_dims
+        if same_length and (windows.counts == 1).all():
             return Block(rows, finished, windows.cut)
         vectors = np.zeros((len(rows), n_dims), dtype=np.float32)
         start = 0
         for i, n_windows in enumerate(windows.counts):
             part = slice(start, start + n_windows)
             start += n_windows
-            if alike and n_windows == 1:
+            if same_length and n_windows == 1:
                 vectors[i] = finished[part][0]
             elif n_windows:
                 joined = network.preprocessor.joined(finished[part], windows.weights[part])
@@ -213,27 +213,26 @@ class NeuralEmbedder(Embedder):
                 vectors[i] = joined / max(length, 1e-12)
         return Block(rows, vectors, windows.cut)
 
-    def _answers(self, network, inputs):
+    def _outputs(self, network, inputs):
         """Yield the positions of a batch's inputs, and the vectors of each piece for them."""
         if inputs:
-            n_elements = self._modality.batch_elements * _share(network)
-            grouped = batches(inputs, self.batch_size, n_elements)
+            n_elements = self._modality.batch_elements * _gpu_scale(network)
+            grouped = same_shape_batches(inputs, self.batch_size, n_elements)
             stacked = [np.stack([inputs[i] for i in group]) for group in grouped]
-            answers = self._computed(network, stacked)
-            yield from zip(grouped, answers, strict=True)
+            outputs = self._run_batches(network, stacked)
+            yield from zip(grouped, outputs, strict=True)
 
-    def _computed(self, network, stacked):
-        """Yield the network's answers to batches; errors of its library name the model."""
+    def _run_batches(self, network, stacked):
+        """Yield the network's outputs for batches; errors of its library name the model."""
         with naming(network.path):
             yield from runner_of(network).run(stacked, n_threads_for(self.n_threads))
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
     def warm(self, X: Rows) -> Self:
-        """Compute and store the vectors that are missing, so that a search only reads.
+        """Fit, then compute and store the vectors of X that are missing.
 
-        The embedder is fitted, so that what is stored is what its parameters say now. A progress
-        bar is shown.
+        A later search only reads them. A progress bar is shown.
 
         Parameters
         ----------
@@ -266,14 +265,14 @@ class NeuralEmbedder(Embedder):
         return self
 
     def show_runtime(self) -> dict[str, Any]:
-        """Say what runs the fitted network.
+        """Describe the backend, device and precision of the fitted network.
 
         Returns
         -------
         runtime : dict
             ``model``, ``path``, ``backend``, ``device``, ``precision``, ``library``,
-            ``n_threads``, ``n_dims``, ``fingerprint`` and, for an exported network, by how much
-            it differs from torch: ``max_difference`` and ``min_cosine``.
+            ``n_threads``, ``n_dims`` and ``fingerprint``. For an exported network, also the
+            difference from torch: ``max_difference`` and ``min_cosine``.
 
         Raises
         ------
@@ -331,8 +330,8 @@ class NeuralEmbedder(Embedder):
         Parameters
         ----------
         folder : str or path
-            Must not exist yet, or be empty. It receives ``model.onnx``, the files of the front
-            end and ``manifest.json``; give it as ``model`` to load it.
+            A folder that does not exist or is empty. ``model.onnx``, the files of the preprocessor
+            and ``manifest.json`` are written to it. To load it, pass it as ``model``.
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """Evaluation of embeddings: similarity and analogy tasks for words.
 
-Imports `words` and the layers below it.
+Imports `base` and `words`.
 """
 
 from skembed.evaluation._word_tasks import (

@@ -145,8 +145,8 @@ class CNNImageEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
@@ -213,7 +213,7 @@ class CNNImageEmbedder(NeuralEmbedder):
     }
     _kind = IMAGES.kind
     _problem = Problem("not an image", "not images")
-    _late_problem = Problem("not readable as an image", "not readable as images", "Replace them")
+    _decode_problem = Problem("not readable as an image", "not readable as images", "Replace them")
     _rows_are_files = True
     _modality = IMAGES
 

@@ -30,7 +30,7 @@ class Backbone(nn.Module):
     attentions = ("as it is",)
 
     def attention(self, name):
-        """Use another implementation of attention inside a ``with`` block."""
+        """Use the attention implementation `name` inside a block."""
         return contextlib.nullcontext()
 
 
@@ -67,7 +67,7 @@ class HiddenStates(Backbone):
 
     @contextlib.contextmanager
     def attention(self, name):
-        """Use another implementation of attention inside a ``with`` block."""
+        """Use the attention implementation `name` inside a block."""
         if not self.family.attention:
             yield
             return

@@ -148,9 +148,9 @@ class Head:
         width = self.dense[-1].out_features if self.dense else width
         return min(width, self.truncate_dim or width)
 
-    def moved(self, here):
-        """Return a copy whose files are at ``here(path)``."""
-        dense = tuple(replace(item, weights=here(item.weights)) for item in self.dense)
+    def moved(self, new_path):
+        """Return a copy whose files are at ``new_path(path)``."""
+        dense = tuple(replace(item, weights=new_path(item.weights)) for item in self.dense)
         return replace(self, dense=dense)
 
     def for_tokens(self):

@@ -35,7 +35,7 @@ class Family:
     model_class : str, default=None
         Class of transformers to load. None: the one that AutoModel takes.
     attention : bool, default=True
-        Whether the network is a transformer whose attention transformers lets one choose.
+        Whether transformers offers a choice of attention implementations for the network.
     fixed_pooler : bool, default=False
         Whether the model's own pooler has a window of one size, to be replaced by one that pools
         maps of any size.
@@ -96,12 +96,12 @@ class Modality:
     architectures : dict, default={}
         `Architecture` by name: what ``pretrained=False`` builds.
     auto_pooling : tuple of str, default=("mean",)
-        Of a model that does not say how it is pooled.
+        Pooling of a model whose files do not name one.
     has_pooled_state : bool, default=True
         Whether the last of the backbone's states is the model's own pooled vector.
     width_in_config : bool, default=False
         Whether config.json gives the length of a layer's pooled state.
-    calibrates : bool, default=True
+    may_have_convolutions : bool, default=True
         Whether networks may consist of convolutions, which are calibrated for int8.
     chunk : int, default=256
         Rows that are looked up, prepared and claimed at a time. Memory stays flat however many
@@ -134,7 +134,7 @@ class Modality:
     auto_pooling: tuple = ("mean",)
     has_pooled_state: bool = True
     width_in_config: bool = False
-    calibrates: bool = True
+    may_have_convolutions: bool = True
     chunk: int = 256
     batch_elements: int = 512
     organization: str | None = None
@@ -174,5 +174,5 @@ class Modality:
         return folder.n_layers if family.n_layers is None else family.n_layers(folder.config)
 
     def n_hidden(self, folder):
-        """Return the length of a layer's pooled state; None: only the network itself tells."""
+        """Return the length of a layer's pooled state; None: known only after a run."""
         return folder.n_hidden if self.width_in_config else None

@@ -3,7 +3,7 @@
 `_head` concatenates the vectors of pieces, for all backends. `runtime._graph_heads` writes the same
 poolings into ONNX graphs; an export compares the results of both.
 
-All rows of a batch have the same number of tokens (see `base._batches`). So there is no padding and
+All rows of a batch have the same number of tokens (see `base._threads`). So there is no padding and
 no mask, and the vector of a row does not depend on other rows.
 
 This module imports torch; it is imported only when a network is loaded.

@@ -1,6 +1,6 @@
 """Choose the folders of networks that skembed writes: exports, and networks with random weights.
 
-Imports only `_config`, `_folders` and `exceptions`.
+Imports only `_config`, `base` and `exceptions`.
 """
 
 import errno

@@ -1,1 +1,4 @@
-"""From parameters to a network that is ready to run. Imports `models` and `runtime`."""
+"""From parameters to a network that is ready to run.
+
+Imports `_version`, `base`, `exceptions`, `models` and `runtime`.
+"""

@@ -49,7 +49,7 @@ def head_of(request, modality, folder, preprocessor):
     n_dims = head.n_dims(modality.n_hidden(folder))
     check_truncate_dim(request.estimator, request.truncate_dim, n_dims)
     if request.truncate_dim is None and modules.truncate_dim is not None:
-        # Sentence Transformers truncates after its modules; a unit length asked for comes later.
+        # Sentence Transformers truncates after its modules; normalize=True is applied after that.
         last = request.normalize == "auto"
         return replace(head, truncate_dim=modules.truncate_dim, truncate_last=last)
     return replace(head, truncate_dim=request.truncate_dim)
@@ -132,7 +132,7 @@ def _head_of_graph(request, folder):
     given = [name for name, value in defaults.items() if getattr(request, name) != value]
     if given:
         raise ValueError(
-            f"{folder.onnx} is run as it stands, so {' and '.join(given)} cannot be set: give "
+            f"{folder.onnx} is run unchanged, so {' and '.join(given)} cannot be set: give "
             "the folder of the model that it was made from."
         )
     settings = (folder.manifest or {}).get("head", {})

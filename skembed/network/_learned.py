@@ -1,6 +1,6 @@
 """What `fit` learned about a network: ranges of its states, or weights that differ from the base.
 
-Imports only `base` and `exceptions`.
+Imports only `exceptions`.
 """
 
 import hashlib

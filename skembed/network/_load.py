@@ -43,9 +43,9 @@ def with_export(spec):
     spec = found_again(spec)
     if spec.ready_made or not BACKENDS[spec.backend].needs_export:
         return spec
-    export = _ensure_exported(spec, (*spec.parts, *spec.precomputed))
-    n_parts = len(spec.parts)
-    needed, others = export["verdicts"][:n_parts], export["verdicts"][n_parts:]
+    export = _ensure_exported(spec, (*spec.head_pieces, *spec.precomputed))
+    n_needed = len(spec.head_pieces)
+    needed, others = export["verdicts"][:n_needed], export["verdicts"][n_needed:]
     pairs = zip(spec.precomputed, others, strict=True)
     spec = replace(
         spec,
@@ -56,7 +56,7 @@ def with_export(spec):
     if not spec.report["agrees"]:
         return spec
     pairs = zip(
-        (*spec.parts, *spec.precomputed),
+        (*spec.head_pieces, *spec.precomputed),
         [v for v in (*needed, *others) if v["agrees"]],
         strict=True,
     )
@@ -67,7 +67,7 @@ def with_export(spec):
 def with_widths(spec, widths):
     """Return the spec with the lengths of its pieces' vectors, and of its own."""
     known = dict(zip((piece.name for piece in spec.pieces), widths, strict=True))
-    n_dims = sum(known[part.name] for part in spec.parts)
+    n_dims = sum(known[part.name] for part in spec.head_pieces)
     return replace(spec, widths=tuple(widths), n_dims=min(n_dims, spec.head.truncate_dim or n_dims))
 
 
@@ -204,15 +204,15 @@ def _moved_to(spec, folder):
     found = str(folder.onnx or folder.path)
     before = os.path.dirname(spec.path) if spec.ready_made else spec.path
 
-    def here(path):
+    def new_path(path):
         return str(folder.path / os.path.relpath(path, before))
 
     return replace(
         spec,
         path=found,
-        preprocessor=spec.preprocessor.moved(here),
-        head=spec.head.moved(here),
-        precomputed=tuple(piece.moved(here) for piece in spec.precomputed),
+        preprocessor=spec.preprocessor.moved(new_path),
+        head=spec.head.moved(new_path),
+        precomputed=tuple(piece.moved(new_path) for piece in spec.precomputed),
     )
 
 
@@ -243,7 +243,7 @@ class _Source:
     def graph(self):
         spec = self.spec
         if spec.ready_made:
-            return _unchanged(spec).onnx, None if spec.output is None else (spec.output,)
+            return _checked_folder(spec).onnx, None if spec.output is None else (spec.output,)
         _ensure_exported(spec, spec.pieces, verify=True)
         outputs = tuple(f"piece_{i}" for i in range(len(spec.pieces)))
         return _joined(spec, spec.pieces), outputs
@@ -261,8 +261,8 @@ def _load(spec):
 def graph_of(spec):
     """Return the path of a graph that gives the head's vectors."""
     if spec.ready_made:
-        return _unchanged(spec).onnx
-    return _joined(spec, spec.parts, spec.head)
+        return _checked_folder(spec).onnx
+    return _joined(spec, spec.head_pieces, spec.head)
 
 
 def torch_network(spec, pieces):
@@ -278,7 +278,7 @@ def torch_network(spec, pieces):
     precision = spec.precision if spec.backend == "torch" else "float32"
 
     def load():
-        folder = _unchanged(spec).backbone_path
+        folder = _checked_folder(spec).backbone_path
         backbone = load_backbone(folder, spec.modality)
         spec.learned.apply(backbone)
         backbone = backbone.to(spec.device, getattr(torch, precision))
@@ -292,8 +292,8 @@ def torch_network(spec, pieces):
     return Network(_backbones.get(key, load), pieces)
 
 
-def _unchanged(spec):
-    """Return the model's folder, or say that it is another one now."""
+def _checked_folder(spec):
+    """Return the model's folder; raise NetworkChangedError if its files have changed."""
     folder = ModelFolder(spec.path)
     if folder.digest != spec.backbone_digest:
         raise changed_since_fit(folder.path)

@@ -102,7 +102,7 @@ def _runtime(request, folder):
     own = (folder.manifest or {}).get("precision", "float32")
     if request.backend not in ("auto", "onnx") or request.precision not in ("float32", own):
         raise ValueError(
-            f"{folder.onnx} is an ONNX graph in {own} and run as it stands: "
+            f"{folder.onnx} is an ONNX graph in {own} and is run unchanged: "
             f"backend={request.backend!r} with precision={request.precision!r} is not supported."
         )
     return "onnx", BACKENDS["onnx"].device(request.device, own), own
@@ -111,7 +111,7 @@ def _runtime(request, folder):
 def _ready_to_run(spec, request, n_hidden, sample):
     """Return the spec with its export made and checked, or with the backend to fall back to."""
     if BACKENDS[spec.backend].needs_export:
-        if PRECISIONS[spec.precision].learns and spec.modality.calibrates:
+        if PRECISIONS[spec.precision].needs_ranges and spec.modality.may_have_convolutions:
             spec = replace(spec, learned=replace(spec.learned, ranges=_ranges(spec, sample)))
         exported = with_export(spec)
         if exported.report["agrees"]:
@@ -137,11 +137,11 @@ def _n_dims_of_graph(spec):
     """Return the length of a ready-made graph's vectors."""
     probes = spec.preprocessor.probes()
     n_dims = None
-    for probe, (answer,) in zip(probes, runner_of(spec).run(probes, 1), strict=True):
-        n_dims = n_dims or answer.shape[-1]
-        if answer.ndim != 2 or answer.shape[1] != n_dims:
+    for probe, (output,) in zip(probes, runner_of(spec).run(probes, 1), strict=True):
+        n_dims = n_dims or output.shape[-1]
+        if output.ndim != 2 or output.shape[1] != n_dims:
             raise ModelFormatError(
-                f"{spec.path} answers to inputs of shape {probe.shape} with shape {answer.shape}, "
+                f"{spec.path} returns shape {output.shape} for inputs of shape {probe.shape}, "
                 "not with one vector a row: its graph must end in a pooling. Give the folder of "
                 "the model that it was made from, or a graph that skembed exported."
             )

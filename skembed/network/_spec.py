@@ -54,8 +54,8 @@ class NetworkSpec:
         vars(self).update(_DEFAULTS | state)
 
     @property
-    def parts(self):
-        """The pieces that the head joins, in that order."""
+    def head_pieces(self):
+        """The pieces that the head concatenates, in that order."""
         return self.head.pieces(self.n_states)
 
     @property
@@ -65,22 +65,22 @@ class NetworkSpec:
         Networks that compute the same pieces have them in the same order.
         """
         others = [piece.pieces(self.n_states)[0] for piece in self.precomputed]
-        known = {piece.name: piece for piece in (*self.parts, *others)}
+        known = {piece.name: piece for piece in (*self.head_pieces, *others)}
         return tuple(known[name] for name in sorted(known))
 
     def finished(self, vectors):
         """Return the head's vectors, (n, n_dims), of those of `pieces`."""
         if self.ready_made:
             return vectors[0]
-        return self.head.finished(self._of_parts(vectors))
+        return self.head.finished(self._of_head(vectors))
 
     def of_tokens(self, states):
         """Return the states of the head's layers side by side, of those of `pieces`."""
-        return np.concatenate(self._of_parts(states), axis=-1)
+        return np.concatenate(self._of_head(states), axis=-1)
 
-    def _of_parts(self, arrays):
+    def _of_head(self, arrays):
         names = [piece.name for piece in self.pieces]
-        return [arrays[names.index(part.name)] for part in self.parts]
+        return [arrays[names.index(part.name)] for part in self.head_pieces]
 
     def _run_settings(self):
         """Return all that can change the vector of a piece, except the piece itself."""
@@ -104,7 +104,7 @@ class NetworkSpec:
     @property
     def fingerprint(self):
         """The name of what this network computes, with the libraries of this process."""
-        head = [part.settings() for part in self.parts]
+        head = [part.settings() for part in self.head_pieces]
         head += [self.head.truncate_dim, self.head.normalize, self.head.truncate_last]
         return digest([self._run_settings(), head, self.preprocessor.settings()])
 

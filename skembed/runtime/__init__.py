@@ -1,4 +1,4 @@
-"""Running a network: torch, ONNX Runtime; export with its parity gate; batches and threads.
+"""Run networks with torch or ONNX Runtime; export them, and compare the export with torch.
 
-Imports only the lowest layer (`exceptions`, `_config`, `_optional`).
+Imports only `base` and `exceptions`.
 """

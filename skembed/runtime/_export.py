@@ -26,7 +26,7 @@ def ensure_exported(
     verify=False,
     require=None,
 ):
-    """Return what is known of a backbone's export and of pieces; export what nobody has.
+    """Return the record of a backbone's export and its pieces; export what is missing.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def ensure_exported(
 
 
 def _known(folder, pieces, verify):
-    """Return `ensure_exported`'s answer; None if there is something to do first."""
+    """Return what `ensure_exported` returns; None if an export is needed first."""
     record = record_of(folder)
     if record is None:
         return None

@@ -28,7 +28,7 @@ REPORT = "export.json"
 
 
 def locked(folder):
-    """Hold a folder: one process at a time; the system lets it go when its holder dies."""
+    """Return a lock on a folder, which the system releases when the process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / "export.lock")
 

@@ -30,7 +30,7 @@ class OnnxRunner:
     input_name : str
         The input that rows become.
     outputs : tuple of str, default=None
-        Names of the outputs that are the answer. None: the first.
+        Names of the outputs to return. None: the first.
     device : str, default="cpu"
         ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
 
@@ -107,15 +107,15 @@ class OnnxRunner:
     def _run(self, batch, session=None):
         if self._one_by_one and len(batch) > 1:
             single = [self._run(row[None], session) for row in batch]
-            return tuple(np.concatenate(answers) for answers in zip(*single, strict=True))
+            return tuple(np.concatenate(outputs) for outputs in zip(*single, strict=True))
         self._check_shape(batch)
         feed = {}
         for name, kind in self._inputs.items():
             values = batch if name == self._input_name else self._implied[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
-        answers = self._answers(feed, session)
+        outputs = self._run_graph(feed, session)
         # A pooled map of one by one is a vector.
-        return tuple(a[:, :, 0, 0] if a.shape[2:] == (1, 1) else a for a in answers)
+        return tuple(a[:, :, 0, 0] if a.shape[2:] == (1, 1) else a for a in outputs)
 
     def _check_shape(self, batch):
         """Raise a ModelFormatError if the graph takes inputs of another size than these."""
@@ -130,26 +130,26 @@ class OnnxRunner:
                 "again with axes of any size, or give rows of that size."
             )
 
-    def _answers(self, feed, session=None):
+    def _run_graph(self, feed, session=None):
         """Run the graph; return arrays of numbers with one entry a row."""
         n_rows = len(feed[self._input_name])
         try:
-            answers = (session or self._session).run(self._outputs, feed)
+            outputs = (session or self._session).run(self._outputs, feed)
         except Exception as error:  # its errors have no base of their own
             inputs = feed[self._input_name]
             raise ModelFormatError(
                 f"{self._path} fails on inputs of shape {inputs.shape} with values from "
                 f"{inputs.min()} to {inputs.max()}: {reason_of(error)}"
             ) from error
-        for answer in answers:
-            shape = getattr(answer, "shape", None)
-            if not shape or shape[0] != n_rows or answer.dtype.kind not in "fiu":
-                found = f"shape {shape} of {answer.dtype}" if shape is not None else type(answer)
+        for output in outputs:
+            shape = getattr(output, "shape", None)
+            if not shape or shape[0] != n_rows or output.dtype.kind not in "fiu":
+                found = f"shape {shape} of {output.dtype}" if shape is not None else type(output)
                 raise ModelFormatError(
-                    f"{self._path} answers to {n_rows} rows with {found}; an array of numbers "
+                    f"{self._path} returns {found} for {n_rows} rows; an array of numbers "
                     "whose first axis is that of the rows is needed."
                 )
-        return answers
+        return outputs
 
     def _session_of(self, n_threads):
         with self._lock:

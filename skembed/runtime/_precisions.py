@@ -20,7 +20,7 @@ class Precision:
     rewrite : callable, default=None
         Takes the path of a graph in float32, and the ranges of states or None; rewrites the graph
         in place. None: the graph is run as it was exported.
-    learns : bool, default=False
+    needs_ranges : bool, default=False
         Whether convolutions need ranges of states that are found on rows of `fit`.
     max_difference : float, default=1e-4
         Largest difference from torch in float32 that an export may have. The default is rounding
@@ -33,7 +33,7 @@ class Precision:
 
     backends: tuple
     rewrite: Callable | None = None
-    learns: bool = False
+    needs_ranges: bool = False
     max_difference: float = 1e-4
     min_cosine: float = 0.99999
     slow_on_cpu: str = ""
@@ -55,11 +55,11 @@ PRECISIONS = {
             "precision='float16' is for CUDA; on a CPU 'int8' and 'bfloat16' are the fast ones."
         ),
     ),
-    # The cosine alone judges.
+    # Only the cosine is checked.
     "int8": Precision(
         backends=("onnx",),
         rewrite=_in_integers,
-        learns=True,
+        needs_ranges=True,
         max_difference=np.inf,
         min_cosine=0.95,
     ),

@@ -7,7 +7,7 @@ from threadpoolctl import ThreadpoolController
 
 from skembed.base._fork import after_fork_in_child
 
-# Batches queued on a GPU before the first answer is awaited.
+# Batches queued on a GPU before the first output is awaited.
 _AHEAD = 3
 
 _forked = False
@@ -52,7 +52,7 @@ class TorchRunner:
         if self._device.type == "cuda":
             yield from self._run_on_gpu(batches)
             return
-        # OpenMP's threads do not survive a fork, and its library waits for them for ever.
+        # OpenMP's threads do not survive a fork, and its library would wait for them forever.
         limit = 1 if _forked else n_threads
         for batch in batches:
             # OpenMP's limit belongs to the calling thread and is put back after each batch: the
@@ -71,10 +71,10 @@ class TorchRunner:
         for batch in batches:
             with torch.inference_mode(), torch.cuda.device(self._device):
                 tensor = torch.from_numpy(batch).pin_memory().to(self._device, non_blocking=True)
-                answer = tuple(_copied_ahead(part) for part in self._network(tensor))
+                output = tuple(_copied_ahead(part) for part in self._network(tensor))
                 copied = torch.cuda.Event()
                 copied.record()
-            waiting.append((answer, copied))
+            waiting.append((output, copied))
             if len(waiting) > _AHEAD:
                 yield _awaited(*waiting.popleft())
         while waiting:
@@ -86,10 +86,10 @@ class TorchRunner:
 
 
 def _copied_ahead(vectors):
-    answer = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
-    return answer.copy_(vectors, non_blocking=True)
+    output = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+    return output.copy_(vectors, non_blocking=True)
 
 
-def _awaited(answer, copied):
+def _awaited(output, copied):
     copied.synchronize()
-    return tuple(part.numpy() for part in answer)
+    return tuple(part.numpy() for part in output)

@@ -139,7 +139,7 @@ def _export_backbone(folder, backbone, probes, input_name, precision, ranges):
 
 
 def _varying(arrays):
-    """Return the axes whose sizes differ between arrays, as the exporter wants to be told."""
+    """Return the axes whose sizes differ between arrays, in the format of the exporter."""
     import torch
 
     sizes = zip(*(array.shape for array in arrays), strict=True)
@@ -188,12 +188,12 @@ def _compare(path, network, probes, input_name, outputs, precision="float32"):
 
     found = [{"agrees": True, "max_difference": 0.0, "min_cosine": 1.0} for _ in outputs]
     ours = OnnxRunner(path, input_name, outputs).run(probes, 1)
-    for probe, answers in zip(probes, ours, strict=True):
+    for probe, results in zip(probes, ours, strict=True):
         with torch.inference_mode():
             references = network(torch.from_numpy(probe))
-        for verdict, vectors, reference in zip(found, answers, references, strict=True):
+        for verdict, vectors, reference in zip(found, results, references, strict=True):
             difference, cosine = _difference(vectors, reference.numpy())
-            # numpy's maximum and minimum, not Python's, to which a NaN is nothing.
+            # NumPy's maximum and minimum, because Python's ignore NaN.
             verdict["max_difference"] = float(np.maximum(verdict["max_difference"], difference))
             verdict["min_cosine"] = float(np.minimum(verdict["min_cosine"], cosine))
             verdict["n_dims"] = int(vectors.shape[-1])

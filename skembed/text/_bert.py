@@ -69,7 +69,7 @@ TEXTS = Modality(
     any_family=True,
     has_pooled_state=False,
     width_in_config=True,
-    calibrates=False,
+    may_have_convolutions=False,
     organization="sentence-transformers",
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
     check_config=check_encoder,
@@ -149,8 +149,8 @@ class BertEmbedder(NeuralEmbedder):
         processes and later runs share (see :class:`skembed.EmbeddingCache`). A store: in this
         object (see :class:`skembed.cache.Store`). None: nowhere.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     random_state : int, RandomState instance or None, default=None
         Present for API consistency. A pretrained network has no random part, so vectors do not
         depend on it.
@@ -207,7 +207,7 @@ class BertEmbedder(NeuralEmbedder):
     }
     _kind = "texts"
     _problem = Problem("not text", "not text")
-    _late_problem = Problem(
+    _decode_problem = Problem(
         "longer than the network takes",
         "longer than the network takes",
         'Shorten them, set long_texts="truncate" or "chunk"',
@@ -266,10 +266,10 @@ class BertEmbedder(NeuralEmbedder):
             keys.append(None if problem else row_key(b"text", row.encode()))
         return keys, bad
 
-    def _late_faults(self, rows, keys, *, fitted):
+    def _decode_errors(self, rows, keys, *, fitted):
         if self.long_texts != "error":
             return {}  # then no text is too long, and none has to be tokenized
-        return super()._late_faults(rows, keys, fitted=fitted)
+        return super()._decode_errors(rows, keys, fitted=fitted)
 
     def _cut_message(self, n_cut, n_rows):
         texts = "texts" if n_rows > 1 else "text"
@@ -334,7 +334,7 @@ class BertEmbedder(NeuralEmbedder):
         network = self._found()
         if network.ready_made:
             raise ValueError(
-                f"{network.path} is a ready-made graph, whose answer is one vector a text."
+                f"{network.path} is a ready-made graph, which returns one vector a text."
             )
         columns = self._columns(X, reset=False)
         if len(columns.names) > 1:
@@ -351,7 +351,7 @@ class BertEmbedder(NeuralEmbedder):
         if too_long and self.bad_rows == "raise":
             raise self._bad_rows_error(columns, {}, too_long)
         bad |= too_long
-        self._warn_of_cut(sum(item.cut for item in tokens.values()), len(keys))
+        self._warn_truncated(sum(item.cut for item in tokens.values()), len(keys))
         vectors = self._vectors_of_tokens(network, tokens)
         nothing = TokenEmbeddings(
             [], np.empty((0, 2), dtype=np.intp), np.empty((0, network.n_dims), dtype=np.float32)
@@ -371,13 +371,13 @@ class BertEmbedder(NeuralEmbedder):
             if window.size
         ]
         states = {i: [np.empty((0, network.n_dims), dtype=np.float32)] for i in tokens}
-        answers = {}
-        for positions, answer in self._answers(network, [tokens[i].inputs[k] for i, k in windows]):
-            for position, vectors in zip(positions, network.of_tokens(answer), strict=True):
-                answers[windows[position]] = vectors
+        outputs = {}
+        for positions, output in self._outputs(network, [tokens[i].inputs[k] for i, k in windows]):
+            for position, vectors in zip(positions, network.of_tokens(output), strict=True):
+                outputs[windows[position]] = vectors
         for i, k in windows:  # in the order of the text; batches have another order
             start = tokens[i].own.start
-            states[i].append(answers[i, k][start : start + tokens[i].counts[k]])
+            states[i].append(outputs[i, k][start : start + tokens[i].counts[k]])
         return {i: np.concatenate(parts) for i, parts in states.items()}
 
 

@@ -84,9 +84,9 @@ class TextPreprocessor(Preprocessor):
         """Its files, as pairs of path and SHA-256."""
         return ((self.tokenizer, self.sha256),)
 
-    def moved(self, here):
-        """Return a copy whose file is at ``here(path)``."""
-        return replace(self, tokenizer=here(self.tokenizer))
+    def moved(self, new_path):
+        """Return a copy whose file is at ``new_path(path)``."""
+        return replace(self, tokenizer=new_path(self.tokenizer))
 
     def _loaded(self):
         return _tokenizers.get((self.sha256, self.changes, self.prompt, self.lowercase), self._load)

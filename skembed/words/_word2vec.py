@@ -92,8 +92,8 @@ class Word2VecVectorizer(_WordVectorizer):
     random_state : int, RandomState instance or None, default=None
         Seed of the training. With an int and one thread, `fit` is reproducible to the bit.
     bad_rows : {"raise", "zero", "nan"}, default="raise"
-        How rows are handled that cannot be embedded: raise an error that names them, or return
-        vectors of zeros or NaN.
+        How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
+        their vectors are zeros or NaN.
     verbose : int, default=0
         If 1, a progress bar is shown.
 

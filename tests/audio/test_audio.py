@@ -199,7 +199,7 @@ def test_a_graph_made_elsewhere_is_fed_as_it_wants(tmp_path, shape):
 
 @pytest.mark.parametrize("model", ["tiny_hearing", "cnn-small"])
 def test_an_exported_folder_gives_the_same(model, tmp_path, request):
-    """With its front end, and windows that are still to be chosen."""
+    """With its preprocessor, and windows that are still to be chosen."""
     given = SMALL if model == "cnn-small" else {"model": request.getfixturevalue(model)}
     rows = [(sound(0.3), 16000), (sound(0.9), 16000)]
     embedder = AudioEmbedder(**given, backend="onnx").fit(rows)

@@ -27,7 +27,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def checkpoint(network, tmp_path_factory):
-    """A file in the layout of the published ones: front end and classifier among the weights."""
+    """A file in the layout of the published ones: preprocessor and classifier among the weights."""
     weights = OrderedDict(network.state_dict())
     weights["spectrogram_extractor.stft.conv_real.weight"] = torch.zeros(513, 1, 1024)
     weights["spectrogram_extractor.stft.conv_imag.weight"] = torch.zeros(513, 1, 1024)

@@ -96,7 +96,7 @@ def test_the_error_survives_a_pickle():
         (["int", "int"], [NOT_IMAGES], "Correct them, or set"),
         (["a damaged image"], [DAMAGED], "Replace it, or set"),
         (["a damaged image"] * 2, [DAMAGED], "Replace them, or set"),
-        (["too long"], [BertEmbedder._late_problem], 'Shorten it, set long_texts="truncate"'),
+        (["too long"], [BertEmbedder._decode_problem], 'Shorten it, set long_texts="truncate"'),
         (["NAType", "int"], [NOT_IMAGES], "Fill in missing rows, correct the others, or set"),
         (["int", "a damaged image"], [NOT_IMAGES, DAMAGED], "Correct them, replace them, or set"),
         (

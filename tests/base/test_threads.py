@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import skembed
 from skembed.base import _threads as _schedule
-from skembed.base._threads import batches, in_threads, n_threads_for
+from skembed.base._threads import in_threads, n_threads_for, same_shape_batches
 
 SHAPES = st.lists(st.tuples(st.integers(1, 9)) | st.tuples(st.integers(1, 4), st.integers(1, 4)))
 
@@ -21,7 +21,7 @@ SHAPES = st.lists(st.tuples(st.integers(1, 9)) | st.tuples(st.integers(1, 4), st
 def test_each_input_is_in_one_batch_of_its_shape(shapes, batch_size):
     """All inputs, each once, none beside one of another shape, no batch above the size."""
     inputs = [np.empty(shape) for shape in shapes]
-    grouped = batches(inputs, batch_size)
+    grouped = same_shape_batches(inputs, batch_size)
     assert sorted(i for group in grouped for i in group) == list(range(len(inputs)))
     assert all(len({inputs[i].shape for i in group}) == 1 for group in grouped)
     assert all(group == sorted(group) for group in grouped)
@@ -37,11 +37,11 @@ def test_each_input_is_in_one_batch_of_its_shape(shapes, batch_size):
 def test_automatic_batches_hold_about_as_many_elements(length, sizes):
     """512 tokens; at least one row, however long."""
     row = np.empty(length, dtype=np.uint8)
-    assert sorted(map(len, batches([row] * 3000))) == sorted(sizes)
+    assert sorted(map(len, same_shape_batches([row] * 3000))) == sorted(sizes)
 
 
 def test_no_inputs_make_no_batches():
-    assert batches([]) == []
+    assert same_shape_batches([]) == []
 
 
 def test_threads_are_the_parameter_else_the_config_else_the_cores(monkeypatch):

@@ -52,7 +52,7 @@ class Network:
     widths = (3, 5)
 
     def __init__(self, needed):
-        self.parts = [piece for piece in self.pieces if piece.name in needed]
+        self.head_pieces = [piece for piece in self.pieces if piece.name in needed]
 
 
 def computed(kept, keys):

@@ -86,13 +86,13 @@ def test_a_search_over_heads_is_one_pass(tiny_bert, texts, monkeypatch, backend,
     expected = [clone(base).set_params(cache=None, **head).fit_transform(texts) for head in heads]
     base.set_params(precompute={"pooling": poolings, "layers": layers})
     n_windows = []
-    answers = _neural.NeuralEmbedder._answers
+    outputs = _neural.NeuralEmbedder._outputs
 
     def counted(self, network, inputs):
         n_windows.append(len(inputs))
-        return answers(self, network, inputs)
+        return outputs(self, network, inputs)
 
-    monkeypatch.setattr(_neural.NeuralEmbedder, "_answers", counted)
+    monkeypatch.setattr(_neural.NeuralEmbedder, "_outputs", counted)
     for head, vectors in zip(heads, expected, strict=True):
         embedder = clone(base).set_params(**head).fit(texts)
         np.testing.assert_array_equal(embedder.transform(texts), vectors)

@@ -70,7 +70,7 @@ def test_a_seed_names_the_weights(name, modality):
 
 
 def test_further_files_are_written():
-    """What the front end reads lies beside the weights."""
+    """What the preprocessor reads lies beside the weights."""
     folder = seeded_folder("doubling", 0, ROWS)
     assert read_json(folder / "extra.json") == {"a": [1]}
     assert read_json(folder / "config.json")["width"] == 4

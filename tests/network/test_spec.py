@@ -168,14 +168,14 @@ def test_a_dense_layer_is_its_content_and_not_its_path(versions):
 
 def test_pieces_are_each_there_once_with_those_of_other_heads():
     spec = spec_of(precomputed=(Head(layers=(1,)), Head(layers=(-1,))))
-    assert len(spec.parts) == 4
-    assert set(spec.pieces) == {*spec.parts, Head(layers=(1,))}
+    assert len(spec.head_pieces) == 4
+    assert set(spec.pieces) == {*spec.head_pieces, Head(layers=(1,))}
     assert [piece.name for piece in spec.pieces] == sorted({p.name for p in spec.pieces})
 
 
 def test_vectors_are_joined_in_the_order_of_the_head():
     spec = spec_of(head=Head(layers=(0, -1), pooling=("mean", "max")))
-    vectors = {part: np.full((1, 2), i, np.float32) for i, part in enumerate(spec.parts)}
+    vectors = {part: np.full((1, 2), i, np.float32) for i, part in enumerate(spec.head_pieces)}
     of_pieces = [vectors[piece] for piece in spec.pieces]
     assert spec.finished(of_pieces).tolist() == [[0, 0, 1, 1, 2, 2, 3, 3]]
     assert spec.of_tokens(of_pieces).tolist() == [[0, 0, 1, 1, 2, 2, 3, 3]]
