@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 
 from runtime.toys import OTHERS, PROBES, export_pieces
 from skembed.base._digest import file_sha256
+from skembed.base._poolings import POOLING_NAMES
 from skembed.exceptions import ExportError
-from skembed.models._head import POOLING_NAMES, Dense, Head
+from skembed.models._head import Dense, Head
 from skembed.models._modules import Network
 from skembed.runtime._export_folder import (
     REPORT,
