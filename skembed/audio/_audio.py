@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from skembed.base._typing import (
-        AudioPooling,
         Backend,
         BadRows,
         CacheStore,
         FilePath,
         NamedLayers,
+        Pooling,
         Precision,
         Precompute,
         RandomState,
@@ -253,7 +253,7 @@ class AudioEmbedder(NeuralEmbedder):
         hop_seconds: float | None = None,
         window_pooling: WindowPooling = "mean",
         front_end: str | dict[str, Any] = "auto",
-        pooling: AudioPooling = "auto",
+        pooling: Pooling = "auto",
         layers: NamedLayers = -1,
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,

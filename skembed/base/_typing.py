@@ -69,14 +69,7 @@ VectorFormat: TypeAlias = Literal["auto", "text", "binary", "glove", "fasttext"]
 # Parameters of the estimators that run a network.
 Layers: TypeAlias = int | list[int] | tuple[int, ...]
 NamedLayers: TypeAlias = int | str | list[int] | tuple[int, ...]
-TextPooling: TypeAlias = (
-    Literal["auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", "last"]
-    | list[str]
-)
-ImagePooling: TypeAlias = (
-    Literal["auto", "mean", "max", "mean_max", "gem", "none", "avg", "avg_max"] | list[str]
-)
-AudioPooling: TypeAlias = Literal["auto", "mean", "max", "mean_max", "cls"] | list[str]
+Pooling: TypeAlias = str | list[str]
 WindowPooling: TypeAlias = Literal["mean", "max", "mean_max", "none"]
 Precompute: TypeAlias = dict[str, list[Any]] | None
 LongTexts: TypeAlias = Literal["truncate", "chunk", "error"]

@@ -32,7 +32,7 @@ from skembed.network._export_folder import write_folder
 from skembed.network._load import found_again, relocated, runner_of, with_export
 from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
-from skembed.runtime._backends import BACKENDS
+from skembed.runtime._backends import BACKENDS, backends_of_graphs
 from skembed.runtime._precisions import PRECISIONS
 
 if TYPE_CHECKING:
@@ -349,9 +349,11 @@ class NeuralEmbedder(Embedder):
         """
         check_is_fitted(self)
         network = with_export(self._found())
-        if network.backend != "onnx":
+        backend = BACKENDS[network.backend]
+        if not backend.needs_export:
+            able = backends_of_graphs()[0]
             raise ExportError(
-                f"export() writes the graph that ONNX Runtime runs, and this {type(self).__name__} "
-                "runs on torch. Fit it with backend='onnx'."
+                f"export() writes the graph that {BACKENDS[able].label} runs, and this "
+                f"{type(self).__name__} runs on {backend.label}. Fit it with backend={able!r}."
             )
         return write_folder(network, folder, type(self).__name__)

@@ -14,11 +14,6 @@ import numpy as np
 
 from skembed.base._digest import digest
 
-# Names of the poolings of tokens, and of further poolings of maps; `_modules.POOLINGS` contains the
-# functions.
-POOLING_NAMES = ("mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last")
-MAP_POOLING_NAMES = ("gem", "flat")
-
 
 @dataclass(frozen=True)
 class Dense:

@@ -9,7 +9,7 @@ from skembed.exceptions import ModelFormatError
 _TYPES = {"front": dict, "head": dict, "precision": str, "estimator": str, "format": int}
 
 
-def check_manifest(folder, estimator, modality, version):
+def check_manifest(folder, estimator, modality, version, precisions):
     """Raise a ModelFormatError if an estimator cannot use an exported folder.
 
     Parameters
@@ -22,6 +22,8 @@ def check_manifest(folder, estimator, modality, version):
         The modality that the estimator embeds.
     version : int
         The supported version of the format.
+    precisions : collection of str
+        The precisions that an exported graph may have.
     """
     manifest = folder.manifest
     if manifest is None:
@@ -35,16 +37,19 @@ def check_manifest(folder, estimator, modality, version):
             "again."
         )
     settings = manifest["front"]
-    if manifest["estimator"] != estimator and not set(modality.manifest_types) <= set(settings):
+    # Folders of earlier revisions do not name the input.
+    other_input = manifest.get("input_name", modality.input_name) != modality.input_name
+    complete = set(modality.manifest_types) <= set(settings)
+    if other_input or (manifest["estimator"] != estimator and not complete):
         raise ModelFormatError(
             f"{path}: the network was exported by {manifest['estimator']}; {estimator} cannot use "
             "it."
         )
     _check_types(settings, modality.manifest_types, path)
-    if manifest["precision"] not in ("float32", "int8"):
+    if manifest["precision"] not in precisions:
         raise ModelFormatError(f"{path}: the precision {manifest['precision']!r} is unknown.")
-    if settings.get("max_length", 1) < 1:
-        raise ModelFormatError(f"{path}: max_length must be at least 1.")
+    if modality.check_settings is not None:
+        modality.check_settings(settings, path)
 
 
 def _check_types(values, types, path):

@@ -113,6 +113,9 @@ class Modality:
         Owner on the hub of models that are given by a short name.
     manifest_types : dict, default={}
         Types of the preprocessor's settings in an exported folder, by name.
+    check_settings : callable, default=None
+        Called with these settings, whose types are right, and the path of the manifest; raises
+        ModelFormatError for values that are not allowed.
     check_config : callable, default=None
         Called with config.json's content and the folder's path; raises ModelFormatError for
         networks that are not supported.
@@ -139,6 +142,7 @@ class Modality:
     batch_elements: int = 512
     organization: str | None = None
     manifest_types: Mapping = field(default_factory=dict)
+    check_settings: Callable | None = None
     check_config: Callable | None = None
     untrained_remedy: str = ""
 

@@ -1,7 +1,7 @@
 """Torch modules of a network: the backbone and the pieces of a head (layer, pooling, dense layers).
 
-`_head` concatenates the vectors of pieces, for all backends. `runtime._graph_heads` writes the same
-poolings into ONNX graphs; an export compares the results of both.
+`_head` concatenates the vectors of pieces, for all backends. `base._poolings` contains the
+poolings, for torch and for ONNX graphs.
 
 All rows of a batch have the same number of tokens (see `base._threads`). So there is no padding and
 no mask, and the vector of a row does not depend on other rows.
@@ -14,66 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from skembed.base._poolings import POOLINGS
 from skembed.exceptions import ModelFormatError
-
-
-def _counted(states):
-    """Return 1, 2, 3, ..., n_tokens.
-
-    They are computed from a tensor, not from its shape: an exported graph then computes them for
-    each input instead of storing a constant.
-    """
-    return torch.ones_like(states[0, :, 0]).cumsum(dim=0)
-
-
-def _weighted(weights, states):
-    """Return the sum of the tokens with weights (n_tokens,).
-
-    This is a matrix product for each row instead of a reduction. In ONNX Runtime, the order of
-    additions then does not depend on the number of rows, so results agree to the bit.
-    """
-    return torch.matmul(weights[None, None], states)[:, 0]
-
-
-def _mean(states, skip):
-    counted = _counted(states)
-    return _weighted(torch.ones_like(counted) / counted[-1], states)
-
-
-def _mean_sqrt_len(states, skip):
-    counted = _counted(states)
-    return _weighted(torch.ones_like(counted) / counted[-1].sqrt(), states)
-
-
-def _weighted_mean(states, skip):
-    """Average tokens with weights 1, 2, 3, ... (Muennighoff, SGPT, 2022).
-
-    Tokens after a skipped prompt keep the weights of their positions, as in Sentence Transformers.
-    """
-    counted = _counted(states) + skip
-    return _weighted(counted / counted.sum(), states)
-
-
-def _gem(states, skip):
-    """Return the generalized mean with exponent 3 (Radenović et al., 2018).
-
-    It lies between mean and maximum. States are clipped to positive values before the cube root.
-    """
-    return _mean(states.clamp(min=1e-6) ** 3, skip) ** (1 / 3)
-
-
-# Functions of the states (n_rows, n_tokens, n_dims) after `skip` skipped tokens; they return
-# (n_rows, n_dims).
-POOLINGS = {
-    "mean": _mean,
-    "cls": lambda states, skip: states[:, 0],
-    "max": lambda states, skip: states.amax(dim=1),
-    "mean_sqrt_len": _mean_sqrt_len,
-    "weighted_mean": _weighted_mean,
-    "last": lambda states, skip: states[:, -1],
-    "gem": _gem,
-    "flat": lambda states, skip: states.transpose(1, 2).flatten(1),
-}
 
 
 def _tokens(state):
@@ -126,7 +68,9 @@ class PieceModule(nn.Module):
         state = _tokens(states[piece.layers[0]].float())
         if not piece.pooling:
             return state
-        pooled = [POOLINGS[name](state[:, piece.skip :], piece.skip) for name in piece.pooling]
+        pooled = [
+            POOLINGS[name].torch(state[:, piece.skip :], piece.skip) for name in piece.pooling
+        ]
         return torch.cat(pooled, dim=-1)
 
     def forward(self, states):

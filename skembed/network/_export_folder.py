@@ -38,6 +38,7 @@ def write_folder(network, folder, estimator):
             "skembed": __version__,
             "format": FORMAT,
             "estimator": estimator,
+            "input_name": network.modality.input_name,
             "model": network.model,
             "front": network.preprocessor.save(aside),
             "head": network.head.settings(),

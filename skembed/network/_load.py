@@ -86,10 +86,6 @@ def _report(sha256, verdicts):
 
 
 def _ensure_exported(spec, pieces, *, verify=False):
-    def require():
-        for module in _LOADERS:
-            require_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
-
     def export(folder):
         return ensure_exported(
             folder,
@@ -101,7 +97,7 @@ def _ensure_exported(spec, pieces, *, verify=False):
             precision=spec.precision,
             ranges=spec.learned.ranges,
             verify=verify,
-            require=require,
+            require=partial(_with_loaders, spec, require_optional),
         )
 
     return _in_export_folder(spec, export)
@@ -189,8 +185,7 @@ def relocated(spec, model):
     """
     folder = folder_of(spec.modality, model, spec.revision, spec.seed)
     spec = replace(_moved_to(spec, folder), model=os.fspath(model))
-    if folder.digest != spec.backbone_digest:
-        raise changed_since_fit(folder.path)
+    _checked_folder(spec)
     files = [(dense.weights, dense.sha256) for dense in spec.head.dense]
     for path, sha256 in (*files, *spec.preprocessor.files):
         if not os.path.isfile(path):
@@ -267,15 +262,14 @@ def graph_of(spec):
 
 def torch_network(spec, pieces):
     """Return the torch module of a backbone and pieces, in evaluation mode."""
-    for module in _LOADERS:
-        import_optional(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+    _with_loaders(spec, import_optional)
     import torch
 
     from skembed.models._backbone import WithStem, load_backbone
     from skembed.models._modules import Network
 
-    # Exports for ONNX Runtime are made from float32, and compared with it.
-    precision = spec.precision if spec.backend == "torch" else "float32"
+    # A graph is exported from, and compared with, float32.
+    precision = "float32" if BACKENDS[spec.backend].needs_export else spec.precision
 
     def load():
         folder = _checked_folder(spec).backbone_path
@@ -290,6 +284,12 @@ def torch_network(spec, pieces):
     parts = [spec.modality.reference, spec.backbone_digest, spec.learned.digest]
     key = digest([*parts, _stem(spec), precision, spec.device])
     return Network(_backbones.get(key, load), pieces)
+
+
+def _with_loaders(spec, function):
+    """Call `import_optional` or `require_optional` with each library that loads a network."""
+    for module in _LOADERS:
+        function(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
 
 
 def _checked_folder(spec):

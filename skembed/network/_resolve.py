@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 from skembed.base._checks import check_truncate_dim
+from skembed.base._warnings import callers_level
 from skembed.exceptions import (
     ExportError,
     ModelFormatError,
@@ -18,7 +19,13 @@ from skembed.models._manifest import check_manifest
 from skembed.network._head import head_of, precomputed_of
 from skembed.network._load import export_folder, runner_of, with_export, with_widths
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
-from skembed.runtime._backends import BACKENDS, check_device, choose
+from skembed.runtime._backends import (
+    BACKENDS,
+    backends_of_graphs,
+    check_device,
+    choose,
+    precisions_of_graphs,
+)
 from skembed.runtime._precisions import PRECISIONS
 from skembed.runtime._quantize_convolutions import has_products, ranges_of
 
@@ -45,7 +52,7 @@ def resolve(request, modality, sample):
         If there is no such network, or it cannot be run as asked for.
     """
     folder = _folder_or_remedy(request, modality)
-    check_manifest(folder, request.estimator, modality, FORMAT)
+    check_manifest(folder, request.estimator, modality, FORMAT, precisions_of_graphs())
     preprocessor = request.make_preprocessor(folder)
     backend, device, precision = _runtime(request, folder)
     spec = NetworkSpec(
@@ -100,32 +107,41 @@ def _runtime(request, folder):
         return *choose(request.backend, request.device, request.precision), request.precision
     check_device(request.device)
     own = (folder.manifest or {}).get("precision", "float32")
-    if request.backend not in ("auto", "onnx") or request.precision not in ("float32", own):
+    able = backends_of_graphs()
+    if request.backend not in ("auto", *able) or request.precision not in ("float32", own):
         raise ValueError(
             f"{folder.onnx} is an ONNX graph in {own} and is run unchanged: "
             f"backend={request.backend!r} with precision={request.precision!r} is not supported."
         )
-    return "onnx", BACKENDS["onnx"].device(request.device, own), own
+    backend = able[0] if request.backend == "auto" else request.backend
+    return backend, BACKENDS[backend].device(request.device, own), own
 
 
 def _ready_to_run(spec, request, n_hidden, sample):
     """Return the spec with its export made and checked, or with the backend to fall back to."""
-    if BACKENDS[spec.backend].needs_export:
+    backend = BACKENDS[spec.backend]
+    if backend.needs_export:
         if PRECISIONS[spec.precision].needs_ranges and spec.modality.may_have_convolutions:
             spec = replace(spec, learned=replace(spec.learned, ranges=_ranges(spec, sample)))
         exported = with_export(spec)
         if exported.report["agrees"]:
             return exported
         message = (
-            f"{request.estimator}: {spec.model} does not run on ONNX Runtime "
+            f"{request.estimator}: {spec.model} does not run on {backend.label} "
             f"({exported.report['reason']})."
         )
-        if spec.precision != "float32":
+        if backend.fallback is None:
+            raise ExportError(message)
+        if backend.fallback not in PRECISIONS[spec.precision].backends:
             raise ExportError(f"{message} Set precision='float32'.")
         if request.backend == spec.backend:
-            raise ExportError(f"{message} Set backend='torch'.")
-        warnings.warn(f"{message} Using torch.", RuntimeFallbackWarning, stacklevel=2)
-        spec = replace(spec, backend="torch")
+            raise ExportError(f"{message} Set backend={backend.fallback!r}.")
+        warnings.warn(
+            f"{message} Using {BACKENDS[backend.fallback].label}.",
+            RuntimeFallbackWarning,
+            stacklevel=callers_level(),
+        )
+        spec = replace(spec, backend=backend.fallback)
     widths = [piece.n_dims(n_hidden) for piece in spec.pieces]
     if None in widths:  # known only after a run
         probe = spec.preprocessor.probes()[0]

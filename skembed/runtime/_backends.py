@@ -37,16 +37,18 @@ class Backend:
         Distributions whose versions can change a vector.
     needs_export : bool
         Whether `load` calls ``graph()``.
+    label : str
+        Name of the library, for messages.
+    fallback : str, default=None
+        With ``backend="auto"``: name of the backend that runs a network whose export failed.
     """
 
     device: Callable
     load: Callable
     libraries: tuple
     needs_export: bool
-
-    def precisions(self, name):
-        """Return the names of the precisions that the backend of this name computes in."""
-        return [key for key, precision in PRECISIONS.items() if name in precision.backends]
+    label: str
+    fallback: str | None = None
 
 
 def _onnx_device(device, precision):
@@ -54,7 +56,7 @@ def _onnx_device(device, precision):
 
     if device in ("auto", "cpu"):
         return "cpu"
-    if device == "mps" or precision == "int8":
+    if device == "mps" or PRECISIONS[precision].cpu_only:
         raise ValueError(f"ONNX Runtime runs {precision} on the CPU; got device={device!r}.")
     providers = onnxruntime.get_available_providers()
     if "CUDAExecutionProvider" not in providers:
@@ -98,9 +100,33 @@ def _load_torch(source, device):
 
 # In the order of preference on a CPU.
 BACKENDS = {
-    "onnx": Backend(_onnx_device, _load_onnx, ("onnxruntime",), needs_export=True),
-    "torch": Backend(_torch_device, _load_torch, ("torch", "transformers"), needs_export=False),
+    "onnx": Backend(
+        _onnx_device,
+        _load_onnx,
+        libraries=("onnxruntime",),
+        needs_export=True,
+        label="ONNX Runtime",
+        fallback="torch",
+    ),
+    "torch": Backend(
+        _torch_device,
+        _load_torch,
+        libraries=("torch", "transformers"),
+        needs_export=False,
+        label="torch",
+    ),
 }
+
+
+def backends_of_graphs():
+    """Return the names of the backends that run an ONNX graph, the preferred one first."""
+    return [name for name, backend in BACKENDS.items() if backend.needs_export]
+
+
+def precisions_of_graphs():
+    """Return the names of the precisions that an exported graph may have."""
+    able = set(backends_of_graphs())
+    return [name for name, precision in PRECISIONS.items() if able & set(precision.backends)]
 
 
 def choose(backend, device, precision):
@@ -117,7 +143,7 @@ def choose(backend, device, precision):
         on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
         backend = able[0] if on_cpu else able[-1]
     if backend not in able:
-        known = BACKENDS[backend].precisions(backend)
+        known = [name for name, other in PRECISIONS.items() if backend in other.backends]
         raise ValueError(
             f"backend={backend!r} computes in {' or '.join(known)}; for precision={precision!r} "
             f"set backend={able[0]!r}."

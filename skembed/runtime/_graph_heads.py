@@ -1,11 +1,12 @@
 """The pieces of a head as ONNX operators, appended to the graph of a backbone without torch.
 
-`models._modules.POOLINGS` defines the same poolings in torch; the graph is compared with them when
-the backbone is exported. Imports onnx inside functions: a graph that is already exported runs
-without it.
+The poolings are in `base._poolings`, for torch and for graphs. Imports onnx inside functions: a
+graph that is already exported runs without it.
 """
 
 import numpy as np
+
+from skembed.base._poolings import POOLINGS, floats, ints
 
 
 class _Writer:
@@ -45,71 +46,6 @@ class _Writer:
         output = output or self._name()
         self._graph.node.append(make_node(operator, inputs, [output], **attributes))
         return output
-
-
-def _ints(*values):
-    return np.array(values, dtype=np.int64)
-
-
-def _floats(*values):
-    return np.array(values, dtype=np.float32)
-
-
-def _n_tokens(add, states):
-    return add("Shape", states, start=1, end=2)
-
-
-def _weighted(add, weights, states):
-    """Sum tokens with weights of shape (n_tokens,).
-
-    This is a matrix product, because ReduceMean rounds differently for a batch of one row.
-    """
-    row = add("Unsqueeze", weights, _ints(0, 1))
-    return add("Squeeze", add("MatMul", row, states), _ints(1))
-
-
-def _equally_weighted(add, states, weight):
-    """Sum tokens with one weight for all of them."""
-    return _weighted(add, add("Expand", weight, _n_tokens(add, states)), states)
-
-
-def _mean(add, states, skip):
-    n_tokens = add("Cast", _n_tokens(add, states), to=1)
-    return _equally_weighted(add, states, add("Div", _floats(1), n_tokens))
-
-
-def _mean_sqrt_len(add, states, skip):
-    n_tokens = add("Cast", _n_tokens(add, states), to=1)
-    return _equally_weighted(add, states, add("Div", _floats(1), add("Sqrt", n_tokens)))
-
-
-def _weighted_mean(add, states, skip):
-    n_tokens = add("Squeeze", _n_tokens(add, states), _ints(0))
-    first = np.array(1 + skip, dtype=np.int64)
-    places = add("Range", first, add("Add", n_tokens, first), np.array(1, dtype=np.int64))
-    places = add("Cast", places, to=1)
-    return _weighted(add, add("Div", places, add("ReduceSum", places)), states)
-
-
-def _gem(add, states, skip):
-    powers = add("Pow", add("Max", states, _floats(1e-6)), _floats(3))
-    return add("Pow", _mean(add, powers, skip), _floats(1 / 3))
-
-
-# Functions of (writer, states of shape (n_rows, n_tokens, n_dims), skip) that append a pooling and
-# return the name of its output, (n_rows, n_dims). `skip` tokens before the states were left out.
-_POOLINGS = {
-    "mean": _mean,
-    "cls": lambda add, states, skip: add("Gather", states, np.int64(0), axis=1),
-    "max": lambda add, states, skip: add("ReduceMax", states, _ints(1), keepdims=0),
-    "mean_sqrt_len": _mean_sqrt_len,
-    "weighted_mean": _weighted_mean,
-    "last": lambda add, states, skip: add("Gather", states, np.int64(-1), axis=1),
-    "gem": _gem,
-    "flat": lambda add, states, skip: add(
-        "Flatten", add("Transpose", states, perm=[0, 2, 1]), axis=1
-    ),
-}
 
 
 def join(backbone, pieces, dense, head=None):
@@ -153,15 +89,15 @@ def _tokens(add, state, n_axes):
     """Turn a map, (n_rows, n_channels, height, width), into tokens; return tokens unchanged."""
     if n_axes != 4:
         return state
-    return add("Transpose", add("Reshape", state, _ints(0, 0, -1)), perm=[0, 2, 1])
+    return add("Transpose", add("Reshape", state, ints(0, 0, -1)), perm=[0, 2, 1])
 
 
 def _pooled(add, states, piece):
     if not piece.pooling:
         return states
     if piece.skip:
-        states = add("Slice", states, _ints(piece.skip), _ints(2**62), _ints(1))
-    pooled = [_POOLINGS[name](add, states, piece.skip) for name in piece.pooling]
+        states = add("Slice", states, ints(piece.skip), ints(2**62), ints(1))
+    pooled = [POOLINGS[name].graph(add, states, piece.skip) for name in piece.pooling]
     return pooled[0] if len(pooled) == 1 else add("Concat", *pooled, axis=-1)
 
 
@@ -181,12 +117,12 @@ def _finished(add, names, head):
     vectors = names[0] if len(names) == 1 else add("Concat", *names, axis=1)
     cut = head.truncate_dim is not None
     if cut and not head.truncate_last:
-        vectors = add("Slice", vectors, _ints(0), _ints(head.truncate_dim), _ints(1))
+        vectors = add("Slice", vectors, ints(0), ints(head.truncate_dim), ints(1))
     if head.normalize:
-        lengths = add("ReduceL2", vectors, _ints(1), keepdims=1)
-        vectors = add("Div", vectors, add("Max", lengths, _floats(1e-12)))
+        lengths = add("ReduceL2", vectors, ints(1), keepdims=1)
+        vectors = add("Div", vectors, add("Max", lengths, floats(1e-12)))
     if cut and head.truncate_last:
-        vectors = add("Slice", vectors, _ints(0), _ints(head.truncate_dim), _ints(1))
+        vectors = add("Slice", vectors, ints(0), ints(head.truncate_dim), ints(1))
     return add("Identity", vectors, output="vectors")
 
 

@@ -4,7 +4,7 @@ The modules that quantize graphs use this one. Imports onnx inside functions: a 
 already exported runs without it.
 """
 
-import os
+from pathlib import Path
 
 
 def replace_nodes(graph, nodes, arrays):
@@ -38,15 +38,17 @@ def replace_nodes(graph, nodes, arrays):
 def save_with_weights(model, path):
     """Save a model with its weights in ``<path>.data``; both files are replaced.
 
+    Small weights stay in the graph. If all of them are small, there is no ``<path>.data``.
+
     Parameters
     ----------
     model : onnx.ModelProto
         The model; its weights are loaded.
     path : path
-        The file of the graph. ``<path>.data`` exists.
+        The file of the graph.
     """
     import onnx
 
-    data = f"{path}.data"
-    os.unlink(data)  # onnx would append to it
-    onnx.save(model, path, save_as_external_data=True, location=os.path.basename(data))
+    data = Path(f"{path}.data")
+    data.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(model, path, save_as_external_data=True, location=data.name)

@@ -29,6 +29,8 @@ class Precision:
         Smallest cosine similarity to torch's vectors in float32.
     slow_on_cpu : str, default=""
         Why the precision is refused on a CPU. Empty: it is not.
+    cpu_only : bool, default=False
+        Whether a graph in this precision runs on a CPU only.
     """
 
     backends: tuple
@@ -37,6 +39,7 @@ class Precision:
     max_difference: float = 1e-4
     min_cosine: float = 0.99999
     slow_on_cpu: str = ""
+    cpu_only: bool = False
 
 
 def _in_integers(path, ranges):
@@ -62,5 +65,6 @@ PRECISIONS = {
         needs_ranges=True,
         max_difference=np.inf,
         min_cosine=0.95,
+        cpu_only=True,
     ),
 }

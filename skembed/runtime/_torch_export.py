@@ -134,6 +134,8 @@ def _export_backbone(folder, backbone, probes, input_name, precision, ranges):
             _save_backbone(path, backbone, plain, probes, input_name)
         if PRECISIONS[precision].rewrite is not None:
             PRECISIONS[precision].rewrite(path, ranges)
+        # There is no second file if all weights are small enough to stay in the graph.
+        path.with_name("backbone.onnx.data").touch()
         for file in ("backbone.onnx.data", "backbone.onnx"):
             os.replace(path.parent / file, folder / file)
 

@@ -12,13 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed.base._bad_rows import Problem
+from skembed.base._poolings import POOLING_NAMES
 from skembed.base._rows import row_key
 from skembed.base._text_rows import text_problem
 from skembed.embedder._neural import NeuralEmbedder
-from skembed.models._head import POOLING_NAMES
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
-from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder
+from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder, check_settings
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
         FilePath,
         Layers,
         LongTexts,
+        Pooling,
         Precision,
         Precompute,
         RandomState,
         Rows,
-        TextPooling,
     )
 
 
@@ -72,6 +72,7 @@ TEXTS = Modality(
     may_have_convolutions=False,
     organization="sentence-transformers",
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
+    check_settings=check_settings,
     check_config=check_encoder,
 )
 
@@ -219,7 +220,7 @@ class BertEmbedder(NeuralEmbedder):
         model: FilePath = "sentence-transformers/all-MiniLM-L6-v2",
         *,
         revision: str | None = None,
-        pooling: TextPooling = "auto",
+        pooling: Pooling = "auto",
         layers: Layers = -1,
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,

@@ -22,6 +22,20 @@ FAMILIES = {
 }
 
 
+def check_settings(settings, path):
+    """Raise a ModelFormatError if an exported folder's settings have a wrong value.
+
+    Parameters
+    ----------
+    settings : dict
+        The preprocessor's settings in the manifest.
+    path : path
+        Of the manifest, for the message.
+    """
+    if settings["max_length"] < 1:
+        raise ModelFormatError(f"{path}: max_length must be at least 1.")
+
+
 def check_encoder(config, path):
     """Raise a ModelFormatError if a config is that of an unsupported encoder-decoder model.
 

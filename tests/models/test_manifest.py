@@ -2,13 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from time_series import SERIES
 from tiny_images import noise, save_tiny_cnn
 
 from skembed import BertEmbedder, CNNImageEmbedder
 from skembed.exceptions import ModelFormatError
+from skembed.models._folder import ModelFolder
+from skembed.models._manifest import check_manifest
+from skembed.network._spec import FORMAT
+from skembed.runtime._backends import precisions_of_graphs
 
 ROWS = [noise(40, 40)]
 
@@ -53,6 +59,25 @@ def test_another_estimator_is_named(folder):
     """An image network has no tokenizer; the message says what it is for."""
     with pytest.raises(ModelFormatError, match="exported by CNNImageEmbedder; BertEmbedder cannot"):
         BertEmbedder(folder).fit(["a"])
+
+
+def test_a_network_of_another_input_is_named(folder):
+    """Where a modality has no settings in the manifest, the name of the input tells."""
+    modality = replace(SERIES, manifest_types={})
+    with pytest.raises(ModelFormatError, match="by CNNImageEmbedder; SeriesEmbedder cannot use it"):
+        check_manifest(ModelFolder(folder), "SeriesEmbedder", modality, FORMAT, ["float32"])
+
+
+def test_a_manifest_of_earlier_revisions_does_not_name_the_input(folder):
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest.pop("input_name") == "pixel_values"
+    path.write_text(json.dumps(manifest))
+    assert CNNImageEmbedder(folder, cache=None).fit_transform(ROWS).shape[0] == 1
+
+
+def test_precisions_of_exported_graphs_are_those_of_the_table():
+    assert precisions_of_graphs() == ["float32", "int8"]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from skembed.base._digest import file_sha256
-from skembed.models._head import MAP_POOLING_NAMES, POOLING_NAMES, Dense, Head
-from skembed.models._modules import POOLINGS, Network, PieceModule
+from skembed.base._poolings import MAP_POOLING_NAMES, POOLING_NAMES, POOLINGS
+from skembed.models._head import Dense, Head
+from skembed.models._modules import Network, PieceModule
 
 STATES = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
 
@@ -44,9 +45,11 @@ def dense(folder, in_features=4, out_features=4, activation="Tanh", residual=Fal
     return Dense(str(path), file_sha256(path), activation, residual, out_features), weights
 
 
-def test_each_pooling_has_a_function():
-    """The names without torch and the functions with it are the same."""
+def test_names_of_poolings_are_those_of_the_table():
+    """Fingerprints depend on the names, and `POOLING_NAMES` are values of a public parameter."""
     assert tuple(POOLINGS) == (*POOLING_NAMES, *MAP_POOLING_NAMES)
+    assert POOLING_NAMES == ("mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last")
+    assert MAP_POOLING_NAMES == ("gem", "flat")
 
 
 @pytest.mark.parametrize("name", POOLING_NAMES)
@@ -55,7 +58,7 @@ def test_poolings_are_what_their_definitions_say(name, n_tokens):
     """For one token and for several."""
     states = STATES[:, :n_tokens]
     expected = torch.stack([by_definition(name, row) for row in states])
-    torch.testing.assert_close(POOLINGS[name](states, 0), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(POOLINGS[name].torch(states, 0), expected, atol=1e-6, rtol=0)
 
 
 def vectors_of(head, *states):
@@ -77,7 +80,7 @@ def test_poolings_and_layers_are_laid_side_by_side():
 def test_a_skipped_prompt_is_not_pooled(name):
     """The same as if its tokens were not there."""
     vectors = vectors_of(Head(pooling=(name,), skip=2), STATES)
-    torch.testing.assert_close(vectors, POOLINGS[name](STATES[:, 2:], 0))
+    torch.testing.assert_close(vectors, POOLINGS[name].torch(STATES[:, 2:], 0))
 
 
 def test_a_skipped_prompt_counts_in_the_weights_of_tokens():
@@ -183,7 +186,7 @@ def test_poolings_of_maps():
     """Of a map as of its tokens; the generalized mean and the flattened map by numpy."""
     tokens = STATES.numpy()
     expected = np.cbrt((np.maximum(tokens, 1e-6) ** 3).mean(axis=1))
-    np.testing.assert_allclose(POOLINGS["gem"](STATES, 0).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(POOLINGS["gem"].torch(STATES, 0).numpy(), expected, atol=1e-6)
     maps = torch.randn(2, 3, 4, 5)
     flat = vectors_of(Head(pooling=("flat",)), maps)
     np.testing.assert_array_equal(flat.numpy(), maps.flatten(1).numpy())

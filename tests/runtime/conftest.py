@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from runtime.toys import PROBES, BertExport, Toy, export_pieces, to_onnx_once
+from skembed.base._poolings import POOLING_NAMES
 from skembed.models._backbone import load_backbone
-from skembed.models._head import POOLING_NAMES, Head
+from skembed.models._head import Head
 from skembed.runtime import _torch_export
 from skembed.text._bert import TEXTS
 

@@ -7,7 +7,8 @@ import torch
 from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from skembed.models._head import MAP_POOLING_NAMES, POOLING_NAMES, Head
+from skembed.base._poolings import MAP_POOLING_NAMES, POOLING_NAMES
+from skembed.models._head import Head
 from skembed.models._modules import PieceModule
 from skembed.runtime._graph_heads import join
 from skembed.runtime._onnx import OnnxRunner

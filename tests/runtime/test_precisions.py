@@ -32,8 +32,12 @@ def test_only_float16_is_refused_on_a_cpu():
     assert refused == {"float16"}
 
 
+def test_only_int8_runs_on_a_cpu_alone():
+    assert {name for name, precision in PRECISIONS.items() if precision.cpu_only} == {"int8"}
+
+
 def test_only_int8_learns_and_rewrites():
-    assert {name for name, precision in PRECISIONS.items() if precision.learns} == {"int8"}
+    assert {name for name, precision in PRECISIONS.items() if precision.needs_ranges} == {"int8"}
     assert {name for name, precision in PRECISIONS.items() if precision.rewrite} == {"int8"}
 
 

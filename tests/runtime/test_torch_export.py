@@ -3,17 +3,24 @@
 import logging
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from runtime.toys import PROBES, Toy, ToyBackbone
 from skembed.exceptions import ModelFormatError
+from skembed.models._backbone import Backbone
 from skembed.models._head import Head
+from skembed.models._modules import Network
 from skembed.runtime import _torch_export
+from skembed.runtime._export import ensure_exported
+from skembed.runtime._export_folder import ensure_joined
 from skembed.runtime._onnx import OnnxRunner
 from skembed.runtime._precisions import PRECISIONS
+from skembed.runtime._quantize_convolutions import ranges_of
 
 
 def test_the_backbone_computes_as_before_after_its_export(bert):
@@ -34,6 +41,51 @@ def test_an_export_is_the_same_each_time_and_changes_nothing_else(whole_toy, tmp
         assert (other.folder / file).read_bytes() == (whole_toy.folder / file).read_bytes()
     assert capfd.readouterr() == ("", "")
     assert (logger.level, list(warnings.filters)) == state
+
+
+class TinyBackbone(Backbone):
+    """So few weights that the exporter keeps all of them in the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv1d(1, 8, 5, padding=2)
+
+    def forward(self, inputs):
+        return (self.convolution(inputs[:, None]).transpose(1, 2),)
+
+
+def without_empty_files(save):
+    """Return a `_save_backbone` like that of exporters that write no file without content."""
+
+    def saved(path, *arguments):
+        last = save(path, *arguments)
+        data = path.with_name(f"{path.name}.data")
+        if data.stat().st_size == 0:
+            data.unlink()
+        return last
+
+    return saved
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_backbone_of_few_weights_is_exported(tmp_path, monkeypatch, precision):
+    """There is no weight large enough for the file beside the graph."""
+    save = without_empty_files(_torch_export._save_backbone)
+    monkeypatch.setattr(_torch_export, "_save_backbone", save)
+    torch.manual_seed(0)
+    backbone, head = TinyBackbone(), Head()
+    probes = [np.linspace(-1, 1, 40 * n, dtype=np.float32).reshape(n, 40) for n in (2, 1)]
+    job = ([head], partial(Network, backbone), lambda: probes, "x")
+    ensure_exported(tmp_path / "float32", *job)
+    ranges = ranges_of(tmp_path / "float32" / "backbone.onnx", list(probes[0]))
+    folder = tmp_path / precision
+    found = ensure_exported(folder, *job, precision=precision, ranges=ranges)
+    assert found["verdicts"][0]["agrees"]
+    (vectors,) = OnnxRunner(ensure_joined(folder, head.pieces(1)), "x").run(probes[1:], 1)
+    with torch.inference_mode():
+        expected = Network(backbone, [head])(torch.from_numpy(probes[1]))[0].numpy()
+    limit = 1e-6 if precision == "float32" else 0.02
+    np.testing.assert_allclose(vectors[0], expected, atol=limit)
 
 
 def test_too_little_memory_is_an_error_and_no_verdict(toy, monkeypatch):

@@ -7,7 +7,7 @@ from skembed.evaluation import word_analogies
 found = skembed.BertEmbeder  # type: ignore[attr-defined]
 found = skembed.text.BertEmbeder  # type: ignore[attr-defined]
 BertEmbedder(poling="mean")  # type: ignore[call-arg]
-BertEmbedder(pooling="avg")  # type: ignore[arg-type]
+BertEmbedder(pooling=3)  # type: ignore[arg-type]
 BertEmbedder(layers="last")  # type: ignore[arg-type]
 BertEmbedder("model", "revision")  # type: ignore[call-arg]
 BertEmbedder(bad_rows="skip")  # type: ignore[arg-type]
