@@ -68,7 +68,7 @@ def joined(folder, pieces, head=None):
 
 
 def ensure_joined(folder, pieces, head=None):
-    """Return the path of the graph of an exported backbone and some pieces; write it if need be.
+    """Return the path of a graph of backbone and pieces; write it if necessary.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def ensure_joined(folder, pieces, head=None):
 
 
 def write(path, content):
-    """Write a file whole: aside first, then renamed."""
+    """Write a file under a temporary name, then rename it."""
     handle, aside = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -119,7 +119,7 @@ def write(path, content):
 
 
 def write_standalone(graph, target):
-    """Write a copy of a graph that carries its weights within it.
+    """Write a copy of a graph that contains its weights.
 
     Parameters
     ----------
