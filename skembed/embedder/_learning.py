@@ -65,32 +65,38 @@ def learned_from(embedder, rows, labels, request, sample):
             f"{folder.onnx} is an ONNX graph, which cannot be trained. Give the folder of the "
             "model that it was made from."
         )
+    # The network that is trained needs no export.
     base = replace(request, backend="torch", precision="float32", device="cpu", precompute=None)
     spec = resolve(base, embedder._modality, sample)
-    keys, _ = embedder._check_rows(rows)
     n_threads = n_threads_for(embedder.n_threads)
-    inputs, positions, failed = [], [], {}
-    size = embedder._modality.chunk
-    for start in range(0, len(rows), size):
-        part = range(start, min(start + size, len(rows)))
-        prepared, wrong = spec.preprocessor.prepare(
-            [rows[i] for i in part], [keys[i] for i in part], n_threads
-        )
-        if wrong and embedder.bad_rows == "raise":
-            failed |= {part[i]: reason for i, reason in wrong.items()}
-            continue
-        for i, row in zip(part, prepared, strict=True):
-            inputs += [window for window in row.inputs if window.size]
-            positions += [i] * sum(1 for window in row.inputs if window.size)
-    if failed:
-        raise RowsFailedError(failed)
+    inputs, positions = _inputs_of(embedder, spec.preprocessor, rows, n_threads)
     return train(
         spec,
         inputs,
-        labels[np.array(positions, dtype=np.intp)],
+        labels[positions],
         training,
         n_last=n_last,
         seed=seed_of(embedder.random_state),
         n_threads=n_threads,
         progress=lambda total: embedder._progress(total, unit="step"),
     )
+
+
+def _inputs_of(embedder, preprocessor, rows, n_threads):
+    """Return the network inputs of all windows of rows, and the positions of their rows."""
+    keys, _ = embedder._check_rows(rows)
+    inputs, positions, failed = [], [], {}
+    size = embedder._modality.chunk
+    for start in range(0, len(rows), size):
+        part = range(start, min(start + size, len(rows)))
+        prepared, wrong = preprocessor.prepare(
+            [rows[i] for i in part], [keys[i] for i in part], n_threads
+        )
+        failed |= {part[i]: reason for i, reason in wrong.items()}
+        for i, row in zip(part, prepared, strict=True):
+            windows = [window for window in row.inputs if window.size]
+            inputs += windows
+            positions += [i] * len(windows)
+    if failed and embedder.bad_rows == "raise":
+        raise RowsFailedError(failed)
+    return inputs, np.array(positions, dtype=np.intp)

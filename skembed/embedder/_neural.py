@@ -81,6 +81,8 @@ class NeuralEmbedder(Embedder):
         "random_state": ["random_state"],
     }
     fingerprint_: str
+    training: Training | str | None
+    training_history_: dict[str, list[dict[str, Any]]]
     _modality: Modality
     pretrained = True  # a parameter of embedders whose networks may have random weights
 

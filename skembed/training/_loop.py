@@ -42,7 +42,7 @@ class Trainee(torch.nn.Module):
 
     def __init__(self, spec, n_last):
         super().__init__()
-        network = copy.deepcopy(torch_network(spec, spec.parts))
+        network = copy.deepcopy(torch_network(spec, spec.head_pieces))
         stemmed = isinstance(network.backbone, WithStem)
         self.stem = network.backbone.stem if stemmed else None
         self.backbone = network.backbone.backbone if stemmed else network.backbone

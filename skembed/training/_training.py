@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from skembed.training._objectives import OBJECTIVES
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
 
 
 class Training(BaseEstimator):
@@ -100,20 +104,20 @@ class Training(BaseEstimator):
 
     def __init__(
         self,
-        objective="classification",
+        objective: str = "classification",
         *,
-        trainable="last:2",
-        epochs="auto",
-        learning_rate="auto",
-        batch_size=32,
-        weight_decay=0.01,
-        warmup=0.1,
-        temperature=0.1,
-        validation_fraction=None,
-        patience=None,
-        max_seconds=None,
-        class_weight=None,
-    ):
+        trainable: str = "last:2",
+        epochs: int | Literal["auto"] = "auto",
+        learning_rate: float | Literal["auto"] = "auto",
+        batch_size: int = 32,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        temperature: float = 0.1,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        max_seconds: float | None = None,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
         self.objective = objective
         self.trainable = trainable
         self.epochs = epochs
@@ -127,7 +131,7 @@ class Training(BaseEstimator):
         self.max_seconds = max_seconds
         self.class_weight = class_weight
 
-    def checked(self):
+    def checked(self) -> int | None:
         """Return the number of trainable layers; None for "all".
 
         Raises
