@@ -123,8 +123,9 @@ class Embedder(TransformerMixin, BaseEstimator):
         ----------
         X : sequence, array, column or frame of rows
             The rows. The columns of a frame are embedded separately and concatenated.
-        y : array-like of shape (n_rows,), default=None
-            Ignored by pretrained networks; present for API consistency.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs), default=None
+            Labels for embedders that learn from them, see their parameter `training`. Otherwise
+            ignored; present for API consistency.
 
         Returns
         -------
@@ -373,6 +374,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = self.bad_rows != "raise"
         tags.transformer_tags.preserves_dtype = []
+        tags.target_tags.required = self._uses_labels()
         return tags
 
     # A worker process applies the settings of the process that sent it the estimator.

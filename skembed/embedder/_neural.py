@@ -265,7 +265,7 @@ class NeuralEmbedder(Embedder):
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
-    def warm(self, X: Rows) -> Self:
+    def warm(self, X: Rows, y: Any = None) -> Self:
         """Fit, then compute and store the vectors of X that are missing.
 
         A later search only reads them. A progress bar is shown.
@@ -274,6 +274,8 @@ class NeuralEmbedder(Embedder):
         ----------
         X : sequence, array, column or frame of rows
             The rows.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs), default=None
+            As for :meth:`fit`.
 
         Returns
         -------
@@ -289,7 +291,7 @@ class NeuralEmbedder(Embedder):
         """
         if self.cache is None:
             raise ValueError(f"{type(self).__name__}.warm() fills a cache, but cache=None.")
-        columns = self.fit(X)._columns(X, reset=False)
+        columns = self.fit(X, y)._columns(X, reset=False)
         keys, _ = self._checked(columns)
         first, _ = unique_keys(keys)
         rows, bad = taken(columns.rows, first), dict[int, str]()

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 from tiny_images import noise
 from tiny_sounds import sound
 
@@ -314,6 +315,19 @@ def test_a_ready_made_graph_is_not_trained(tiny_bert, tmp_path):
     folder = BertEmbedder(tiny_bert, backend="onnx").fit(["a"]).export(tmp_path / "exported")
     with pytest.raises(ValueError, match="is an ONNX graph, which cannot be trained"):
         BertEmbedder(folder, training="classification").fit(TEXTS, LABELS)
+
+
+def test_warm_trains_too(tiny_bert):
+    cache = MemoryCache()
+    embedder = learner(tiny_bert, cache=cache).warm(TEXTS, LABELS)
+    computed = cache.info()["computed"]
+    embedder.transform(TEXTS)
+    assert cache.info()["computed"] == computed
+
+
+def test_scikit_learn_is_told_that_labels_are_needed(tiny_bert):
+    assert get_tags(learner(tiny_bert)).target_tags.required
+    assert not get_tags(BertEmbedder(tiny_bert)).target_tags.required
 
 
 def test_every_objective_has_a_test():
