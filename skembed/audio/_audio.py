@@ -234,7 +234,6 @@ class AudioEmbedder(NeuralEmbedder):
         "window_pooling": [StrOptions({"mean", "max", "mean_max", "none"})],
         "front_end": [str, dict],
     }
-    _kind = SOUNDS.kind
     _problem = Problem("not a sound", "not sounds")
     _decode_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
     _rows_are_files = True

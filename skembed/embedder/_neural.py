@@ -80,6 +80,11 @@ class NeuralEmbedder(Embedder):
     _modality: Modality
     pretrained = True  # a parameter where networks can be built with random weights
 
+    def __init_subclass__(cls, **settings):
+        super().__init_subclass__(**settings)
+        if "_modality" in vars(cls):
+            cls._kind = cls._modality.kind
+
     def _preprocessor(self):
         """Return a function that takes the model's folder and returns a `Preprocessor`.
 
