@@ -69,7 +69,7 @@ class Embedder(TransformerMixin, BaseEstimator):
     n_features_out_: int
     _n_dims: int
     _kind = "rows"  # what X holds, in the plural
-    _problem = Problem("not a row", "not rows")  # of rows that are bad at first sight
+    _problem = Problem("not a row", "not rows")  # of rows that `_check_rows` finds
     _decode_problem = Problem("not a row", "not rows")  # of rows that fail in preparation
     _rows_are_files = False  # a row of text is a path, to be named in errors
     # skrub embeds each column by itself, and leaves out those that raise its `RejectColumn`.
@@ -83,11 +83,11 @@ class Embedder(TransformerMixin, BaseEstimator):
         return X
 
     def _check_rows(self, rows):
-        """Return a hashable key for each row (None: it is bad) and {position: what is wrong}."""
+        """Return a hashable key for each row (None for bad rows) and {position: reason}."""
         raise NotImplementedError
 
     def _uses_labels(self):
-        """Tell whether ``_fit_rows`` learns from `y`; otherwise `y` is not looked at."""
+        """Tell whether ``_fit_rows`` learns from `y`; otherwise `y` is ignored."""
         return False
 
     def _fit_rows(self, rows, labels):
@@ -99,18 +99,18 @@ class Embedder(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _embed(self, rows, keys, bad):
-        """Yield a `Block` for each part of `rows`; enter in `bad` those that turn out bad."""
+        """Yield a `Block` for each part of `rows`; add rows that fail to `bad`."""
         raise NotImplementedError
 
     def _decode_errors(self, rows, keys, *, fitted):
         """Return {position: reason} of rows that fail in preparation.
 
-        They are prepared as the fitted embedder does, or as its parameters say now.
+        `fitted`: with the fitted preprocessor; otherwise, with one that the parameters define.
         """
         return {}
 
     def _cut_message(self, n_cut, n_rows):
-        """Return the warning's text about rows that were cut."""
+        """Return the text of the warning about truncated rows."""
         raise NotImplementedError
 
     # -- the path --------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     @contextmanager
     def _unchanged_by_failure(self):
-        """Return a context for a fit: one that fails leaves the embedder as it was."""
+        """Return a context for a fit: if it fails, the attributes are restored."""
         before = vars(self).copy()
         try:
             yield
@@ -269,7 +269,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         )
 
     def _fit_checked(self, columns, checked, y):
-        """Fit to the rows that are not bad, each with its label."""
+        """Fit to the good rows and their labels."""
         rows, (keys, bad) = columns.rows, checked
         labels = labels_of_rows(y, columns) if self._uses_labels() else None
         if bad:
@@ -280,7 +280,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         self.n_features_out_ = self._n_dims * self.n_features_in_
 
     def _embed_columns(self, columns, keys, bad):
-        """Rows -> unique rows -> embed -> scatter. Returns (n_rows, n_features_out_) float32."""
+        """Embed unique rows and scatter their vectors: (n_rows, n_features_out_) float32."""
         n_columns, n_all = len(columns.names), len(columns.rows)
         vectors = np.empty((n_all, self._n_dims), dtype=np.float32)
         cut = np.zeros(n_all, dtype=bool)
@@ -318,7 +318,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         shown = shown or self.verbose or get_config()["progress"]
         return progress_bar(total, type(self).__name__, unit) if shown else no_bar()
 
-    # -- what scikit-learn asks ------------------------------------------------------------------
+    # -- interface of scikit-learn ---------------------------------------------------------------
 
     def get_feature_names_out(
         self, input_features: Sequence[str] | NDArray[Any] | None = None

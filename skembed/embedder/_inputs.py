@@ -11,11 +11,11 @@ from skembed.base._read_rows import read_rows
 
 
 class Prepared(NamedTuple):
-    """A row made ready for the network: one input, or several (windows) to be averaged."""
+    """The network inputs of a row: one, or several (windows) whose vectors are averaged."""
 
     inputs: list  # of ndarray
-    weights: list  # one a window
-    cut: bool = False  # longer than can be embedded
+    weights: list  # one per window
+    cut: bool = False  # whether the row was truncated
 
 
 class Preprocessor:
@@ -31,11 +31,11 @@ class Preprocessor:
 
     @property
     def files(self):
-        """Its files, as pairs of path and SHA-256."""
+        """The files that it reads, as pairs of path and SHA-256."""
         return ()
 
     def prepare(self, rows, keys, n_threads):
-        """Return a list of `Prepared`, and the reasons of bad rows, by their positions.
+        """Return a list of `Prepared`, and {position: reason} of bad rows.
 
         Rows are read on threads, one by one.
         """
@@ -48,19 +48,19 @@ class Preprocessor:
         raise NotImplementedError
 
     def settings(self):
-        """Return what can change a vector."""
+        """Return the settings that can change a vector."""
         raise NotImplementedError
 
     def input_settings(self):
-        """Return what can change the vector of a window, before a row's windows are joined."""
+        """Return the settings that can change the vector of a window."""
         return self.settings()
 
     def probes(self):
-        """Return inputs to check an export with, of different sizes where they may differ."""
+        """Return inputs to check an export with. They differ in the sizes that may vary."""
         raise NotImplementedError
 
     def save(self, folder):
-        """Write its files into an exported folder; return the settings beside them."""
+        """Write files to an exported folder; return the settings for its manifest."""
         raise NotImplementedError
 
     def moved(self, new_path):
@@ -68,7 +68,7 @@ class Preprocessor:
         return self
 
     def n_row_dims(self, n_dims):
-        """Return the length of a row's vector, whose windows' are `n_dims` long."""
+        """Return the length of a row's vector, for vectors of windows of length `n_dims`."""
         return n_dims
 
     def joined(self, vectors, weights):

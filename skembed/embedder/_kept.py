@@ -1,4 +1,4 @@
-"""What caches keep of a row: the vectors of its windows, for each piece of a head.
+"""Values of a cache: the vectors of a row's windows, for one piece of a head.
 
 A value under (fingerprint of the piece, key of the row) is, for a row of one window, its vector in
 float32 and one byte that says whether the row was cut. For a row of several windows it is all their
@@ -23,7 +23,7 @@ class Windows(NamedTuple):
 
 
 def n_windows_of(n_bytes, width):
-    """Return how many windows a value has, by its length; None if it is damaged.
+    """Return the number of windows of a value, from its length; None if it is damaged.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def unpacked(values, widths):
 
 
 class KeptPieces:
-    """The pieces of a network in a store: what `NeuralEmbedder` reads, claims and writes.
+    """Read, claim and write the pieces of a network in a store.
 
     Processes that compute the same pieces compute each row once. A row is claimed under its first
     piece that is missing, in the network's order of pieces, and that piece is written last: whoever
@@ -172,7 +172,7 @@ class KeptPieces:
             for i in set(range(self._n_pieces)) - set(self._needed):
                 values = self._store.read(self._fingerprints[i], keys)
                 missing[i] = [value is None for value in values]
-        missing[:, damaged] = True  # written anew, whatever is there
+        missing[:, damaged] = True  # all pieces are written again
         first = np.where(damaged, -1, missing.argmax(axis=0))
         mine, claims, held = damaged.copy(), [], []
         for i in sorted({*first.tolist()} - {-1}):
@@ -186,7 +186,7 @@ class KeptPieces:
         return claims, mine, held
 
     def write(self, keys, windows, missing):
-        """Keep rows whose pieces were computed, where they are missing."""
+        """Write the missing pieces of computed rows."""
         firsts = np.concatenate([[0], np.cumsum(windows.counts)])
         for i in reversed(range(self._n_pieces)):
             rows = np.flatnonzero(missing[i])

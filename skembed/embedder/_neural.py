@@ -78,7 +78,7 @@ class NeuralEmbedder(Embedder):
     }
     fingerprint_: str
     _modality: Modality
-    pretrained = True  # a parameter where networks can be built with random weights
+    pretrained = True  # a parameter of embedders whose networks may have random weights
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
@@ -137,14 +137,14 @@ class NeuralEmbedder(Embedder):
     # -- the path from unique rows to vectors -----------------------------------------------------
 
     def _found(self):
-        """Return the fitted network with its files where they are now."""
+        """Return the fitted network with the current paths of its files."""
         return found_again(self._network, self.model)
 
     def _store(self):
         return store_of(self.cache)
 
     def _embed(self, rows, keys, bad, *, progress=False):
-        """Yield blocks of vectors: those in the cache, those computed here, those by others."""
+        """Yield blocks of vectors: from the cache, computed, or computed by other processes."""
         network = with_export(self._found())
 
         n_threads = n_threads_for(self.n_threads)
@@ -170,7 +170,7 @@ class NeuralEmbedder(Embedder):
                 bar.update(n_done)
 
     def _compute(self, network, positions, prepared, bad):
-        """Compute the rows at `positions`; those that turn out bad are entered in `bad`.
+        """Compute the rows at `positions`; add those that fail to `bad`.
 
         Returns which of them are good, as indices, and their `Windows`.
         """
@@ -184,7 +184,7 @@ class NeuralEmbedder(Embedder):
     def _run(self, network, prepared):
         """Turn prepared rows into `Windows`."""
         inputs = [window for row in prepared for window in row.inputs]
-        # A window without anything to pool is not run: its vector is zeros, whatever the pooling.
+        # A window with nothing to pool is not run. Its vector is zeros for every pooling.
         filled = [i for i, window in enumerate(inputs) if window.size > network.head.skip]
         vectors = [np.zeros((len(inputs), n_dims), dtype=np.float32) for n_dims in network.widths]
         for positions, outputs in self._outputs(network, [inputs[i] for i in filled]):

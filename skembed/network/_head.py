@@ -1,4 +1,4 @@
-"""Which head a request asks for: layers, pooling, dense layers, truncating and normalizing."""
+"""Find the head of a request: layers, pooling, dense layers, truncation, normalization."""
 
 from dataclasses import replace
 from numbers import Integral
@@ -9,7 +9,7 @@ from skembed.models._head import Head
 
 
 def head_of(request, modality, folder, preprocessor):
-    """Return the `Head` that a request and the model's own modules ask for.
+    """Return the `Head` of a request, with defaults from the model's own modules.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def head_of(request, modality, folder, preprocessor):
     poolings, dense = modules.pooling or modality.auto_pooling, modules.dense
     if request.pooling != "auto":
         poolings = _poolings(request, modality)
-        dense = ()  # they were learned on the model's own pooling
+        dense = ()  # they were trained on the model's own pooling
     head = Head(
         layers=_state_indices(request, modality, folder),
         pooling=poolings,
@@ -97,7 +97,7 @@ def _poolings(request, modality):
 
 
 def _state_indices(request, modality, folder):
-    """Return which of the backbone's states are pooled, for the layers asked for."""
+    """Return the indices of the states to pool, for the parameter `layers`."""
     given = request.layers
     layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     n_layers = modality.n_layers(folder)

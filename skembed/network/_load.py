@@ -1,4 +1,4 @@
-"""From a `NetworkSpec` to what runs it: exports, graphs and runners, loaded once a process.
+"""Exports, graphs and runners of a `NetworkSpec`; networks are loaded once per process.
 
 Names no modality and receives no estimator.
 """
@@ -20,7 +20,7 @@ from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
 
-# The other remedy where torch is missing.
+# The second remedy if torch is missing.
 _EXPORT = (
     "Or, where it is installed, write the fitted embedder's network with export(folder), and give "
     "that folder as model: it runs without torch."
@@ -36,7 +36,7 @@ _copies = {}  # folders of exports that cannot be written -> copies for this pro
 
 
 def with_export(spec):
-    """Return the spec with its files found on this machine and its export made if need be.
+    """Find the files on this machine, export the network if necessary, return the new spec.
 
     An export is named by what goes into it, so that another version of torch makes its own.
     """
@@ -72,7 +72,7 @@ def with_widths(spec, widths):
 
 
 def _report(sha256, verdicts):
-    """Return how an export compares with torch: the worst of its pieces."""
+    """Return how an export compares with torch: the largest deviation of its pieces."""
     failed = [verdict for verdict in verdicts if not verdict["agrees"]]
     report = {
         "agrees": not failed,
@@ -108,7 +108,7 @@ def _joined(spec, pieces, head=None):
 
 
 def _in_export_folder(spec, function):
-    """Call a function of the export's folder, or of a copy if it cannot be written but must be."""
+    """Call a function with the export's folder, or with a copy if it is read-only."""
     folder = export_folder(spec)
     try:
         return function(folder)
@@ -140,14 +140,14 @@ def _stem(spec):
 
 
 def found_again(spec, model=None):
-    """Return the spec with the paths of this machine: a pickle may have come from another.
+    """Return the spec with the paths on this machine; it may be unpickled from another one.
 
     Parameters
     ----------
     spec : NetworkSpec
         What `fit` found.
     model : str or path, default=None
-        Where the network may be now, beside the place where it was.
+        A further place to look for the network.
 
     Raises
     ------
@@ -245,7 +245,7 @@ class _Source:
 
 
 def runner_of(spec):
-    """Return what computes the pieces of a network, loaded once a process and shared."""
+    """Return the runner of a network, which is loaded once per process and shared."""
     return _runners.get(digest(spec.fingerprints), lambda: _load(spec))
 
 

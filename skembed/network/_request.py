@@ -1,4 +1,4 @@
-"""What an embedder asks for: its parameters as plain data."""
+"""Request: the parameters that select a network, as plain data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """The parameters that say which network runs, and how; documented in the embedders.
+    """Parameters that select a network and its backend; documented in the embedders.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a plain request and a modality to a `NetworkSpec`: what the parameters mean for a model.
+"""Find the `NetworkSpec` of a request: a model's files, its head, backend and precision.
 
 Names no modality and receives no estimator.
 """
@@ -29,7 +29,7 @@ from skembed.runtime._backends import (
 from skembed.runtime._precisions import PRECISIONS
 from skembed.runtime._quantize_convolutions import has_products, ranges_of
 
-# Rows that ranges of states are found on.
+# Number of rows that convolutions are calibrated on.
 _N_CALIBRATING = 64
 
 
@@ -143,7 +143,7 @@ def _ready_to_run(spec, request, n_hidden, sample):
         )
         spec = replace(spec, backend=backend.fallback)
     widths = [piece.n_dims(n_hidden) for piece in spec.pieces]
-    if None in widths:  # only the network tells
+    if None in widths:  # known only after a run
         probe = spec.preprocessor.probes()[0]
         widths = [vectors.shape[-1] for vectors in next(iter(runner_of(spec).run([probe], 1)))]
     return with_widths(spec, widths)
@@ -165,7 +165,7 @@ def _n_dims_of_graph(spec):
 
 
 def _ranges(spec, sample):
-    """Return the ranges of a network's states on rows of fit; None for one of matrix products."""
+    """Return ranges of states on rows of fit; None if the network has matrix products."""
     plain = with_export(replace(spec, precision="float32"))
     graph = export_folder(plain) / "backbone.onnx"
     if not plain.report["agrees"] or has_products(graph):

@@ -1,4 +1,4 @@
-"""What a network is: its identity and what was learned, as data that fits into a pickle."""
+"""NetworkSpec: the identity of a network and what `fit` learned, as data for a pickle."""
 
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
@@ -22,7 +22,7 @@ _version = cache(metadata.version)
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What fit found out about a network: enough to load it anywhere, small enough to pickle."""
+    """All that is needed to load the network of a fitted embedder, and little to pickle."""
 
     modality: Modality
     model: str
@@ -39,12 +39,12 @@ class NetworkSpec:
     ready_made: bool  # an .onnx graph that is run unchanged
     precomputed: tuple = ()  # pieces of other heads, to be computed by the same run
     learned: Learned = field(default_factory=Learned)
-    n_states: int | None = None  # that the backbone gives
+    n_states: int | None = None  # number of states that the backbone returns
     widths: tuple = ()  # of the vectors of `pieces`
     n_dims: int = 0
     report: dict | None = None  # of the export
 
-    # A pickle holds the fields that differ from their defaults, which keeps it small.
+    # A pickle contains only fields that differ from their defaults, so it is small.
 
     def __getstate__(self):
         unset = object()
@@ -69,13 +69,13 @@ class NetworkSpec:
         return tuple(known[name] for name in sorted(known))
 
     def finished(self, vectors):
-        """Return the head's vectors, (n, n_dims), of those of `pieces`."""
+        """Return the head's vectors, (n, n_dims), from the vectors of `pieces`."""
         if self.ready_made:
             return vectors[0]
         return self.head.finished(self._of_head(vectors))
 
     def of_tokens(self, states):
-        """Return the states of the head's layers side by side, of those of `pieces`."""
+        """Return the states of the head's layers, concatenated, from those of `pieces`."""
         return np.concatenate(self._of_head(states), axis=-1)
 
     def _of_head(self, arrays):
@@ -103,16 +103,16 @@ class NetworkSpec:
 
     @property
     def fingerprint(self):
-        """The name of what this network computes, with the libraries of this process."""
+        """Digest of everything that can change a vector, with the libraries of this process."""
         head = [part.settings() for part in self.head_pieces]
         head += [self.head.truncate_dim, self.head.normalize, self.head.truncate_last]
         return digest([self._run_settings(), head, self.preprocessor.settings()])
 
     @property
     def fingerprints(self):
-        """The names under which the vectors of `pieces` are kept.
+        """Fingerprints under which the vectors of `pieces` are cached.
 
-        They depend on nothing that is arithmetic on these vectors.
+        Settings of arithmetic on these vectors, such as `truncate_dim`, do not change them.
         """
         run = self._run_settings()
         return [digest([run, piece.settings()]) for piece in self.pieces]
@@ -126,7 +126,7 @@ _DEFAULTS = {
 
 
 def folder_of(modality, model, revision, seed):
-    """Return the `ModelFolder` of a model, or of random weights where there is a seed.
+    """Return the `ModelFolder` of a model, with random weights if there is a seed.
 
     Raises
     ------

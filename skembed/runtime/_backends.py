@@ -155,7 +155,7 @@ def choose(backend, device, precision):
 
 
 def check_device(device):
-    """Raise a ValueError if the parameter `device` has none of the values that it may have."""
+    """Raise a ValueError if the parameter `device` has an unknown value."""
     if device not in ("auto", "cpu", "cuda") and not re.fullmatch(r"cuda:\d+|mps", device):
         raise ValueError(
             f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps'. Got "
@@ -165,7 +165,7 @@ def check_device(device):
 
 @cache
 def _has_cuda():
-    """Tell whether torch would find a CUDA device, without loading torch where there is none."""
+    """Tell whether torch finds a CUDA device; do not import torch without an NVIDIA driver."""
     if not any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg")) and os.name != "nt":
         return False
     try:

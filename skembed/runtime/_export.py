@@ -8,8 +8,8 @@ from skembed.runtime._child import call_in_child
 from skembed.runtime._export_folder import REPORT, digest_of_backbone, locked, record_of
 from skembed.runtime._torch_export import export
 
-# Whether torch runs in a process of its own, so that its memory is given back, and its warnings,
-# logs and prints reach nobody. (Tests of small networks save the time that this takes.)
+# Whether torch runs in a child process, which returns its memory and hides its warnings, logs and
+# prints. Tests of small networks set it to False to save time.
 in_child = True
 
 

@@ -66,7 +66,7 @@ def joined(folder, pieces, head=None):
 
 
 def ensure_joined(folder, pieces, head=None):
-    """Return the path of the graph of an exported backbone and some pieces; write it if need be.
+    """Return the path of a graph of backbone and pieces; write it if necessary.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def write(path, content):
 
 
 def write_standalone(graph, target):
-    """Write a copy of a graph that carries its weights within it.
+    """Write a copy of a graph that contains its weights.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Running a network on ONNX Runtime."""
+"""Run a network on ONNX Runtime."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ _DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)"
 
 
 class OnnxRunner:
-    """Sessions with one thread inside, called from as many threads as are given.
+    """Run a graph in sessions of one thread, called from several threads.
 
     A batch then runs the same instructions in the same order whatever the number of threads, so
     that vectors do not depend on it, and batches of several estimators share the cores fairly.
@@ -67,7 +67,7 @@ class OnnxRunner:
                 f"{path} has the inputs {sorted(self._inputs)}; skembed can feed "
                 f"{input_name!r}{more}."
             )
-        # Some graphs take one row at a time and no more.
+        # Some graphs accept only one row at a time.
         shape = next(node.shape for node in nodes if node.name == input_name)
         self._one_by_one = bool(shape) and shape[0] == 1
         self._shape = shape or []
@@ -93,7 +93,7 @@ class OnnxRunner:
             session = onnxruntime.InferenceSession(
                 self._path, options, providers=providers, disabled_optimizers=_SLOW_FUSIONS
             )
-        except Exception as error:  # its errors have no base of their own
+        except Exception as error:  # its errors have no common base class
             raise ModelFormatError(
                 f"{self._path} cannot be read by onnxruntime {onnxruntime.__version__}: {error}"
             ) from error
@@ -114,7 +114,7 @@ class OnnxRunner:
             values = batch if name == self._input_name else self._implied[name](batch)
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
         outputs = self._run_graph(feed, session)
-        # A pooled map of one by one is a vector.
+        # A pooled map of size 1 x 1 is a vector.
         return tuple(a[:, :, 0, 0] if a.shape[2:] == (1, 1) else a for a in outputs)
 
     def _check_shape(self, batch):
@@ -135,7 +135,7 @@ class OnnxRunner:
         n_rows = len(feed[self._input_name])
         try:
             outputs = (session or self._session).run(self._outputs, feed)
-        except Exception as error:  # its errors have no base of their own
+        except Exception as error:  # its errors have no common base class
             inputs = feed[self._input_name]
             raise ModelFormatError(
                 f"{self._path} fails on inputs of shape {inputs.shape} with values from "

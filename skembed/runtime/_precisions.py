@@ -1,4 +1,4 @@
-"""Precisions: what a network computes in, as a table."""
+"""The table of precisions: number formats that a network computes in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from skembed.runtime._quantize_products import quantize
 
 @dataclass(frozen=True)
 class Precision:
-    """What a network computes in.
+    """A number format that a network computes in.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Precision:
         The backends that compute in it.
     rewrite : callable, default=None
         Takes the path of a graph in float32, and the ranges of states or None; rewrites the graph
-        in place. None: the graph is run as it was exported.
+        in place. None: the graph is not changed.
     needs_ranges : bool, default=False
         Whether convolutions need ranges of states that are found on rows of `fit`.
     max_difference : float, default=1e-4

@@ -1,4 +1,7 @@
-"""Running a network in torch. Imports torch, and so imported only when a network is loaded."""
+"""Run a network in torch.
+
+This module imports torch; it is imported only when a network is loaded.
+"""
 
 from collections import deque
 
@@ -55,8 +58,8 @@ class TorchRunner:
         # OpenMP's threads do not survive a fork, and its library would wait for them forever.
         limit = 1 if _forked else n_threads
         for batch in batches:
-            # OpenMP's limit belongs to the calling thread and is put back after each batch: the
-            # caller's own code runs between batches.
+            # The limit of OpenMP holds for the calling thread. It is restored after each batch,
+            # because the caller's code runs between batches.
             with (
                 self._controller.limit(limits=limit, user_api="openmp"),
                 torch.inference_mode(),
@@ -66,7 +69,7 @@ class TorchRunner:
             yield vectors
 
     def _run_on_gpu(self, batches):
-        """Copy to and from the GPU beside the computing."""
+        """Copy inputs and outputs while the GPU computes other batches."""
         waiting = deque()
         for batch in batches:
             with torch.inference_mode(), torch.cuda.device(self._device):

@@ -30,7 +30,7 @@ _OPSET = 20
 
 
 def export(folder, pieces, make_network, probes, input_name, poolings, precision, ranges):
-    """Export the backbone if it is not there; compare pieces with torch; write what was found."""
+    """Export the backbone if it is missing, compare pieces with torch, write the record."""
     record = record_of(folder)
     network, probes = make_network(pieces), probes()
     with _quiet():
@@ -58,17 +58,17 @@ def export(folder, pieces, make_network, probes, input_name, poolings, precision
 
 @contextlib.contextmanager
 def _verdict(found, name):
-    """Enter why a block failed as ``found[name]``, unless that says nothing of the network."""
+    """Store the reason of a failure in ``found[name]``; pass on errors of disk and memory."""
     try:
         yield
-    except (OSError, MemoryError):  # of this moment
+    except (OSError, MemoryError):  # not caused by the network
         raise
-    except Exception as error:  # the exporter raises whatever an operator raises
+    except Exception as error:  # the exporter passes on any error of an operator
         found[name] = f"the export failed: {reason_of(error)}"
 
 
 def _compared(folder, network, pieces, probes, input_name, precision):
-    """Return the verdict on each piece, by its name."""
+    """Compare pieces with torch; return the verdicts by name."""
     network = type(network)(network.backbone, pieces)
     failed = {}
     with _verdict(failed, "reason"):
@@ -89,7 +89,7 @@ def _compared(folder, network, pieces, probes, input_name, precision):
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence the exporter's warnings and logs for a block, and put them back."""
+    """Silence the warnings and logs of the exporter inside a ``with`` block."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -120,7 +120,7 @@ def _to_onnx(module, arguments, input_names, output_names, dynamic_shapes):
 
 
 def _export_backbone(folder, backbone, probes, input_name, precision, ranges):
-    """Export the backbone in the fastest way that agrees with torch."""
+    """Export the backbone with the fastest attention that agrees with torch."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch, "backbone.onnx")
         *fused, plain = backbone.attentions
@@ -223,6 +223,6 @@ def _difference(vectors, reference):
         product = (vectors * reference).sum(-1, dtype=np.float64)
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
         lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
-        # Vectors of zeros have no direction; the difference alone judges them.
+        # Vectors of zeros have no cosine; only their difference is checked.
         cosines = np.divide(product, lengths, out=np.ones_like(product), where=lengths != 0)
     return difference, cosines.min()

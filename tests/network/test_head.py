@@ -207,7 +207,7 @@ def test_a_graph_holds_its_head(manifest, normalize):
 )
 def test_a_graph_cannot_be_given_another_head(given):
     name = next(iter(given))
-    with pytest.raises(ValueError, match=f"model.onnx is run as it stands, so {name} cannot"):
+    with pytest.raises(ValueError, match=f"model.onnx is run unchanged, so {name} cannot"):
         head(Folder(onnx="model.onnx"), **given)
 
 

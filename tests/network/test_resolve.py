@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from time_series import SERIES, SeriesEmbedder
 
 import skembed
 from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder
@@ -15,6 +16,7 @@ from skembed.exceptions import (
     RuntimeFallbackWarning,
 )
 from skembed.network import _load
+from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export_folder import write_standalone
 from skembed.runtime._precisions import PRECISIONS
@@ -118,3 +120,44 @@ def test_texts_have_no_random_weights():
     with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
         BertEmbedder("acme/none").fit(["row"])
     assert "pretrained" not in str(raised.value)
+
+
+# -- parts of it by themselves --------------------------------------------------------------------
+
+
+def series_request(**given):
+    return SeriesEmbedder(random_state=0, **given)._request()
+
+
+def no_rows(preprocessor, n_rows):
+    return []
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_request_becomes_a_network(backend):
+    """Its length is known without embedding a row."""
+    request = series_request(backend=backend, pooling="mean_max", layers=[0, 1], truncate_dim=30)
+    spec = resolve(request, SERIES, no_rows)
+    assert (spec.backend, spec.precision, spec.device) == (backend, "float32", "cpu")
+    assert (spec.n_dims, spec.widths) == (30, (8,) * 4)
+    assert (spec.model, spec.seed, spec.ready_made) == ("series-cnn", request.seed, False)
+    assert spec.preprocessor == preprocessor_of(request, SERIES)
+    assert (spec.report is not None) == (backend == "onnx")
+
+
+def test_truncate_dim_is_checked_when_the_network_has_told_its_length():
+    with pytest.raises(ValueError, match=r"'truncate_dim' .* must be at most 8"):
+        resolve(series_request(truncate_dim=9), SERIES, no_rows)
+
+
+def test_int8_needs_a_row_that_can_be_read():
+    """Convolutions are calibrated on rows of fit, which are asked for once."""
+    asked = []
+
+    def sample(preprocessor, n_rows):
+        asked.append(n_rows)
+        return []
+
+    with pytest.raises(ValueError, match="calibrated on rows of fit, and none of them can be read"):
+        resolve(series_request(precision="int8"), SERIES, sample)
+    assert asked == [64]

@@ -1,6 +1,8 @@
 """The folder of an export: its files, graphs with heads, copies that stand alone."""
 
 import hashlib
+import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +18,15 @@ from skembed.base._poolings import POOLING_NAMES
 from skembed.exceptions import ExportError
 from skembed.models._head import Dense, Head
 from skembed.models._modules import Network
-from skembed.runtime._export_folder import ensure_joined, write_standalone
+from skembed.runtime._export_folder import (
+    REPORT,
+    dense_file,
+    digest_of_backbone,
+    ensure_joined,
+    record_of,
+    write,
+    write_standalone,
+)
 from skembed.runtime._onnx import OnnxRunner
 
 
@@ -125,3 +135,90 @@ def test_what_cannot_be_read_is_named(there, tmp_path):
     with pytest.raises(ExportError, match=f"{graph} cannot be read: "):
         write_standalone(graph, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+# -- its files one by one -------------------------------------------------------------------------
+
+RECORD = {"failed": "", "sha256": "0", "n_states": 3, "pieces": {}}
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A folder with a record and the files of a backbone."""
+    for name in ("backbone.onnx", "backbone.onnx.data"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / REPORT).write_text(json.dumps(RECORD))
+    return tmp_path
+
+
+def test_a_record_is_read_where_its_files_are(recorded):
+    assert record_of(recorded) == RECORD
+    (recorded / "backbone.onnx.data").unlink()
+    assert record_of(recorded) is None
+
+
+def test_a_record_of_a_failure_needs_no_files(tmp_path):
+    record = {**RECORD, "failed": "the export failed: no kernel"}
+    (tmp_path / REPORT).write_text(json.dumps(record))
+    assert record_of(tmp_path) == record
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", "{}", '{"failed": ""}', '{"failed": "", "pieces": []}', "\xff"]
+)
+def test_a_damaged_record_is_none(recorded, content):
+    (recorded / REPORT).write_text(content)
+    assert record_of(recorded) is None
+
+
+def test_there_is_no_record_without_a_folder(tmp_path):
+    assert record_of(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("file", ["backbone.onnx", "backbone.onnx.data"])
+def test_the_digest_is_of_graph_and_weights(recorded, file):
+    before = digest_of_backbone(recorded)
+    assert digest_of_backbone(recorded) == before
+    (recorded / file).write_bytes(b"others")
+    assert digest_of_backbone(recorded) != before
+
+
+def test_files_of_dense_layers_are_named_by_their_content(tmp_path):
+    dense = Dense("/a", "0" * 64, "Tanh", False, 6)
+    name = dense_file(tmp_path, Head(dense=(dense,)))
+    assert name.name.startswith("dense-")
+    assert dense_file(tmp_path, Head((0,), ("max",), dense=(replace(dense, weights="/b"),))) == name
+    assert dense_file(tmp_path, Head(dense=(replace(dense, sha256="1" * 64),))) != name
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    """Or not at all, and nothing is left beside it."""
+    write(tmp_path / "file", b"old")
+    write(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+    def full(handle):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "file", b"newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("damage", ["graph", "mark", "no mark"])
+def test_a_damaged_graph_of_a_head_is_joined_again(there, damage):
+    """Without an export."""
+    graph = there.graph()
+    content, mark = graph.read_bytes(), graph.with_suffix(".sha256")
+    if damage == "graph":
+        graph.write_bytes(content[:-1])
+    elif damage == "mark":
+        mark.write_bytes(b"\xff")
+    else:
+        mark.unlink()
+    assert there.graph() == graph
+    assert graph.read_bytes() == content
+    assert mark.read_text() == hashlib.sha256(content).hexdigest()
+    assert there.n_built == 0
