@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from skembed import exceptions as exceptions
     from skembed import image as image
     from skembed import text as text
+    from skembed import training as training
     from skembed import words as words
     from skembed.audio import AudioEmbedder
     from skembed.base._bad_rows import BadRow
     from skembed.cache import EmbeddingCache, MemoryCache, memory_cache
     from skembed.image import CNNImageEmbedder
     from skembed.text import BertEmbedder, TokenEmbeddings
+    from skembed.training import Training
     from skembed.words import (
         FastTextVectorizer,
         GloVeVectorizer,
@@ -43,12 +45,13 @@ _LAZY = {
     "MemoryCache": "skembed.cache",
     "Neighbor": "skembed.words",
     "TokenEmbeddings": "skembed.text",
+    "Training": "skembed.training",
     "Word2VecVectorizer": "skembed.words",
     "memory_cache": "skembed.cache",
 }
 
 # Public submodules, which `skembed.<name>` loads as well.
-_SUBMODULES = ("audio", "cache", "evaluation", "exceptions", "image", "text", "words")
+_SUBMODULES = ("audio", "cache", "evaluation", "exceptions", "image", "text", "training", "words")
 
 __all__ = [
     "AudioEmbedder",
@@ -61,6 +64,7 @@ __all__ = [
     "MemoryCache",
     "Neighbor",
     "TokenEmbeddings",
+    "Training",
     "Word2VecVectorizer",
     "__version__",
     "config_context",

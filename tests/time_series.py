@@ -86,9 +86,11 @@ class SeriesEmbedder(NeuralEmbedder):
         As for the other embedders.
     max_steps : int, default=1000
         Values beyond this limit are ignored.
-    pooling, layers, normalize, truncate_dim, precompute, backend, precision : object
+    pooling, layers, normalize, truncate_dim, precompute, training : object
         As for the other embedders.
-    batch_size, device, n_threads, cache, bad_rows, random_state, verbose : object
+    backend, precision, batch_size, device, n_threads, cache, bad_rows : object
+        As well.
+    random_state, verbose : object
         As well.
 
     References
@@ -113,12 +115,14 @@ class SeriesEmbedder(NeuralEmbedder):
     def __init__(
         self, model="series-cnn", *, revision=None, pretrained=False, max_steps=1000,
         pooling="auto", layers=-1, normalize="auto", truncate_dim=None, precompute=None,
-        backend="auto", precision="float32", batch_size="auto", device="auto", n_threads=None,
+        training=None, backend="auto", precision="float32", batch_size="auto", device="auto",
+        n_threads=None,
         cache="memory", bad_rows="raise", random_state=None, verbose=0,
     ):
         self.model, self.revision, self.pretrained = model, revision, pretrained
         self.max_steps, self.pooling, self.layers = max_steps, pooling, layers
         self.normalize, self.truncate_dim, self.precompute = normalize, truncate_dim, precompute
+        self.training = training
         self.backend, self.precision, self.batch_size = backend, precision, batch_size
         self.device, self.n_threads, self.cache = device, n_threads, cache
         self.bad_rows, self.random_state, self.verbose = bad_rows, random_state, verbose

@@ -18,6 +18,14 @@ _N_SHOWN = 5
 _MISSING = ("None", "float nan", "NAType", "NaTType", "MaskedConstant", "a masked value")
 
 
+class RowsFailedError(Exception):
+    """Rows that turned out bad in `fit`, by position; made a BadRowsError where X is known."""
+
+    def __init__(self, reasons):
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
 class BadRow(NamedTuple):
     """A row that cannot be embedded.
 

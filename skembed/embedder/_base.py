@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skembed._config import apply_settings, get_config, own_settings
-from skembed.base._bad_rows import Problem, bad_rows_error, bad_rows_of
+from skembed.base._bad_rows import Problem, RowsFailedError, bad_rows_error, bad_rows_of
 from skembed.base._labels import labels_of_rows
 from skembed.base._on_access import taken
 from skembed.base._progress import no_bar, progress_bar
@@ -272,11 +272,16 @@ class Embedder(TransformerMixin, BaseEstimator):
         """Fit to the good rows and their labels."""
         rows, (keys, bad) = columns.rows, checked
         labels = labels_of_rows(y, columns) if self._uses_labels() else None
+        good = range(len(rows))
         if bad:
             good = [i for i, key in enumerate(keys) if key is not None]
             rows = taken(rows, good)
             labels = None if labels is None else labels[good]
-        self._fit_rows(rows, labels)
+        try:
+            self._fit_rows(rows, labels)
+        except RowsFailedError as error:
+            found = {good[i]: reason for i, reason in error.reasons.items()}
+            raise self._bad_rows_error(columns, {}, found) from None
         self.n_features_out_ = self._n_dims * self.n_features_in_
 
     def _embed_columns(self, columns, keys, bad):

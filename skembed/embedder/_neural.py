@@ -26,6 +26,7 @@ from skembed.embedder._base import Block, Embedder
 from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
 from skembed.embedder._computed_once import computed_once
 from skembed.embedder._kept import KeptPieces, Windows
+from skembed.embedder._learning import learned_from
 from skembed.exceptions import ExportError
 from skembed.models._modality import Modality
 from skembed.network._export_folder import write_folder
@@ -34,6 +35,8 @@ from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS, backends_of_graphs
 from skembed.runtime._precisions import PRECISIONS
+from skembed.training._objectives import OBJECTIVES
+from skembed.training._training import Training, training_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +71,7 @@ class NeuralEmbedder(Embedder):
         "normalize": ["boolean", StrOptions({"auto"})],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
         "precompute": [dict, None],
+        "training": [StrOptions(set(OBJECTIVES)), Training, None],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "precision": [StrOptions({*PRECISIONS})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -77,6 +81,8 @@ class NeuralEmbedder(Embedder):
         "random_state": ["random_state"],
     }
     fingerprint_: str
+    training: Training | str | None
+    training_history_: dict[str, list[dict[str, Any]]]
     _modality: Modality
     pretrained = True  # a parameter of embedders whose networks may have random weights
 
@@ -110,6 +116,32 @@ class NeuralEmbedder(Embedder):
             make_preprocessor=plain_self._preprocessor(),
         )
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of a nested `training` included.
+
+        A str as `training` becomes a :class:`~skembed.Training` when one of its parameters is set;
+        for ``training=None`` they are ignored, so that a search can compare it with others.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name, such as ``training__epochs=3``.
+
+        Returns
+        -------
+        object
+            The embedder.
+        """
+        if any(name.startswith("training__") for name in params):
+            training = training_of(params.pop("training", self.training))
+            if training is None:
+                params = {n: v for n, v in params.items() if not n.startswith("training__")}
+            self.training = training
+        return super().set_params(**params)
+
+    def _uses_labels(self):
+        return self.training is not None
+
     def _fit_rows(self, rows, labels):
         def sample(preprocessor, n_rows):
             some = rows[:: max(1, len(rows) // n_rows)][:n_rows]
@@ -117,8 +149,12 @@ class NeuralEmbedder(Embedder):
             prepared, _ = preprocessor.prepare(some, keys, n_threads_for(self.n_threads))
             return [window for row in prepared for window in row.inputs[:1]]
 
+        vars(self).pop("training_history_", None)
         with naming(self.model):
-            self._network = resolve(self._request(), self._modality, sample)
+            request, learned = self._request(), None
+            if self.training is not None:
+                learned, self.training_history_ = learned_from(self, rows, labels, request, sample)
+            self._network = resolve(request, self._modality, sample, learned)
         self._n_dims = self._network.preprocessor.n_row_dims(self._network.n_dims)
         self.fingerprint_ = self._network.fingerprint
 

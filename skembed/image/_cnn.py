@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Precompute,
         RandomState,
     )
+    from skembed.training import Training
 
 
 IMAGES = Modality(
@@ -117,6 +118,9 @@ class CNNImageEmbedder(NeuralEmbedder):
         Heads that one run of the network computes and caches: ``{"pooling": ["mean", "max"],
         "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
         over these heads then costs one pass over the rows. Results do not change.
+    training : Training or str, default=None
+        How the network learns from the labels `y` of `fit`: a :class:`~skembed.Training` or the
+        name of its objective. None: the network does not learn.
     backend : {"auto", "onnx", "torch"}, default="auto"
         Library that runs the network. "auto": ONNX Runtime on a CPU, torch on CUDA. ONNX Runtime
         needs an export of the network. The first use writes it into the cache folder, which takes
@@ -156,6 +160,8 @@ class CNNImageEmbedder(NeuralEmbedder):
     ----------
     fingerprint_ : str
         Identifier of what the network computes: weights, parameters, versions of the libraries.
+    training_history_ : dict
+        Loss and learning rate of each step, losses and speed of each epoch. Only with `training`.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -231,6 +237,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,
         precompute: Precompute = None,
+        training: Training | str | None = None,
         backend: Backend = "auto",
         precision: Precision = "float32",
         batch_size: int | Literal["auto"] = "auto",
@@ -253,6 +260,7 @@ class CNNImageEmbedder(NeuralEmbedder):
         self.normalize = normalize
         self.truncate_dim = truncate_dim
         self.precompute = precompute
+        self.training = training
         self.backend = backend
         self.precision = precision
         self.batch_size = batch_size

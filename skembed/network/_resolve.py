@@ -17,6 +17,7 @@ from skembed.exceptions import (
 )
 from skembed.models._manifest import check_manifest
 from skembed.network._head import head_of, precomputed_of
+from skembed.network._learned import Learned
 from skembed.network._load import export_folder, runner_of, with_export, with_widths
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import (
@@ -33,7 +34,7 @@ from skembed.runtime._quantize_convolutions import has_products, ranges_of
 _N_CALIBRATING = 64
 
 
-def resolve(request, modality, sample):
+def resolve(request, modality, sample, learned=None):
     """Return the `NetworkSpec` of a request.
 
     Parameters
@@ -45,6 +46,8 @@ def resolve(request, modality, sample):
     sample : callable
         Takes a preprocessor and a number of rows, returns network inputs of about as many rows of
         `fit`. Convolutions in integers are calibrated on them; nothing else is learned from them.
+    learned : Learned, default=None
+        What `fit` learned before. None: nothing.
 
     Raises
     ------
@@ -70,6 +73,7 @@ def resolve(request, modality, sample):
         precision=precision,
         device=device,
         ready_made=folder.onnx is not None,
+        learned=learned or Learned(),
     )
     if spec.ready_made:
         n_dims = _n_dims_of_graph(spec)

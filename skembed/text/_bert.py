@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         RandomState,
         Rows,
     )
+    from skembed.training import Training
 
 
 class TokenEmbeddings(NamedTuple):
@@ -114,6 +115,9 @@ class BertEmbedder(NeuralEmbedder):
         Heads that one run of the network computes and caches: ``{"pooling": ["mean", "max"],
         "layers": [-1, -2]}`` names four. A missing key takes the value of the parameter. A search
         over these heads then costs one pass over the rows. Results do not change.
+    training : Training or str, default=None
+        How the network learns from the labels `y` of `fit`: a :class:`~skembed.Training` or the
+        name of its objective. None: the network does not learn.
     max_length : int, default=None
         Maximum number of tokens of a text, including special tokens and the prompt. None: the
         model's own.
@@ -162,6 +166,8 @@ class BertEmbedder(NeuralEmbedder):
     ----------
     fingerprint_ : str
         Identifier of what the network computes: weights, parameters, versions of the libraries.
+    training_history_ : dict
+        Loss and learning rate of each step, losses and speed of each epoch. Only with `training`.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -224,6 +230,7 @@ class BertEmbedder(NeuralEmbedder):
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,
         precompute: Precompute = None,
+        training: Training | str | None = None,
         max_length: int | None = None,
         long_texts: LongTexts = "truncate",
         prompt: str | None = None,
@@ -244,6 +251,7 @@ class BertEmbedder(NeuralEmbedder):
         self.normalize = normalize
         self.truncate_dim = truncate_dim
         self.precompute = precompute
+        self.training = training
         self.max_length = max_length
         self.long_texts = long_texts
         self.prompt = prompt

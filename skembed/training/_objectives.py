@@ -1,0 +1,239 @@
+"""Objectives: what training minimizes, as a table.
+
+An objective is made for the labels of a `fit`. It is a torch module that takes vectors,
+(n, n_dims), and labels, and returns the losses, to be averaged. Its own parameters (a classifier,
+proxies) are trained beside the network and thrown away afterwards. Imports torch inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import type_of_target
+
+from skembed.base._optional import import_optional
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels as numbers.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,) int64, or (n_rows, n_outputs) float32
+        Class of each row; or zeros and ones, or standardized targets, of each output.
+    n_outputs : int
+        Number of classes, or of columns.
+    classes : ndarray or None
+        The classes as they were given. None: `values` has columns.
+    """
+
+    values: np.ndarray
+    n_outputs: int
+    classes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimizes.
+
+    Parameters
+    ----------
+    targets : callable
+        Takes the labels, returns `Targets`; raises ValueError for labels that do not fit.
+    loss : callable
+        Takes `Targets`, the length of a vector and the `Training`; returns the torch module.
+    pairs : bool, default=False
+        Whether the loss compares rows of a batch, which then must hold several of each class.
+    """
+
+    targets: Callable
+    loss: Callable
+    pairs: bool = False
+
+
+def _as_numbers(labels, what):
+    try:
+        values = np.asarray(labels, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers for {what}; got {labels.dtype} values.") from error
+    if not np.isfinite(values).all():
+        raise ValueError("y holds NaN or infinite values. Leave out these rows.")
+    return values
+
+
+def _check_no_missing(labels):
+    missing = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
+    if missing:
+        raise ValueError(f"y holds missing values (row {missing[0]}). Leave out these rows.")
+
+
+def _class_targets(labels):
+    _check_no_missing(labels)
+    kind = type_of_target(labels)
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(f"y must hold one class for each row; got {kind} labels.")
+    encoder = LabelEncoder().fit(labels)
+    if len(encoder.classes_) < 2:
+        raise ValueError(
+            f"y has one class only, {encoder.classes_.tolist()[0]!r}: nothing can be learned."
+        )
+    values = encoder.transform(labels).astype(np.int64)
+    return Targets(values, len(encoder.classes_), encoder.classes_)
+
+
+def _class_or_indicator_targets(labels):
+    if labels.ndim == 1:
+        return _class_targets(labels)
+    values = _as_numbers(labels, "several classes a row")
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("A 2-D y must hold zeros and ones, a column for each class.")
+    return Targets(values.astype(np.float32), values.shape[1])
+
+
+def _paired_targets(labels):
+    targets = _class_targets(labels)
+    counts = np.bincount(targets.values)
+    if counts.min() < 2:
+        alone = targets.classes.tolist()[int(counts.argmin())]
+        raise ValueError(
+            f"The class {alone!r} has one row, and this objective compares rows of one class. Give "
+            "it more rows, leave it out, or use objective='classification'."
+        )
+    return targets
+
+
+def _standardized_targets(labels):
+    values = _as_numbers(labels, "regression")
+    values = values.reshape(len(values), -1)
+    spread = values.std(axis=0)
+    if not (spread > 0).any():
+        raise ValueError("y has the same value in all rows: nothing can be learned.")
+    values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return Targets(values.astype(np.float32), values.shape[1])
+
+
+def _linear(n_dims, n_outputs):
+    from torch import nn
+
+    layer = nn.Linear(n_dims, n_outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _classifier(targets, n_dims, training):
+    import torch
+    from torch import nn
+
+    weights = None
+    if training.class_weight is not None:
+        if targets.classes is None:
+            raise ValueError("class_weight is for one class a row, not for a 2-D y.")
+        weights = compute_class_weight(
+            training.class_weight,
+            classes=targets.classes,
+            y=targets.classes[targets.values],
+        )
+        weights = torch.tensor(weights, dtype=torch.float32)
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = _linear(n_dims, targets.n_outputs)
+
+        def forward(self, vectors, labels):
+            # Vectors of unit length are short for a linear layer.
+            logits = self.layer(nn.functional.layer_norm(vectors, vectors.shape[-1:]))
+            if targets.classes is None:
+                loss = nn.functional.binary_cross_entropy_with_logits(
+                    logits, labels, reduction="none"
+                )
+                return loss.mean(dim=1)
+            loss = nn.functional.cross_entropy(logits, labels, reduction="none")
+            return loss if weights is None else loss * weights[labels]
+
+    return Classifier()
+
+
+def _regressor(targets, n_dims, training):
+    from torch import nn
+
+    class Regressor(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = _linear(n_dims, targets.n_outputs)
+
+        def forward(self, vectors, labels):
+            found = self.layer(nn.functional.layer_norm(vectors, vectors.shape[-1:]))
+            return ((found - labels) ** 2).mean(dim=1)
+
+    return Regressor()
+
+
+def _metric_learning(make):
+    """Return a function that makes a module of a loss of pytorch-metric-learning."""
+
+    def loss(targets, n_dims, training):
+        from torch import nn
+
+        library = import_optional(
+            "pytorch_metric_learning",
+            extra="train",
+            purpose=f"objective={training.objective!r}",
+        )
+        from pytorch_metric_learning import losses, miners
+
+        del library
+
+        class Metric(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.loss, self.miner = make(losses, miners, targets, n_dims, training)
+
+            def forward(self, vectors, labels):
+                chosen = None if self.miner is None else self.miner(vectors, labels)
+                return self.loss(vectors, labels, chosen)[None]
+
+        return Metric()
+
+    return loss
+
+
+OBJECTIVES = {
+    "classification": Objective(_class_or_indicator_targets, _classifier),
+    "regression": Objective(_standardized_targets, _regressor),
+    "supcon": Objective(
+        _paired_targets,
+        _metric_learning(
+            lambda losses, miners, targets, n_dims, training: (
+                losses.SupConLoss(temperature=training.temperature),
+                None,
+            )
+        ),
+        pairs=True,
+    ),
+    "triplet": Objective(
+        _paired_targets,
+        _metric_learning(
+            lambda losses, miners, targets, n_dims, training: (
+                losses.TripletMarginLoss(margin=0.2),
+                miners.TripletMarginMiner(margin=0.2, type_of_triplets="semihard"),
+            )
+        ),
+        pairs=True,
+    ),
+    "proxy_anchor": Objective(
+        _class_targets,
+        _metric_learning(
+            lambda losses, miners, targets, n_dims, training: (
+                losses.ProxyAnchorLoss(targets.n_outputs, n_dims),
+                None,
+            )
+        ),
+    ),
+}

@@ -1,0 +1,64 @@
+"""Which rows are in a step of training: batches of an epoch, by a NumPy generator."""
+
+import numpy as np
+
+
+def epoch_batches(lengths, classes, batch_size, random):
+    """Return the batches of an epoch.
+
+    Without classes, rows of similar length come together, so that a batch has few shapes: rows are
+    shuffled, sorted by length within groups of 16 batches, and the batches are shuffled. With
+    classes, each batch holds at least two rows of each of its classes, drawn without replacement
+    until a class has been used up, and as many classes as fit.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_rows,)
+        Sizes of the rows' inputs.
+    classes : ndarray of shape (n_rows,), int, or None
+        Class of each row, for losses that compare rows. None: any rows may come together.
+    batch_size : int
+        Rows in a batch; the last one may be smaller.
+    random : numpy.random.Generator
+        Draws the batches.
+
+    Returns
+    -------
+    batches : list of ndarray of int
+        Positions of rows. Each row is in one batch; with classes, in about one.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> batches = epoch_batches(np.arange(10), None, 4, random)
+    >>> sorted(len(batch) for batch in batches)
+    [2, 4, 4]
+    """
+    if classes is not None:
+        return _balanced(classes, batch_size, random)
+    order = random.permutation(len(lengths))
+    group = 16 * batch_size
+    batches = []
+    for start in range(0, len(order), group):
+        part = order[start : start + group]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def _balanced(classes, batch_size, random):
+    n_classes = int(classes.max()) + 1
+    members = [np.flatnonzero(classes == c) for c in range(n_classes)]
+    n_each = max(2, batch_size // n_classes)
+    n_chosen = max(2, min(n_classes, batch_size // n_each))
+    queues = [np.empty(0, dtype=np.intp)] * n_classes
+    batches = []
+    for _ in range(-(-len(classes) // (n_each * n_chosen))):
+        batch = []
+        for c in random.permutation(n_classes)[:n_chosen]:
+            if len(queues[c]) < n_each:
+                queues[c] = np.concatenate([queues[c], random.permutation(members[c])])
+            batch.append(np.unique(queues[c][:n_each]))
+            queues[c] = queues[c][n_each:]
+        batches.append(np.concatenate(batch))
+    return batches

@@ -1,0 +1,166 @@
+"""`Training`: how an embedder learns in `fit`, as a small object with parameters."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+from skembed.training._objectives import OBJECTIVES
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+
+class Training(BaseEstimator):
+    """How an embedder learns from the rows and labels of `fit`.
+
+    Pass it as the parameter `training` of :class:`~skembed.BertEmbedder`,
+    :class:`~skembed.CNNImageEmbedder` or :class:`~skembed.AudioEmbedder`. The name of an objective
+    alone stands for a `Training` with the defaults below. Nested parameters work:
+    ``set_params(training__epochs=3)``.
+
+    Each `fit` starts from the weights of the model, and only rows of that `fit` are used. What was
+    learned is part of the fitted embedder: it is pickled with it and changes its fingerprint, so
+    vectors of other folds are never taken from a cache.
+
+    Parameters
+    ----------
+    objective : {"classification", "regression", "supcon", "triplet", "proxy_anchor"}, \
+            default="classification"
+        What is minimized. ``"classification"``: the cross-entropy of a linear classifier on top of
+        the vectors, which is thrown away afterwards; with a 2-D `y` of zeros and ones, the binary
+        cross-entropy of each column (multi-label). ``"regression"``: the squared error of a linear
+        layer, also thrown away, on standardized targets. ``"supcon"``: the supervised contrastive
+        loss [1]_. ``"triplet"``: the triplet loss with semi-hard triplets [2]_. ``"proxy_anchor"``:
+        the proxy anchor loss [3]_. The last three compare vectors by cosine similarity and need the
+        extra ``train``.
+    trainable : "all" or str, default="last:2"
+        What changes. ``"last:N"``: the last N layers; the states below them are computed once for
+        each row of a `fit` and used in all epochs. ``"all"``: the whole network.
+    epochs : int or "auto", default="auto"
+        Passes over the rows. "auto": as many as make about 200 batches, at least 1 and at most 30.
+    learning_rate : float or "auto", default="auto"
+        The highest learning rate of AdamW. "auto": 1e-3 for networks with random weights, 1e-4 for
+        ``"last:N"`` and 2e-5 for ``"all"`` of a pretrained one. Classifiers and proxies that are
+        thrown away afterwards have at least 1e-2.
+    batch_size : int, default=32
+        Rows in a step.
+    weight_decay : float, default=0.01
+        Of AdamW.
+    warmup : float, default=0.1
+        Fraction of the steps in which the learning rate rises from zero. It falls linearly to zero
+        afterwards.
+    temperature : float, default=0.1
+        Of ``"supcon"``.
+    validation_fraction : float, default=None
+        Fraction of the rows that are kept aside to measure the loss after each epoch; the weights
+        with the lowest loss are kept. None: all rows are trained on.
+    patience : int, default=None
+        Epochs without a lower validation loss after which training stops. Needs
+        `validation_fraction`. None: training does not stop early.
+    max_seconds : float, default=None
+        Training ends after the step that exceeds this time. None: no limit.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the loss of ``"classification"``; "balanced": inversely
+        proportional to the number of rows of each class.
+
+    References
+    ----------
+    .. [1] P. Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020.
+    .. [2] F. Schroff, D. Kalenichenko, J. Philbin, "FaceNet: A Unified Embedding for Face
+       Recognition and Clustering", CVPR 2015.
+    .. [3] S. Kim, D. Kim, M. Cho, S. Kwak, "Proxy Anchor Loss for Deep Metric Learning", CVPR 2020.
+
+    Examples
+    --------
+    >>> from skembed import BertEmbedder, Training
+    >>> training = Training("classification", trainable="last:1", epochs=5)
+    >>> embedder = BertEmbedder(training=training, random_state=0)
+    >>> texts = ["a good film", "a bad film", "good music", "bad music"]
+    >>> embedder.fit_transform(texts, [1, 0, 1, 0]).shape
+    (4, 384)
+    >>> epochs = embedder.training_history_["epochs"]
+    >>> epochs[-1]["loss"] < epochs[0]["loss"]
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "objective": [StrOptions(set(OBJECTIVES))],
+        "trainable": [str],
+        "epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "warmup": [Interval(Real, 0, 1, closed="both")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        objective: str = "classification",
+        *,
+        trainable: str = "last:2",
+        epochs: int | Literal["auto"] = "auto",
+        learning_rate: float | Literal["auto"] = "auto",
+        batch_size: int = 32,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        temperature: float = 0.1,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        max_seconds: float | None = None,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
+        self.objective = objective
+        self.trainable = trainable
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.temperature = temperature
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.max_seconds = max_seconds
+        self.class_weight = class_weight
+
+    def checked(self) -> int | None:
+        """Return the number of trainable layers; None for "all".
+
+        Raises
+        ------
+        ValueError
+            If a parameter has a wrong value, or two do not fit each other.
+        """
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), caller_name="Training"
+        )
+        if self.patience is not None and self.validation_fraction is None:
+            raise ValueError(
+                f"patience={self.patience} compares validation losses: set validation_fraction too."
+            )
+        if self.class_weight is not None and self.objective != "classification":
+            raise ValueError(
+                f"class_weight is for objective='classification'; got {self.objective!r}."
+            )
+        if self.trainable == "all":
+            return None
+        name, _, number = self.trainable.partition(":")
+        if name != "last" or not number.isdecimal() or not int(number):
+            raise ValueError(
+                "The 'trainable' parameter of Training must be 'last:N' with N >= 1, or 'all'. Got "
+                f"{self.trainable!r} instead."
+            )
+        return int(number)
+
+
+def training_of(given):
+    """Return the `Training` of an embedder's parameter; None for None."""
+    return Training(given) if isinstance(given, str) else given

@@ -1,0 +1,56 @@
+"""Parameters of a `Training`: checked, cloned, converted from the name of an objective."""
+
+import pytest
+from numpydoc.validate import validate
+from sklearn.base import clone
+
+from skembed import Training
+from skembed.training._training import training_of
+
+
+@pytest.mark.parametrize(("trainable", "n_last"), [("all", None), ("last:1", 1), ("last:12", 12)])
+def test_how_many_layers_are_trained(trainable, n_last):
+    assert Training(trainable=trainable).checked() == n_last
+
+
+@pytest.mark.parametrize("trainable", ["head", "last", "last:", "last:0", "last:-1", "first:2"])
+def test_other_parts_are_refused(trainable):
+    with pytest.raises(ValueError, match="must be 'last:N' with N >= 1, or 'all'"):
+        Training(trainable=trainable).checked()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"objective": "magic"},
+        {"batch_size": 1},
+        {"learning_rate": 0},
+        {"warmup": 2},
+        {"validation_fraction": 1.0},
+        {"class_weight": "even"},
+        {"temperature": "hot"},
+    ],
+)
+def test_values_are_checked_in_scikit_learns_words(given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"The {name!r} parameter of Training must be"):
+        Training(**given).checked()
+
+
+def test_a_name_stands_for_the_defaults():
+    assert training_of("supcon").get_params() == Training("supcon").get_params()
+    assert training_of(None) is None
+    training = Training(epochs=3)
+    assert training_of(training) is training
+
+
+def test_it_is_cloned_and_shown():
+    training = Training("triplet", epochs=3)
+    assert clone(training).get_params() == training.get_params()
+    assert "triplet" in training._repr_html_()
+
+
+def test_its_docstring_follows_numpydoc():
+    left_out = {"GL01", "GL02", "GL03", "GL08", "SS06", "ES01", "SA01", "SA04", "EX01"}
+    errors = [e for e in validate("skembed.Training")["errors"] if e[0] not in left_out]
+    assert errors == []
