@@ -18,6 +18,8 @@ ELSEWHERE = {
     "image/_quiet": "tested through tests/image/test_formats.py",
     "text/_families": "tested through tests/text/test_bert_families.py",
     "text/_tokenizer_families": "tested through tests/text/test_tokenizer.py",
+    "base/_graph_names": "tested through tests/models/test_backbone.py",
+    "words/_typing": "types only: tested through tests/test_typing.py",
     "base/_typing": "types only: tested through tests/test_typing.py",
 }
 

@@ -40,7 +40,6 @@ SERIES = Modality(
     kind="series",
     input_name="series",
     poolings={"mean": ("mean",), "max": ("max",), "mean_max": ("mean", "max")},
-    wrapper="",  # no network of transformers
     families={"series-cnn": Family(n_layers=lambda config: 1)},
     networks={"series-cnn": "time_series:SeriesNetwork"},
     architectures={"series-cnn": Architecture({"model_type": "series-cnn", "n_hidden": 8}, {})},
@@ -109,7 +108,6 @@ class SeriesEmbedder(NeuralEmbedder):
         "pretrained": ["boolean"],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
     }
-    _kind = SERIES.kind
     _problem = Problem("not a series", "not series")
     _modality = SERIES
 

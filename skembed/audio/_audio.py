@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         Precision,
         Precompute,
         RandomState,
-        WindowPooling,
     )
     from skembed.training import Training
 
@@ -240,7 +239,6 @@ class AudioEmbedder(NeuralEmbedder):
         "window_pooling": [StrOptions({"mean", "max", "mean_max", "none"})],
         "front_end": [str, dict],
     }
-    _kind = SOUNDS.kind
     _problem = Problem("not a sound", "not sounds")
     _decode_problem = Problem("not readable as a sound", "not readable as sounds", "Replace them")
     _rows_are_files = True
@@ -257,7 +255,7 @@ class AudioEmbedder(NeuralEmbedder):
         max_seconds: float = 600,
         window_seconds: float | Literal["auto"] = "auto",
         hop_seconds: float | None = None,
-        window_pooling: WindowPooling = "mean",
+        window_pooling: Literal["mean", "max", "mean_max", "none"] = "mean",
         front_end: str | dict[str, Any] = "auto",
         pooling: Pooling = "auto",
         layers: NamedLayers = -1,

@@ -15,9 +15,9 @@ class AudioStates(HiddenStates):
     # Weights of decoders and of text models, and the vector of masked frames in training.
     unused = ("pooler", "decoder.", "text_model.", "text_projection.", "logit_scale", "masked_spec")
 
-    def __init__(self, model, modality):
-        super().__init__(model, modality)
-        self.input_name = self.family.input_name
+    def __init__(self, model, input_name, family):
+        super().__init__(model, input_name, family)
+        self.input_name = family.input_name  # that of the encoder
         self.model = self.family.encoder(model)
         replace_channel_norms(self.model)
         self.projection = self.family.projection and self.family.projection(model)

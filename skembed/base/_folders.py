@@ -1,6 +1,6 @@
-"""Folders that skembed writes to: how they are written, and warnings about unsafe ones.
+"""Folders and files that skembed writes: under another name first, and warnings about unsafe ones.
 
-Imports nothing of skembed.
+Imports `_warnings`.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import uuid
 import warnings
 from functools import cache
 from pathlib import Path
+
+from skembed.base._warnings import callers_level
 
 _NETWORK_FILE_SYSTEMS = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ceph", "lustre", "gpfs"),
@@ -78,6 +80,48 @@ def written_aside(folder, mode=0o777):
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def written_whole(path):
+    """Write a file under a temporary name beside it, and rename it at the end; a context manager.
+
+    Nobody sees a half-written file. If the block fails, nothing is left behind, and an existing
+    file keeps its content.
+
+    Parameters
+    ----------
+    path : str or path
+        The file. An existing one is replaced.
+
+    Yields
+    ------
+    file : file object
+        Open for writing bytes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "vectors.txt"
+    >>> with written_whole(path) as file:
+    ...     _ = file.write(b"cat 1 0")
+    ...     path.exists()
+    False
+    >>> path.read_text()
+    'cat 1 0'
+    """
+    path = Path(path)
+    aside = path.with_name(f".{uuid.uuid4().hex}.part")  # short, whatever the name of the file
+    try:
+        with open(aside, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # a full disk is an error before the file is replaced
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+
+
 @cache
 def warn_of_network_file_system(folder, category):
     """Warn, once per process, if a folder is on a network file system.
@@ -106,7 +150,7 @@ def warn_of_network_file_system(folder, category):
             f"The cache folder {folder} is on a network file system, whose locks are unreliable. "
             f"Use a local folder, for instance EmbeddingCache({local!r}).",
             category,
-            stacklevel=8,
+            stacklevel=callers_level(),
         )
 
 
@@ -136,7 +180,7 @@ def warn_if_others_may_write(folder, category):
                 f"The folder {path} may be written by {who}, who can change the vectors that are "
                 f"read from it. Use a folder of your own, or run: chmod go-w {path!r}",
                 category,
-                stacklevel=2,
+                stacklevel=callers_level(),
             )
             return
 

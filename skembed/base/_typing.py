@@ -6,11 +6,10 @@ Imports nothing of skembed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 
 class _Container(Protocol):
@@ -22,19 +21,6 @@ class _Container(Protocol):
 
 class _ArrowStream(Protocol):
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
-
-
-class KeyedVectors(Protocol):
-    """gensim's objects with word vectors; gensim itself has no types."""
-
-    def get_vector(self, key: Any) -> Any: ...
-    def most_similar(self, positive: Any) -> Any: ...
-
-
-class ComparesWords(Protocol):
-    """An object with similarities of words, to be compared with human judgments."""
-
-    def similarity(self, a: Any, b: Any, /) -> Any: ...
 
 
 class CacheStore(Protocol):
@@ -52,26 +38,13 @@ class CacheStore(Protocol):
 Rows: TypeAlias = _Container | _ArrowStream
 FilePath: TypeAlias = str | os.PathLike[str]
 Vectors: TypeAlias = NDArray[np.float32]
-Word: TypeAlias = str | ArrayLike
 RandomState: TypeAlias = int | np.random.RandomState | None
 BadRows: TypeAlias = Literal["raise", "zero", "nan"]
-
-# Parameters of the word-vector estimators.
-WordPooling: TypeAlias = Literal["mean", "sum", "max", "min_max", "tfidf", "sif", "usif"]
-Preprocessor: TypeAlias = Callable[[str], str]
-Tokenizer: TypeAlias = Callable[[str], list[str]]
-StopWords: TypeAlias = (
-    Literal["english"] | list[str] | set[str] | tuple[str, ...] | frozenset[str] | None
-)
-Analogy: TypeAlias = Literal["3cosadd", "3cosmul"]
-VectorFormat: TypeAlias = Literal["auto", "text", "binary", "glove", "fasttext"]
 
 # Parameters of the estimators that run a network.
 Layers: TypeAlias = int | list[int] | tuple[int, ...]
 NamedLayers: TypeAlias = int | str | list[int] | tuple[int, ...]
 Pooling: TypeAlias = str | list[str]
-WindowPooling: TypeAlias = Literal["mean", "max", "mean_max", "none"]
 Precompute: TypeAlias = dict[str, list[Any]] | None
-LongTexts: TypeAlias = Literal["truncate", "chunk", "error"]
 Backend: TypeAlias = Literal["auto", "onnx", "torch"]
 Precision: TypeAlias = Literal["float32", "int8", "bfloat16", "float16"]

@@ -3,7 +3,7 @@
 import sys
 
 # Libraries between a user's code and ours, which a warning does not point at.
-_BETWEEN = {"skembed", "sklearn", "skrub", "joblib"}
+_BETWEEN = {"skembed", "sklearn", "skrub", "joblib", "contextlib"}
 
 
 def callers_level():

@@ -16,6 +16,7 @@ from pathlib import Path
 from skembed.base._files import shortened
 from skembed.base._folders import warn_if_others_may_write, warn_of_network_file_system
 from skembed.base._fork import after_fork_in_child
+from skembed.base._warnings import callers_level
 from skembed.cache import _owners, _sqlite
 from skembed.exceptions import CacheWarning
 
@@ -99,7 +100,7 @@ class ConnectedFile:
         warnings.warn(
             f"The cache {shortened(str(self._path), 200)} does not work ({reason}). {remedy}",
             CacheWarning,
-            stacklevel=6,
+            stacklevel=callers_level(),
         )
 
     def _is_readable(self, error):
@@ -225,7 +226,7 @@ def _warn_read_only(folder, reason):
         f"The cache in {folder} cannot be written ({reason}). Its vectors are read, and new "
         f"vectors are not kept. {_REMEDY}",
         CacheWarning,
-        stacklevel=6,
+        stacklevel=callers_level(),
     )
 
 

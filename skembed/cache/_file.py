@@ -12,6 +12,7 @@ import time
 import warnings
 
 from skembed.base._fork import after_fork_in_child
+from skembed.base._warnings import callers_level
 from skembed.cache import _owners, _sqlite
 from skembed.cache._connection import ConnectedFile, with_fallback
 from skembed.cache._sqlite import CHECKSUM_BYTES, DROP_ORPHANS, select_by_keys
@@ -195,7 +196,7 @@ class CacheFile(ConnectedFile):
             f"{len(claims)} rows are claimed by {who}, which has written none of them for "
             f"{seconds} seconds. They are computed here.",
             CacheWarning,
-            stacklevel=5,
+            stacklevel=callers_level(),
         )
 
     # -- called by `_eviction` --------------------------------------------------------------------

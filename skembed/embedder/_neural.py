@@ -86,6 +86,11 @@ class NeuralEmbedder(Embedder):
     _modality: Modality
     pretrained = True  # a parameter of embedders whose networks may have random weights
 
+    def __init_subclass__(cls, **settings):
+        super().__init_subclass__(**settings)
+        if "_modality" in vars(cls):
+            cls._kind = cls._modality.kind
+
     def _preprocessor(self):
         """Return a function that takes the model's folder and returns a `Preprocessor`.
 

@@ -15,8 +15,9 @@ from skembed.words._table import WordTable, check_analogy_method
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from skembed.base._typing import Analogy, ComparesWords, FilePath, KeyedVectors
+    from skembed.base._typing import FilePath
     from skembed.words._base import _WordVectorizer
+    from skembed.words._typing import Analogy, ComparesWords, KeyedVectors
 
 
 _BATCH_QUESTIONS = 512  # answered at a time

@@ -13,8 +13,8 @@ from skembed.models._backbone import Backbone, HiddenStates
 class ImageStates(HiddenStates):
     """Return the states of the stages of a transformers model, and its pooled vector."""
 
-    def __init__(self, model, modality):
-        super().__init__(model, modality)
+    def __init__(self, model, input_name, family):
+        super().__init__(model, input_name, family)
         self.n_special = self.family.n_special and self.family.n_special(model.config)
         if self.n_special is None:
             # Convolutions are faster in this layout on a CPU. It does not change exported graphs.

@@ -217,7 +217,6 @@ class CNNImageEmbedder(NeuralEmbedder):
         "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
         "max_value": [Interval(Real, 0, None, closed="neither"), None],
     }
-    _kind = IMAGES.kind
     _problem = Problem("not an image", "not images")
     _decode_problem = Problem("not readable as an image", "not readable as images", "Replace them")
     _rows_are_files = True

@@ -13,6 +13,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from skembed.base._failures import reason_of
+from skembed.base._graph_names import STEM
 from skembed.exceptions import ModelFormatError
 from skembed.models._attention import ATTENTIONS
 from skembed.models._config_keys import without_code
@@ -39,7 +40,7 @@ class WithStem(Backbone):
 
     def __init__(self, stem, backbone):
         super().__init__()
-        self.stem = stem
+        self.add_module(STEM, stem)
         self.backbone = backbone
         self.attentions = backbone.attentions
         self.attention = backbone.attention
@@ -47,7 +48,7 @@ class WithStem(Backbone):
     def forward(self, inputs):
         """Map network inputs to the states of the backbone."""
         dtype = next(self.backbone.parameters()).dtype
-        return self.backbone(self.stem(inputs).to(dtype))
+        return self.backbone(getattr(self, STEM)(inputs).to(dtype))
 
 
 class HiddenStates(Backbone):
@@ -56,11 +57,11 @@ class HiddenStates(Backbone):
     # Parts of the names of weights that may be missing, because no state depends on them.
     unused: tuple[str, ...] = ("pooler",)
 
-    def __init__(self, model, modality):
+    def __init__(self, model, input_name, family):
         super().__init__()
         self.model = model
-        self.input_name = modality.input_name
-        self.family = modality.family(model.config.model_type, "The folder")
+        self.input_name = input_name
+        self.family = family
         self.attentions = ATTENTIONS if self.family.attention else Backbone.attentions
         if self.family.fixed_pooler:
             pool_any_size(model)
@@ -131,7 +132,8 @@ def load_backbone(folder, modality):
     files = ModelFolder(folder)
     if files.config.get("model_type") in modality.networks:
         return _load_own(files, modality)
-    model, wrong = _load_transformers(files, modality)
+    family = modality.family(files.config.get("model_type"), folder)
+    model, wrong = _load_transformers(files, modality, family)
     wrapper = imported(modality.wrapper)
     wrong = {name for name in wrong if not any(part in name for part in wrapper.unused)}
     if wrong:
@@ -139,13 +141,12 @@ def load_backbone(folder, modality):
             f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or have another "
             f"shape, {min(wrong)} among them; they would be random."
         )
-    return wrapper(model, modality).eval()
+    return wrapper(model, modality.input_name, family).eval()
 
 
-def _load_transformers(files, modality):
+def _load_transformers(files, modality, family):
     """Return a model of transformers, and the names of its missing and mismatched weights."""
     folder = files.path
-    family = modality.family(files.config.get("model_type"), folder)
     weights = _loaded(files)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:

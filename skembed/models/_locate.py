@@ -40,35 +40,6 @@ _PACKAGED = {
 }
 
 
-# Popular ids for suggestions in error messages.
-_POPULAR = (
-    *(
-        f"sentence-transformers/{name}"
-        for name in (
-            "all-MiniLM-L6-v2",
-            "all-MiniLM-L12-v2",
-            "all-mpnet-base-v2",
-            "all-distilroberta-v1",
-            "multi-qa-MiniLM-L6-cos-v1",
-            "multi-qa-mpnet-base-dot-v1",
-            "paraphrase-MiniLM-L6-v2",
-            "paraphrase-mpnet-base-v2",
-            "paraphrase-multilingual-MiniLM-L12-v2",
-            "paraphrase-multilingual-mpnet-base-v2",
-            "distiluse-base-multilingual-cased-v2",
-            "msmarco-distilbert-base-v4",
-            "sentence-t5-base",
-            "LaBSE",
-        )
-    ),
-    *(f"BAAI/bge-{size}-en-v1.5" for size in ("small", "base", "large")),
-    *(f"intfloat/e5-{size}-v2" for size in ("small", "base", "large")),
-    *(f"intfloat/multilingual-e5-{size}" for size in ("small", "base", "large")),
-    *(f"thenlper/gte-{size}" for size in ("small", "base", "large")),
-    "nomic-ai/modernbert-embed-base",
-)
-
-
 # An id in a URL of the hub, in the notation of fsspec, or with a slash at its end.
 _HUB_URL = re.compile(
     r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://(?:models/)?)?"
@@ -76,7 +47,7 @@ _HUB_URL = re.compile(
 )
 
 
-def locate(model, revision=None, organization=None, architectures=()):
+def locate(model, revision=None, organization=None, architectures=(), popular=()):
     """Return the folder or .onnx file of a model.
 
     It is searched in this order: a path; the hub's local cache; a packaged copy with the right
@@ -93,6 +64,8 @@ def locate(model, revision=None, organization=None, architectures=()):
         Owner on the hub under which ids without an owner are searched first.
     architectures : collection of str, default=()
         Names of networks that are built with ``pretrained=False``, for the message.
+    popular : collection of str, default=()
+        Ids that the message may suggest.
 
     Returns
     -------
@@ -117,7 +90,7 @@ def locate(model, revision=None, organization=None, architectures=()):
     tried = [f"a local path: {path} does not exist"]
     if path.is_absolute() or name.count("/") > 1 or name[0] in "~." or _is_windows(name):
         raise _not_found(name, tried, hub=False)
-    return _by_id(name, revision, organization, architectures, tried)
+    return _by_id(name, revision, organization, architectures, popular, tried)
 
 
 def _local(path):
@@ -129,7 +102,7 @@ def _local(path):
     return path.absolute()  # links are not resolved, since the other files are beside the link
 
 
-def _by_id(name, revision, organization, architectures, tried):
+def _by_id(name, revision, organization, architectures, popular, tried):
     """Search a hub id in all places; `tried` is the list of places for the message."""
     short = organization is not None and "/" not in name
     names = [f"{organization}/{name}", name] if short else [name]
@@ -139,7 +112,7 @@ def _by_id(name, revision, organization, architectures, tried):
             if found is not None:
                 return _with_weights(found)
             tried.append(f"{full_name}: {outcome}" if short else outcome)
-    raise _not_found(name, tried, full_name=names[0], architectures=architectures)
+    raise _not_found(name, tried, full_name=names[0], architectures=architectures, popular=popular)
 
 
 def _is_windows(name):
@@ -255,14 +228,14 @@ def _with_weights(folder):
     )
 
 
-def _close_names(name):
+def _close_names(name, popular):
     """Return popular and cached ids that are similar to `name`."""
     from huggingface_hub import constants
 
     cached = sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*"))
     cached = ["/".join(path.name.split("--", 2)[1:]) for path in cached]
     known = {}  # in lower case, with and without the owner
-    for full_name in (*cached, *_POPULAR):
+    for full_name in (*cached, *popular):
         known.setdefault(full_name.lower(), full_name)
         known.setdefault(full_name.lower().rpartition("/")[2], full_name)
     lower = name.lower()
@@ -283,10 +256,10 @@ def _hub_id_in(name):
     return match and match[1]
 
 
-def _not_found(name, tried, hub=True, full_name=None, architectures=()):
+def _not_found(name, tried, hub=True, full_name=None, architectures=(), popular=()):
     """Return the error of a model that was not found, with the places and the remedies."""
     # A short name is completed only if the full name is known: some models have no owner.
-    known = full_name in _POPULAR or full_name in _PACKAGED
+    known = full_name in popular or full_name in _PACKAGED
     to_download = full_name if known else name
     remedies = ["pass the path of a folder with config.json and model.safetensors"]
     if name in architectures:
@@ -302,7 +275,7 @@ def _not_found(name, tried, hub=True, full_name=None, architectures=()):
             remedies.append(f"pip install 'skembed[{extra}]' for a packaged copy")
         if get_config()["offline"]:
             remedies.append("allow downloads: skembed.set_config(offline=False)")
-        close = [other for other in _close_names(name) if other != full_name]
+        close = [other for other in _close_names(name, popular) if other != full_name]
         if close:
             remedies.insert(0, f"did you mean {' or '.join(map(repr, close))}?")
     elif _hub_id_in(name):

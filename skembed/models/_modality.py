@@ -81,8 +81,9 @@ class Modality:
         Name of the network's input.
     poolings : dict
         Values of the parameter `pooling`, each with the names of the poolings to concatenate.
-    wrapper : str
-        ``"module:name"`` of the class that makes a model of transformers a `Backbone`.
+    wrapper : str, default="skembed.models._backbone:HiddenStates"
+        ``"module:name"`` of the class that makes a model of transformers a `Backbone`. It is
+        called with the model, the name of the input and the model's `Family`.
     any_input_name : bool, default=True
         Whether the input of a ready-made graph may have any name.
     implied_inputs : dict, default={}
@@ -111,6 +112,8 @@ class Modality:
         the activations stay in the processor's cache.
     organization : str, default=None
         Owner on the hub of models that are given by a short name.
+    popular : tuple of str, default=()
+        Ids of models that the message about a model that was not found may suggest.
     manifest_types : dict, default={}
         Types of the preprocessor's settings in an exported folder, by name.
     check_settings : callable, default=None
@@ -127,7 +130,7 @@ class Modality:
     kind: str
     input_name: str
     poolings: Mapping
-    wrapper: str
+    wrapper: str = "skembed.models._backbone:HiddenStates"
     any_input_name: bool = True
     implied_inputs: Mapping = field(default_factory=dict)
     families: Mapping = field(default_factory=dict)
@@ -141,6 +144,7 @@ class Modality:
     chunk: int = 256
     batch_elements: int = 512
     organization: str | None = None
+    popular: tuple = ()
     manifest_types: Mapping = field(default_factory=dict)
     check_settings: Callable | None = None
     check_config: Callable | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from skembed._config import get_config
 from skembed.base._folders import warn_if_others_may_write
+from skembed.base._warnings import callers_level
 from skembed.exceptions import CacheWarning, RuntimeFallbackWarning
 
 _scratch_folders = []
@@ -131,5 +132,5 @@ def _warn(folder, problem):
         "a temporary folder and exported again by each process. Choose another folder with "
         "skembed.set_config(cache_folder=folder).",
         RuntimeFallbackWarning,
-        stacklevel=3,
+        stacklevel=callers_level(),
     )

@@ -134,7 +134,15 @@ def folder_of(modality, model, revision, seed):
         If there is no such model.
     """
     if seed is None:
-        return ModelFolder(locate(model, revision, modality.organization, modality.architectures))
+        return ModelFolder(
+            locate(
+                model,
+                revision,
+                organization=modality.organization,
+                architectures=modality.architectures,
+                popular=modality.popular,
+            )
+        )
     from skembed.models._seeded import seeded_folder
 
     return ModelFolder(seeded_folder(model, seed, modality))

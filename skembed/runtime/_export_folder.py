@@ -10,16 +10,14 @@ The pieces of a head (see `models._head`) are written into the backbone's graph 
 Imports onnx inside functions: a graph that is already there runs without it.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
 from skembed.base._digest import digest, file_sha256
+from skembed.base._folders import written_whole
 from skembed.base._optional import import_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._graph_heads import join
@@ -104,18 +102,9 @@ def ensure_joined(folder, pieces, head=None):
 
 
 def write(path, content):
-    """Write a file under a temporary name, then rename it."""
-    handle, aside = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
-        raise
+    """Write a file whole: see `written_whole`."""
+    with written_whole(path) as file:
+        file.write(content)
 
 
 def write_standalone(graph, target):

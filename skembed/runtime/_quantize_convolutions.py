@@ -11,7 +11,7 @@ Runtime computes the operators between two roundings in integers.
 Imports onnx inside functions: a graph that is already exported runs without it.
 """
 
-import tempfile
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -54,17 +54,16 @@ def ranges_of(path, inputs):
     import onnx
     from onnx.helper import make_node, make_tensor_value_info
 
-    with tempfile.TemporaryDirectory() as scratch:
-        model = _simplified(path, scratch)
-        names = _rounded(model.graph)
-        del model.graph.output[:]
-        for kind in ("ReduceMin", "ReduceMax"):
-            for name in names:
-                model.graph.node.append(make_node(kind, [name], [f"{name}/{kind}"], keepdims=0))
-                model.graph.output.append(
-                    make_tensor_value_info(f"{name}/{kind}", onnx.TensorProto.FLOAT, [])
-                )
-        session = onnxruntime.InferenceSession(model.SerializeToString(), _options())
+    model = _simplified(path)
+    names = _rounded(model.graph)
+    del model.graph.output[:]
+    for kind in ("ReduceMin", "ReduceMax"):
+        for name in names:
+            model.graph.node.append(make_node(kind, [name], [f"{name}/{kind}"], keepdims=0))
+            model.graph.output.append(
+                make_tensor_value_info(f"{name}/{kind}", onnx.TensorProto.FLOAT, [])
+            )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), _options())
     source = session.get_inputs()[0].name
     found = np.array([session.run(None, {source: item[None]}) for item in inputs])
     low, high = found[:, : len(names)].min(axis=0), found[:, len(names) :].max(axis=0)
@@ -86,8 +85,7 @@ def quantize_convolutions(path, ranges):
     ExportError
         If the graph is not the one that the ranges were found in.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        model = _simplified(path, scratch)
+    model = _simplified(path)
     graph = model.graph
     names = _rounded(graph)
     if names != [name for name, *_ in ranges]:
@@ -139,13 +137,13 @@ def _options():
     return options
 
 
-def _simplified(path, scratch):
+def _simplified(path):
     """Return the graph with batch norms and paddings folded into its convolutions."""
     import onnx
 
     # Written beside the original, because the result refers to the original's file of weights.
     path, options = Path(path), _options()
-    target = path.with_name(f".{Path(scratch).name}.onnx")
+    target = path.with_name(f".{uuid.uuid4().hex}.onnx")
     options.optimized_model_filepath = str(target)
     try:
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

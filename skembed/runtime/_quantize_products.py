@@ -15,6 +15,7 @@ Imports onnx inside functions: a graph that is already exported runs without it.
 
 import numpy as np
 
+from skembed.base._graph_names import STEM
 from skembed.exceptions import ExportError
 from skembed.runtime._initializers import replace_nodes, save_with_weights
 
@@ -37,7 +38,7 @@ def is_product(weights):
     import onnx
 
     single = weights.data_type == onnx.TensorProto.FLOAT
-    return len(weights.dims) == 2 and single and not weights.name.startswith("stem.")
+    return len(weights.dims) == 2 and single and not weights.name.startswith(f"{STEM}.")
 
 
 def quantize(path):

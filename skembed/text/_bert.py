@@ -18,7 +18,7 @@ from skembed.base._text_rows import text_problem
 from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
-from skembed.text._families import FAMILIES, IMPLIED_INPUTS, check_encoder, check_settings
+from skembed.text._families import FAMILIES, IMPLIED_INPUTS, POPULAR, check_encoder, check_settings
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         CacheStore,
         FilePath,
         Layers,
-        LongTexts,
         Pooling,
         Precision,
         Precompute,
@@ -63,7 +62,6 @@ TEXTS = Modality(
     kind="texts",
     input_name="input_ids",
     poolings={**{name: (name,) for name in POOLING_NAMES}, "mean_max": ("mean", "max")},
-    wrapper="skembed.models._backbone:HiddenStates",
     any_input_name=False,
     implied_inputs=IMPLIED_INPUTS,
     families=FAMILIES,
@@ -72,6 +70,7 @@ TEXTS = Modality(
     width_in_config=True,
     may_have_convolutions=False,
     organization="sentence-transformers",
+    popular=POPULAR,
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
     check_settings=check_settings,
     check_config=check_encoder,
@@ -212,7 +211,6 @@ class BertEmbedder(NeuralEmbedder):
         "long_texts": [StrOptions({"truncate", "chunk", "error"})],
         "prompt": [str, None],
     }
-    _kind = "texts"
     _problem = Problem("not text", "not text")
     _decode_problem = Problem(
         "longer than the network takes",
@@ -233,7 +231,7 @@ class BertEmbedder(NeuralEmbedder):
         precompute: Precompute = None,
         training: Training | str | None = None,
         max_length: int | None = None,
-        long_texts: LongTexts = "truncate",
+        long_texts: Literal["truncate", "chunk", "error"] = "truncate",
         prompt: str | None = None,
         backend: Backend = "auto",
         precision: Precision = "float32",

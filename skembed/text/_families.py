@@ -12,6 +12,34 @@ IMPLIED_INPUTS = {
     "position_ids": lambda ids: np.broadcast_to(np.arange(ids.shape[1]), ids.shape).copy(),
 }
 
+# Popular models on the hub, which the message about a model that was not found may suggest.
+POPULAR = (
+    *(
+        f"sentence-transformers/{name}"
+        for name in (
+            "all-MiniLM-L6-v2",
+            "all-MiniLM-L12-v2",
+            "all-mpnet-base-v2",
+            "all-distilroberta-v1",
+            "multi-qa-MiniLM-L6-cos-v1",
+            "multi-qa-mpnet-base-dot-v1",
+            "paraphrase-MiniLM-L6-v2",
+            "paraphrase-mpnet-base-v2",
+            "paraphrase-multilingual-MiniLM-L12-v2",
+            "paraphrase-multilingual-mpnet-base-v2",
+            "distiluse-base-multilingual-cased-v2",
+            "msmarco-distilbert-base-v4",
+            "sentence-t5-base",
+            "LaBSE",
+        )
+    ),
+    *(f"BAAI/bge-{size}-en-v1.5" for size in ("small", "base", "large")),
+    *(f"intfloat/e5-{size}-v2" for size in ("small", "base", "large")),
+    *(f"intfloat/multilingual-e5-{size}" for size in ("small", "base", "large")),
+    *(f"thenlper/gte-{size}" for size in ("small", "base", "large")),
+    "nomic-ai/modernbert-embed-base",
+)
+
 # model_type -> family, for encoder-decoder models of which only the encoder is loaded.
 FAMILIES = {
     "t5": Family(model_class="T5EncoderModel"),

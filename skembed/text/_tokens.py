@@ -12,8 +12,8 @@ from skembed.base._shared import Registry
 from skembed.embedder._inputs import Prepared, Preprocessor
 from skembed.exceptions import ModelFormatError
 from skembed.models._files import file_in
-from skembed.models._sentence import read_text_settings
 from skembed.text._families import check_encoder
+from skembed.text._sentence_settings import read_text_settings
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
 
 _tokenizers = Registry(max_items=8)

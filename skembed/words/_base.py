@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from skembed.base._typing import Analogy, FilePath, VectorFormat, Vectors, Word
+    from skembed.base._typing import FilePath, Vectors
     from skembed.words._table import Neighbor
+    from skembed.words._typing import Analogy, VectorFormat, Word
 
 
 # Number of characters (or words, if rows are lists of words) embedded at a time. It bounds the

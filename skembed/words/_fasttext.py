@@ -26,16 +26,8 @@ from skembed.words._tokenize import TOKEN_PATTERN
 if TYPE_CHECKING:
     from typing import Literal
 
-    from skembed.base._typing import (
-        BadRows,
-        FilePath,
-        KeyedVectors,
-        Preprocessor,
-        RandomState,
-        StopWords,
-        Tokenizer,
-        WordPooling,
-    )
+    from skembed.base._typing import BadRows, FilePath, RandomState
+    from skembed.words._typing import KeyedVectors, Preprocessor, StopWords, Tokenizer, WordPooling
 
 
 _MAX_SETTING = 10_000  # plausible maximum of `window` and `negative` in a file

@@ -16,16 +16,8 @@ from skembed.words._table import append_missing_words, common_indices, table_fro
 from skembed.words._tokenize import TOKEN_PATTERN
 
 if TYPE_CHECKING:
-    from skembed.base._typing import (
-        BadRows,
-        FilePath,
-        KeyedVectors,
-        Preprocessor,
-        RandomState,
-        StopWords,
-        Tokenizer,
-        WordPooling,
-    )
+    from skembed.base._typing import BadRows, FilePath, RandomState
+    from skembed.words._typing import KeyedVectors, Preprocessor, StopWords, Tokenizer, WordPooling
 
 
 class GloVeVectorizer(_WordVectorizer):

@@ -18,16 +18,8 @@ from skembed.words._tokenize import TOKEN_PATTERN
 if TYPE_CHECKING:
     from typing import Literal
 
-    from skembed.base._typing import (
-        BadRows,
-        FilePath,
-        KeyedVectors,
-        Preprocessor,
-        RandomState,
-        StopWords,
-        Tokenizer,
-        WordPooling,
-    )
+    from skembed.base._typing import BadRows, FilePath, RandomState
+    from skembed.words._typing import KeyedVectors, Preprocessor, StopWords, Tokenizer, WordPooling
 
 
 class Word2VecVectorizer(_WordVectorizer):

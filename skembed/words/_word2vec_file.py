@@ -7,6 +7,7 @@ from itertools import takewhile
 
 import numpy as np
 
+from skembed.base._warnings import callers_level
 from skembed.exceptions import VectorFileError, VectorFileWarning
 from skembed.words._compressed import SAMPLE, is_compressed, remaining_content
 from skembed.words._kinds import KINDS, glove_binary_kind
@@ -327,5 +328,7 @@ def table_from_bytes(words, vectors, path, subwords=None, state=None):
     if n_not_utf8:
         problems.append(f"{n_not_utf8} of {len(text)} words are not UTF-8 and are escaped as \\x..")
     if problems:
-        warnings.warn(f"{path}: {'; '.join(problems)}.", VectorFileWarning, stacklevel=2)
+        warnings.warn(
+            f"{path}: {'; '.join(problems)}.", VectorFileWarning, stacklevel=callers_level()
+        )
     return table

@@ -2,12 +2,12 @@
 
 import os
 import re
-import secrets
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 
 from skembed.base._batches import batches
+from skembed.base._folders import written_whole
 from skembed.base._text_rows import has_lone_surrogate
 from skembed.words._fasttext_layout import (
     DICTIONARY,
@@ -77,7 +77,8 @@ def write_vectors(table, path, file_format, has_ngrams):
         file_format = _format_of(path, has_ngrams)
     _check_words(table.words, file_format)
     compressor = _COMPRESSORS.get(os.path.splitext(path)[1], nullcontext)
-    with _replaced_on_success(path) as file, compressor(file) as plain:
+    _check_target(path)
+    with written_whole(path) as file, compressor(file) as plain:
         _WRITERS[file_format](table, plain)
 
 
@@ -116,23 +117,13 @@ def _check_words(words, file_format):
         )
 
 
-@contextmanager
-def _replaced_on_success(path):
-    """Return a context whose value is a new file, which replaces `path` if there is no error."""
+def _check_target(path):
+    """Raise an OSError if a file cannot be written at a path."""
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder!r}, the folder to write to, does not exist.")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path!r} is a folder; pass the path of a file.")
-    temporary = os.path.join(folder, f".vectors-{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
 
 
 # -- formats --------------------------------------------------------------------------------------

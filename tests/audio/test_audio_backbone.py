@@ -132,8 +132,8 @@ def test_one_channel_networks_for_images_hear_spectrograms(tmp_path, family):
 
 def test_other_families_are_refused():
     model = transformers.BertModel(transformers.BertConfig(**{"num_hidden_layers": 0}))
-    with pytest.raises(ModelFormatError, match="'bert' is not a family of networks for sounds"):
-        AudioStates(model, SOUNDS)
+    with pytest.raises(ModelFormatError, match=r"family 'bert'\. Families for sounds"):
+        AudioStates(model, SOUNDS.input_name, SOUNDS.family(model.config.model_type, "Folder"))
 
 
 def change_weights(folder, change):

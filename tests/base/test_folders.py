@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from skembed.base._folders import check_empty, written_aside
+from skembed.base._folders import check_empty, written_aside, written_whole
 
 
 def test_a_folder_appears_when_all_is_written(tmp_path):
@@ -75,3 +75,27 @@ def test_mode(tmp_path, mode, expected):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == expected
+
+
+def test_a_file_appears_when_all_is_written(tmp_path):
+    """Until then, an existing one keeps its content. The permissions are those of any new file."""
+    file, other = tmp_path / "file", tmp_path / "other"
+    file.write_bytes(b"before")
+    other.touch()
+    with written_whole(file) as aside:
+        aside.write(b"after")
+        assert file.read_bytes() == b"before"
+    assert file.read_bytes() == b"after"
+    assert sorted(tmp_path.iterdir()) == [file, other]
+    assert file.stat().st_mode == other.stat().st_mode
+
+
+def test_a_file_that_fails_leaves_nothing_behind(tmp_path):
+    def interrupted():
+        with written_whole(tmp_path / "file") as aside:
+            aside.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []

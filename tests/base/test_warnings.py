@@ -30,6 +30,7 @@ def function_of(module):
         (["skrub", "skembed"], 3),
         (["skembed_extension", "skembed"], 2),  # another package, whose name begins the same
         (["skembed", "mine", "skembed"], 2),  # the nearest line of user code
+        (["contextlib", "skembed"], 3),
         (["mine"], 1),
     ],
 )

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from processes import run_python
 from sklearn.base import clone
+from time_series import SERIES
 
 import skembed
 from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder, MemoryCache
 from skembed.embedder import _neural
+from skembed.embedder._neural import NeuralEmbedder
 from skembed.network import _load
 
 
@@ -238,3 +240,15 @@ def test_numbers_of_numpy_are_numbers(tiny_bert, backend, tmp_path):
         folder = embedder.export(tmp_path / "exported.onnx")
         again = BertEmbedder(folder).fit(texts)
         np.testing.assert_allclose(again.transform(texts), embedder.transform(texts), atol=1e-6)
+
+
+def test_messages_say_what_the_modality_embeds():
+    """A subclass states its modality only once."""
+
+    class Series(NeuralEmbedder):
+        _modality = SERIES
+
+    class Own(BertEmbedder):
+        pass
+
+    assert (Series._kind, Own._kind, NeuralEmbedder._kind) == ("series", "texts", "rows")

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from tiny import change_json, save_tiny_model
 from transformers.utils import logging as transformers_logging
 
+from skembed.base._graph_names import STEM
 from skembed.exceptions import ModelFormatError
-from skembed.models._backbone import load_backbone
+from skembed.models._backbone import Backbone, WithStem, load_backbone
 from skembed.models._config_keys import without_code
 from skembed.text._bert import TEXTS
 
@@ -296,3 +297,12 @@ def test_a_progress_bar_that_was_off_stays_off(tiny_bert):
         assert not transformers_logging.is_progress_bar_enabled()
     finally:
         transformers_logging.enable_progress_bar()
+
+
+def test_weights_of_the_stem_begin_with_its_name():
+    """Quantizing recognizes them by it, and leaves them in float32."""
+    backbone = Backbone()
+    backbone.linear = torch.nn.Linear(2, 2)
+    network = WithStem(torch.nn.Linear(2, 2), backbone)
+    names = [name for name, _ in network.named_parameters()]
+    assert [name.startswith(f"{STEM}.") for name in names] == [True, True, False, False]

@@ -13,6 +13,7 @@ import skembed
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models import _locate
 from skembed.models._locate import locate
+from skembed.text._families import POPULAR
 
 pytestmark = pytest.mark.usefixtures("hub_cache")
 
@@ -233,7 +234,7 @@ def test_a_short_name_that_is_nowhere_lists_both_names():
 def test_the_download_of_a_known_short_name_has_its_owner():
     """Of these names skembed knows the owner."""
     with pytest.raises(ModelNotFoundError) as raised:
-        locate("all-mpnet-base-v2", organization="sentence-transformers")
+        locate("all-mpnet-base-v2", organization="sentence-transformers", popular=POPULAR)
     message = str(raised.value)
     assert message.startswith("Model 'all-mpnet-base-v2' was not found.")
     assert "hf download sentence-transformers/all-mpnet-base-v2" in message
@@ -275,7 +276,7 @@ def test_a_name_that_is_too_long_for_a_file_is_not_found(length):
 def test_a_near_miss_is_told_the_name(name):
     """First of all remedies."""
     with pytest.raises(ModelNotFoundError) as raised:
-        locate(name, organization="sentence-transformers")
+        locate(name, organization="sentence-transformers", popular=POPULAR)
     remedies = str(raised.value).split("Remedies:\n")[1]
     assert remedies.startswith("  - did you mean ")
     assert repr(MINILM) in remedies.splitlines()[0]
@@ -290,3 +291,10 @@ def test_a_near_miss_of_a_model_in_the_hubs_cache(hub_cache):
 def test_a_name_like_no_other_is_told_no_name():
     """A guess that is far off would not help."""
     assert "did you mean" not in message_of("acme/something-else-entirely")
+
+
+def test_popular_ids_are_those_of_the_modality():
+    """An embedder of images does not suggest models of texts."""
+    with pytest.raises(ModelNotFoundError) as raised:
+        locate("all-mpnet-base-v3", popular=["acme/resnet"])
+    assert "did you mean" not in str(raised.value)

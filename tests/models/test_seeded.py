@@ -30,7 +30,6 @@ ROWS = Modality(
     kind="rows",
     input_name="x",
     poolings={"mean": ("mean",)},
-    wrapper="skembed.models._backbone:HiddenStates",
     networks={"skembed-doubling": f"{__name__}:Doubling"},
     architectures={
         "doubling": Architecture(

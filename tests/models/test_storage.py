@@ -50,6 +50,7 @@ def test_a_full_disk_is_named_and_a_temporary_folder_used(folder, disks):
     disks[folder] = 1000
     with pytest.warns(RuntimeFallbackWarning) as caught:
         kept = _storage.kept_folder("name", "file")
+    assert caught[0].filename == __file__
     text = str(caught[0].message)
     for part in (str(folder), "No space left on device", "0 MiB of 32", "set_config(cache_folder="):
         assert part in text

@@ -159,7 +159,7 @@ def test_a_full_disk_is_an_error_and_no_verdict(toy, monkeypatch):
         toy.export()
     monkeypatch.setattr(os, "fsync", fsync)
     assert not [
-        path for path in toy.folder.iterdir() if path.name.startswith(("tmp", "export.json"))
+        path for path in toy.folder.iterdir() if path.name.startswith((".", "tmp", "export.json"))
     ]
     assert toy.export()["agrees"]
     assert toy.is_right()
