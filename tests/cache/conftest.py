@@ -1,8 +1,8 @@
 """Caches on disk."""
 
 import pytest
-from on_disk import KEYS, VALUES, reopen
 
+from cache.on_disk import KEYS, VALUES, reopen
 from skembed import EmbeddingCache
 
 

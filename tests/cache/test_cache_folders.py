@@ -4,8 +4,8 @@ import contextlib
 import os
 
 import pytest
-from on_disk import KEYS, VALUES, reopen
 
+from cache.on_disk import KEYS, VALUES, reopen
 from skembed.base import _folders
 from skembed.exceptions import CacheWarning
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from on_disk import KEYS, NEW, VALUES, python, reopen, run_python
 
+from cache.on_disk import KEYS, NEW, VALUES, python, reopen, run_python
 from skembed import BertEmbedder, EmbeddingCache
 from skembed.cache import _connection, _file, _sqlite
 from skembed.cache._sqlite import LEAST_BYTES

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from on_disk import KEYS, VALUES, fill, path_of, reopen, run_python
 from sklearn.base import clone
 
 import skembed
+from cache.on_disk import KEYS, VALUES, fill, path_of, reopen, run_python
 from skembed import BertEmbedder, EmbeddingCache
 
 

@@ -4,8 +4,8 @@ import os
 import threading
 
 import pytest
-from on_disk import KEYS, elsewhere, fill, path_of
 
+from cache.on_disk import KEYS, elsewhere, fill, path_of
 from skembed import EmbeddingCache
 from skembed.cache import _sqlite
 from skembed.cache._sqlite import LEAST_BYTES

@@ -6,9 +6,9 @@ import sys
 import warnings
 
 import pytest
-from on_disk import KEYS, NEW, VALUES, edit, fill, path_of, reopen, run_python
 
 import skembed
+from cache.on_disk import KEYS, NEW, VALUES, edit, fill, path_of, reopen, run_python
 from skembed import EmbeddingCache
 from skembed.cache import _file
 

@@ -6,8 +6,8 @@ import sys
 import threading
 
 import pytest
-from on_disk import KEYS, NEW, VALUES, edit, python, run_python
 
+from cache.on_disk import KEYS, NEW, VALUES, edit, python, run_python
 from skembed.cache import _file, _owners
 from skembed.exceptions import CacheWarning
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from skembed.models._head import MAP_POOLING_NAMES, POOLING_NAMES, Dense, Head
+from skembed.base._poolings import MAP_POOLING_NAMES, POOLING_NAMES
+from skembed.models._head import Dense, Head
 from skembed.models._modules import POOLINGS
 
 DENSE = Dense("/a/dense.safetensors", "0" * 64, "Tanh", True, 6)

@@ -7,11 +7,11 @@ import pytest
 from tiny import LONG, add_modules
 
 from skembed import BertEmbedder
+from skembed.base._poolings import POOLING_NAMES
 from skembed.exceptions import (
     BadRowsError,
     TruncationWarning,
 )
-from skembed.models._head import POOLING_NAMES
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
