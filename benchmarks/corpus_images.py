@@ -98,12 +98,13 @@ def difference(pixels, image):
 # What a reason begins with or contains -> the line of the table.
 _REASONS = {
     "a damaged image": "damaged",
-    "of a kind that Pillow": "a kind that Pillow does not read",
-    "formats that are read": "a format that is not on the list",
+    "an image without pixels": "damaged",
+    "that Pillow does not support": "a kind that Pillow does not read",
+    "supported formats": "a format that is not on the list",
     "an empty file": "empty",
     "more than max_pixels": "larger than max_pixels",
     "than an image of max_pixels": "larger than max_pixels",
-    "Pillow's own limit": "larger than Pillow's own limit",
+    "the limit of Pillow": "larger than Pillow's own limit",
     "separate planes": "TIFF in planes, which Pillow decodes wrongly",
     "not from 0 to": "values outside of black to white (set max_value)",
 }
