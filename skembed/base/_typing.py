@@ -46,5 +46,6 @@ Layers: TypeAlias = int | list[int] | tuple[int, ...]
 NamedLayers: TypeAlias = int | str | list[int] | tuple[int, ...]
 Pooling: TypeAlias = str | list[str]
 Precompute: TypeAlias = dict[str, list[Any]] | None
-Backend: TypeAlias = Literal["auto", "onnx", "torch"]
-Precision: TypeAlias = Literal["float32", "int8", "bfloat16", "float16"]
+# Names in the tables BACKENDS and PRECISIONS, which grow in one place.
+Backend: TypeAlias = str
+Precision: TypeAlias = str

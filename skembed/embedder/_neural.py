@@ -36,7 +36,7 @@ from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS, backends_of_graphs
 from skembed.runtime._precisions import PRECISIONS
 from skembed.training._objectives import OBJECTIVES
-from skembed.training._training import Training, training_of
+from skembed.training._training import Training, with_nested
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,12 +132,7 @@ class NeuralEmbedder(Embedder):
         object
             The embedder.
         """
-        if any(name.startswith("training__") for name in params):
-            training = training_of(params.pop("training", self.training))
-            if training is None:
-                params = {n: v for n, v in params.items() if not n.startswith("training__")}
-            self.training = training
-        return super().set_params(**params)
+        return super().set_params(**with_nested(params, self.training))
 
     def _uses_labels(self):
         return self.training is not None

@@ -164,3 +164,28 @@ class Training(BaseEstimator):
 def training_of(given):
     """Return the `Training` of an embedder's parameter; None for None."""
     return Training(given) if isinstance(given, str) else given
+
+
+def with_nested(params, training):
+    """Return parameters for `set_params` whose ``training__...`` find a `Training` to be set on.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters by name.
+    training : Training, str or None
+        The present value of the parameter `training`, used if `params` has none.
+
+    Examples
+    --------
+    >>> with_nested({"training__epochs": 3}, "supcon")
+    {'training': Training(objective='supcon'), 'training__epochs': 3}
+    >>> with_nested({"training": None, "training__epochs": 3}, "supcon")
+    {'training': None}
+    """
+    nested = {name: value for name, value in params.items() if name.startswith("training__")}
+    if not nested:
+        return params
+    others = {name: value for name, value in params.items() if name not in nested}
+    training = training_of(others.pop("training", training))
+    return {**others, "training": training, **(nested if training is not None else {})}
