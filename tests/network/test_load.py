@@ -206,7 +206,7 @@ def test_a_pickle_finds_its_files_where_the_model_is_now(tmp_path, texts, monkey
     _load._runners.clear()
     _load._backbones.clear()
     _tokens._tokenizers.clear()
-    monkeypatch.setattr(_spec, "locate", lambda *_: tmp_path / "after")
+    monkeypatch.setattr(_spec, "locate", lambda *_, **__: tmp_path / "after")
     np.testing.assert_array_equal(pickle.loads(content).transform(texts), expected)
 
 
