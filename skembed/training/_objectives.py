@@ -15,7 +15,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
 
-from skembed.base._optional import import_optional
+from skembed.base._optional import require_optional
 
 
 @dataclass(frozen=True)
@@ -181,14 +181,12 @@ def _metric_learning(make):
     def loss(targets, n_dims, training):
         from torch import nn
 
-        library = import_optional(
+        require_optional(
             "pytorch_metric_learning",
             extra="train",
             purpose=f"objective={training.objective!r}",
         )
         from pytorch_metric_learning import losses, miners
-
-        del library
 
         class Metric(nn.Module):
             def __init__(self):

@@ -7,6 +7,7 @@ import contextlib
 
 import torch
 
+from skembed.base._failures import reason_of
 from skembed.models._backbone import HiddenStates
 
 
@@ -41,7 +42,12 @@ class Upper:
                 raise _indivisible(f"no module returns the state {missing[0]}")
             self._givers = [givers[i] for i in range(layer + 1)]
             expected = backbone(probe)[layer + 1 :]
-            answers = self(probe, raw[layer])[layer + 1 :]
+            try:
+                answers = self(probe, raw[layer])[layer + 1 :]
+            except Exception as error:  # whatever a network raises that misses a state
+                raise _indivisible(reason_of(error)) from error
+            if any(answer is None for answer in answers):
+                raise _indivisible("the layers above need more than this state")
         if not expected or not all(
             torch.allclose(a, b, atol=1e-4) for a, b in zip(answers, expected, strict=True)
         ):
@@ -92,8 +98,7 @@ class Upper:
 
 def _indivisible(reason):
     return ValueError(
-        f"trainable='last:N' does not work for this network: {reason}. Use trainable='all' or "
-        "'head'."
+        f"trainable='last:N' does not work for this network: {reason}. Use trainable='all'."
     )
 
 

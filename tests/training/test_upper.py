@@ -4,8 +4,10 @@ import pytest
 import torch
 from tiny import save_tiny_bert
 from tiny_images import save_tiny_cnn
+from tiny_sounds import save_tiny_hearing, sound
 from transformers import AlbertConfig, AlbertModel
 
+from skembed import AudioEmbedder, Training
 from skembed.image._cnn import IMAGES
 from skembed.models._backbone import load_backbone
 from skembed.text._bert import TEXTS
@@ -71,3 +73,13 @@ def test_layers_that_share_weights_are_refused(tmp_path):
     backbone = load_backbone(tmp_path, TEXTS)
     with pytest.raises(ValueError, match="trainable='last:N' does not work for this network"):
         Upper(backbone, 1, IDS)
+
+
+@pytest.mark.parametrize("family", ["wavlm", "whisper", "clap"])
+def test_networks_that_need_more_than_a_state_are_refused(family, tmp_path):
+    """Their layers pass on positions or masks; the message names the remedy."""
+    folder = save_tiny_hearing(tmp_path, family)
+    embedder = AudioEmbedder(folder, training=Training(trainable="last:1"), cache=None)
+    rows = [(sound(0.5, seed=i), 16_000) for i in range(4)]
+    with pytest.raises(ValueError, match=r"trainable='last:N' does not work .* 'all'"):
+        embedder.fit(rows, [0, 1, 0, 1])
