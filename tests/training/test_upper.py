@@ -81,5 +81,5 @@ def test_networks_that_need_more_than_a_state_are_refused(family, tmp_path):
     folder = save_tiny_hearing(tmp_path, family)
     embedder = AudioEmbedder(folder, training=Training(trainable="last:1"), cache=None)
     rows = [(sound(0.5, seed=i), 16_000) for i in range(4)]
-    with pytest.raises(ValueError, match=r"trainable='last:N' does not work .* 'all'"):
+    with pytest.raises(ValueError, match=r"trainable='last:N' does not work .*Use trainable='all'"):
         embedder.fit(rows, [0, 1, 0, 1])
