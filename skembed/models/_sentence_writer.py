@@ -67,7 +67,7 @@ def write_modules(folder, head, source, *, n_hidden, prompt, projection=None):
         place = modules.add("Dense", _config_of(dense))
         shutil.copyfile(dense.weights, place / "model.safetensors")
         width = dense.out_features
-    linear = [] if projection is None else [np.asarray(projection, dtype=np.float32)]
+    linear = [] if projection is None else [np.ascontiguousarray(projection, dtype=np.float32)]
     width = len(linear[0]) if linear else width
     cut = head.truncate_dim is not None and head.truncate_dim < width
     if cut and head.normalize and not head.truncate_last:

@@ -40,16 +40,34 @@ def write_transformers_folder(network, folder):
             "network of torch. Give the folder of the model that the graph was made from."
         )
     source, modality = ModelFolder(network.path), network.modality
+    projection = _projection_of(network.head)
     if modality.sentence_modules:
         check_head(network.head, modality.n_layers(source))
+    elif projection is not None:
+        raise ExportError(
+            f"Files of transformers do not store the projection that fit learned for "
+            f"{modality.kind}. Train other parts, such as trainable='all', or use format='onnx'."
+        )
     check_dense(network)
     with written_aside(folder) as aside:
         n_hidden = load_alone(network, str(aside), lambda path: _write(network, path, aside))
         if modality.sentence_modules:
-            prompt = network.preprocessor.prompt
-            write_modules(aside, network.head, source, n_hidden=n_hidden, prompt=prompt)
+            write_modules(
+                aside,
+                network.head,
+                source,
+                n_hidden=n_hidden,
+                prompt=network.preprocessor.prompt,
+                projection=projection,
+            )
         network.preprocessor.save_files(aside, source)
     return folder
+
+
+def _projection_of(head):
+    """Return the matrix, (n_out, n_in), by which a head multiplies its vectors; None: none."""
+    projection = getattr(head, "projection", None)
+    return None if projection is None else projection.matrix.T
 
 
 def _write(network, source, folder):
