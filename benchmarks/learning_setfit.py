@@ -79,7 +79,14 @@ def main():
                 csv.writer(file).writerow([draw, options.per_class, scores[-1], seconds[-1]])
     print_table(
         (f"{options.per_class} rows a class", "accuracy", "deviation", "fit, s"),
-        [("SetFit", f"{np.mean(scores):.3f}", f"{np.std(scores):.3f}", f"{np.median(seconds):.1f}")],
+        [
+            (
+                "SetFit",
+                f"{np.mean(scores):.3f}",
+                f"{np.std(scores):.3f}",
+                f"{np.median(seconds):.1f}",
+            )
+        ],
     )
 
 
