@@ -1,4 +1,4 @@
-"""Random changes of network inputs: what they keep, what they change, and that a seed names them."""
+"""Random changes of network inputs: what they keep, what they change, and how a seed decides."""
 
 import numpy as np
 import pytest
