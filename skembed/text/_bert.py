@@ -348,7 +348,7 @@ class BertEmbedder(NeuralEmbedder):
         if len(columns.names) > 1:
             raise ValueError(f"embed_tokens takes one column of texts; got {len(columns.names)}.")
         keys, bad = self._checked(columns)
-        spec = replace(network, head=network.head.for_tokens(), precomputed=())
+        spec = replace(network, head=network.head.for_tokens(), precomputed=(), widths=())
         network = with_export(spec)
         tokens = {
             i: network.preprocessor.tokens(columns.rows[i])
