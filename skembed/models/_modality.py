@@ -102,6 +102,9 @@ class Modality:
         Whether the last of the backbone's states is the model's own pooled vector.
     width_in_config : bool, default=False
         Whether config.json gives the length of a layer's pooled state.
+    padding : bool, default=False
+        Whether rows of several lengths may be padded with zeros and masked while a network is
+        trained.
     may_have_convolutions : bool, default=True
         Whether networks may consist of convolutions, which are calibrated for int8.
     chunk : int, default=256
@@ -140,6 +143,7 @@ class Modality:
     auto_pooling: tuple = ("mean",)
     has_pooled_state: bool = True
     width_in_config: bool = False
+    padding: bool = False
     may_have_convolutions: bool = True
     chunk: int = 256
     batch_elements: int = 512

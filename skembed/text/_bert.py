@@ -68,6 +68,7 @@ TEXTS = Modality(
     any_family=True,
     has_pooled_state=False,
     width_in_config=True,
+    padding=True,
     may_have_convolutions=False,
     organization="sentence-transformers",
     popular=POPULAR,

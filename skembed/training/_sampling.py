@@ -62,3 +62,46 @@ def _balanced(classes, batch_size, random):
             queues[c] = queues[c][n_each:]
         batches.append(np.concatenate(batch))
     return batches
+
+
+def parts_of(inputs, shapes, n_elements, pads):
+    """Return the parts in which some inputs are computed.
+
+    Without padding, a part holds the inputs of one shape. With padding, inputs are sorted by their
+    length, and a part is full when it has `n_elements` elements, so that little is padded.
+
+    Parameters
+    ----------
+    inputs : list of int
+        Numbers of the inputs.
+    shapes : list of tuple
+        The shape of each input, by its number.
+    n_elements : int
+        Elements in a part.
+    pads : bool
+        Whether inputs of different lengths can be computed together.
+
+    Returns
+    -------
+    parts : list of list of int
+        Positions in `inputs`.
+
+    Examples
+    --------
+    >>> parts_of([0, 1, 2], [(7,), (2,), (3,)], 6, pads=True)
+    [[1, 2], [0]]
+    >>> parts_of([0, 1, 2], [(7,), (2,), (7,)], 6, pads=False)
+    [[0, 2], [1]]
+    """
+    if not pads:
+        parts = {}
+        for position, number in enumerate(inputs):
+            parts.setdefault(shapes[number], []).append(position)
+        return list(parts.values())
+    parts, part = [], []
+    for position in sorted(range(len(inputs)), key=lambda i: shapes[inputs[i]]):
+        part.append(position)
+        if len(part) * shapes[inputs[position]][0] >= n_elements:
+            parts.append(part)
+            part = []
+    return [*parts, part] if part else parts

@@ -122,15 +122,15 @@ def test_kept_states_do_not_change_the_course(tiny_bert):
     kept = learner(tiny_bert, trainable="last:1", training={"weight_decay": 0.0})
     kept.fit(TEXTS, LABELS)
     with pytest.MonkeyPatch.context() as patch:
-        from skembed.training import _loop
+        from skembed.training._trainee import TrainedNetwork
 
-        real = _loop.Trainee.__init__
+        real = TrainedNetwork.__init__
 
-        def whole(self, spec, n_last):
-            real(self, spec, 1)
+        def whole(self, *given):
+            real(self, *given)
             self._upper = None  # all layers run; those that are trained stay the same
 
-        patch.setattr(_loop.Trainee, "__init__", whole)
+        patch.setattr(TrainedNetwork, "__init__", whole)
         uncut = learner(tiny_bert, trainable="last:1", training={"weight_decay": 0.0})
         uncut.fit(TEXTS, LABELS)
     losses = [
@@ -290,8 +290,8 @@ def test_class_weights_count(tiny_bert):
         ({"validation_fraction": 0.05}, LABELS, "validation_fraction=0.05 cannot be kept aside"),
         ({"patience": 2}, LABELS, "patience=2 compares validation losses"),
         ({"objective": "supcon", "class_weight": "balanced"}, LABELS, "class_weight is for"),
-        ({"trainable": "last"}, LABELS, "must be 'last:N' with N >= 1, or 'all'. Got 'last'"),
-        ({"trainable": "last:0"}, LABELS, "must be 'last:N' with N >= 1"),
+        ({"trainable": "last"}, LABELS, "'last:N' with N >= 1, 'lora' or 'all'. Got 'last'"),
+        ({"trainable": "last:0"}, LABELS, "must be 'head', 'last:N' with N >= 1"),
         ({"trainable": "last:9"}, LABELS, "trainable='last:9': .* has 2 layers"),
         ({"epochs": 0}, LABELS, "The 'epochs' parameter of Training must be"),
         ({"learning_rate": 1e30, "epochs": 50}, LABELS, "The loss is not finite in epoch"),
