@@ -37,6 +37,7 @@ LAZY_MODULES = {
     "image/_backbone.py",
     "models/_modules.py",
     "runtime/_torch.py",
+    "training/_augment.py",
     "training/_loop.py",
     "training/_upper.py",
     "audio/_log_mel_module.py",

@@ -206,7 +206,6 @@ class _Subject:
             examples,
             self.training,
             rate=self._rate(),
-            part=self.embedder._modality.batch_elements,
             seed=seed_of(self.embedder.random_state),
             n_threads=self.n_threads,
             watch=Watch(self),
@@ -220,7 +219,21 @@ class _Subject:
         return TrainedNetwork(self.spec, self.training, self._augment())
 
     def _augment(self):
-        return None
+        from skembed.training._augment import augmentation
+
+        training, given = self.training, self.training.augment
+        kind = self.embedder._modality.kind
+        views = training.objective == "simclr"
+        if given == "auto":
+            whole = self.spec.seed is not None and training.trainable == "all"
+            name = "simclr" if views else None
+            given = augmentation(kind, name) if views or whole else None
+        if views and given is None:
+            raise ValueError(
+                f"objective='simclr' compares two views of each row: set augment, which for {kind} "
+                "must be a function."
+            )
+        return given
 
     def _rate(self):
         part = self.training.trainable.partition(":")[0]

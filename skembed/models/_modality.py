@@ -102,9 +102,9 @@ class Modality:
         Whether the last of the backbone's states is the model's own pooled vector.
     width_in_config : bool, default=False
         Whether config.json gives the length of a layer's pooled state.
-    padding : bool, default=False
-        Whether rows of several lengths may be padded with zeros and masked while a network is
-        trained.
+    padding : {"mask", "repeat"}, default=None
+        How rows of several lengths get into one batch while a network is trained: padded with
+        zeros and masked, or repeated. None: rows of each length are computed by themselves.
     may_have_convolutions : bool, default=True
         Whether networks may consist of convolutions, which are calibrated for int8.
     chunk : int, default=256
@@ -143,7 +143,7 @@ class Modality:
     auto_pooling: tuple = ("mean",)
     has_pooled_state: bool = True
     width_in_config: bool = False
-    padding: bool = False
+    padding: str | None = None
     may_have_convolutions: bool = True
     chunk: int = 256
     batch_elements: int = 512

@@ -42,7 +42,7 @@ class Checkpoint:
     def _name(self):
         course, examples = self._course, self._course.examples
         given = {k: v for k, v in course.training.get_params().items() if k != "checkpoint_folder"}
-        parts = [repr(sorted(given.items(), key=lambda item: item[0])), course.rate, course.part]
+        parts = [repr(sorted(given.items(), key=lambda item: item[0])), course.rate]
         parts += [str(item.shape) + item.dtype.str for item in examples.inputs]
         content = [item.tobytes() for item in examples.inputs]
         content += [examples.targets.values.tobytes(), examples.views.tobytes()]

@@ -12,7 +12,7 @@ import torch
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from skembed.training._checkpoint import Checkpoint
-from skembed.training._sampling import epoch_batches, parts_of
+from skembed.training._sampling import epoch_batches
 
 # The number of threads and the random state of torch belong to the whole process.
 _one_at_a_time = threading.Lock()
@@ -22,7 +22,7 @@ _LEAST_RATE = 1e-2  # of layers that are thrown away afterwards
 _KEPT_ROWS = 64  # whose states are computed in one go
 
 
-def train(make_trainee, examples, training, *, rate, part, seed, n_threads, watch):
+def train(make_trainee, examples, training, *, rate, seed, n_threads, watch):
     """Train a network or a projection.
 
     Parameters
@@ -35,8 +35,6 @@ def train(make_trainee, examples, training, *, rate, part, seed, n_threads, watc
         Checked parameters.
     rate : float
         The learning rate for ``learning_rate="auto"``.
-    part : int
-        Elements that are computed in one go, see `parts_of`.
     seed : int
         Draws batches, dropout and layers that are thrown away.
     n_threads : int
@@ -57,7 +55,7 @@ def train(make_trainee, examples, training, *, rate, part, seed, n_threads, watc
         If no rows can be kept aside, or the loss is not finite.
     """
     with _one_at_a_time, _torch_for_training(seed, n_threads):
-        course = _Course(make_trainee(), examples, training, rate, part, seed)
+        course = _Course(make_trainee(), examples, training, rate, seed)
         return course.run(watch)
 
 
@@ -77,9 +75,8 @@ def _torch_for_training(seed, n_threads):
 class _Course:
     """One training, from its first step to the weights that are kept."""
 
-    def __init__(self, trainee, examples, training, rate, part, seed):
+    def __init__(self, trainee, examples, training, rate, seed):
         self.trainee, self.examples, self.training = trainee, examples, training
-        self.part = part
         self.random = np.random.default_rng(seed)
         self.device = next(p.device for p in trainee.parameters())
         self.labels = torch.from_numpy(examples.targets.values).to(self.device)
@@ -136,17 +133,14 @@ class _Course:
 
     def _losses(self, batch):
         """Return the losses of some examples, to be averaged."""
-        views = self.examples.views[batch]
-        wanted = views.T.ravel().tolist()
+        numbers = self.examples.views[batch].T.ravel().tolist()
+        kept, shapes = [self.kept[i] for i in numbers], [self.shapes[i] for i in numbers]
         order, vectors = [], []
-        for rows in parts_of(wanted, self.shapes, self.part, self.trainee.pads):
-            order += rows
-            inputs = [wanted[i] for i in rows]
-            vectors.append(
-                self.trainee([self.kept[i] for i in inputs], [self.shapes[i] for i in inputs])
-            )
+        for part in self.trainee.parts_of(shapes):
+            order += part
+            vectors.append(self.trainee([kept[i] for i in part], [shapes[i] for i in part]))
         vectors = torch.cat(vectors)[np.argsort(order)]
-        losses = self.loss(self.labels[batch], *vectors.float().split(len(batch)))
+        losses = self.loss(self.labels[batch], *vectors.split(len(batch)))
         if self.weights is None:
             return losses
         weights = self.weights[batch]
@@ -230,9 +224,7 @@ class _Course:
             self.best = validation, self._weights(), epoch + 1
 
     def _step(self, batch, epoch):
-        mixed = torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
-        with mixed:
-            loss = self._losses(batch).mean()
+        loss = self._losses(batch).mean()
         rate = self.optimizer.param_groups[0]["lr"]
         if not torch.isfinite(loss):
             raise ValueError(

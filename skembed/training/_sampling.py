@@ -64,44 +64,42 @@ def _balanced(classes, batch_size, random):
     return batches
 
 
-def parts_of(inputs, shapes, n_elements, pads):
-    """Return the parts in which some inputs are computed.
+def parts_of(shapes, n_elements, *, pads):
+    """Return the parts in which some rows are computed.
 
-    Without padding, a part holds the inputs of one shape. With padding, inputs are sorted by their
+    Without padding, a part holds the rows of one shape. With padding, rows are sorted by their
     length, and a part is full when it has `n_elements` elements, so that little is padded.
 
     Parameters
     ----------
-    inputs : list of int
-        Numbers of the inputs.
     shapes : list of tuple
-        The shape of each input, by its number.
+        Of the rows' inputs.
     n_elements : int
         Elements in a part.
     pads : bool
-        Whether inputs of different lengths can be computed together.
+        Whether rows of different lengths can be computed together.
 
     Returns
     -------
     parts : list of list of int
-        Positions in `inputs`.
+        Positions of rows.
 
     Examples
     --------
-    >>> parts_of([0, 1, 2], [(7,), (2,), (3,)], 6, pads=True)
+    >>> parts_of([(7,), (2,), (3,)], 6, pads=True)
     [[1, 2], [0]]
-    >>> parts_of([0, 1, 2], [(7,), (2,), (7,)], 6, pads=False)
+    >>> parts_of([(7,), (2,), (7,)], 6, pads=False)
     [[0, 2], [1]]
     """
     if not pads:
         parts = {}
-        for position, number in enumerate(inputs):
-            parts.setdefault(shapes[number], []).append(position)
+        for position, shape in enumerate(shapes):
+            parts.setdefault(shape, []).append(position)
         return list(parts.values())
     parts, part = [], []
-    for position in sorted(range(len(inputs)), key=lambda i: shapes[inputs[i]]):
+    for position in sorted(range(len(shapes)), key=lambda i: shapes[i]):
         part.append(position)
-        if len(part) * shapes[inputs[position]][0] >= n_elements:
+        if len(part) * shapes[position][0] >= n_elements:
             parts.append(part)
             part = []
     return [*parts, part] if part else parts

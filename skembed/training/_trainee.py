@@ -13,9 +13,25 @@ from torch import nn
 from skembed.base._optional import require_optional
 from skembed.models._backbone import WithStem
 from skembed.models._folder import ModelFolder
+from skembed.models._projection import Projection
 from skembed.network._learned import Learned, low_rank_names
 from skembed.network._load import torch_network
+from skembed.training._augment import of_one_length
+from skembed.training._sampling import parts_of
 from skembed.training._upper import Upper
+
+
+def mixed_precision(given, device):
+    """Tell whether products are computed in bfloat16, for the parameter `mixed_precision`."""
+    if given != "auto":
+        return given
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without these instructions, bfloat16 is slower than float32.
+    return any(
+        getattr(torch.cpu, name, bool)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
 
 
 class FinishedHead(nn.Module):
@@ -54,10 +70,10 @@ class FinishedHead(nn.Module):
         return vectors[:, : head.truncate_dim]
 
     def learned(self):
-        """Return the projection in the format of safetensors; b"": there is none."""
+        """Return the `Projection`; None: there is none."""
         if self.projection is None:
-            return b""
-        return save({"weight": self.projection.detach().cpu().contiguous()})
+            return None
+        return Projection.of(self.projection.detach().cpu().numpy())
 
 
 class TrainedHead(nn.Module):
@@ -73,8 +89,6 @@ class TrainedHead(nn.Module):
         Its `projection_dim` is used.
     """
 
-    pads = False
-
     def __init__(self, spec, n_dims, training):
         super().__init__()
         self.head = FinishedHead(spec.head, n_dims, training.projection_dim or n_dims)
@@ -87,6 +101,10 @@ class TrainedHead(nn.Module):
     def input_shape(self, shape):
         """Return the shape of an input of the backbone, for that of a network input."""
         return shape
+
+    def parts_of(self, shapes):
+        """Return which items are computed together, as lists of positions."""
+        return [list(range(len(shapes)))]
 
     def forward(self, items, shapes):
         """List of kept items -> vectors, (n_rows, n_dims)."""
@@ -126,6 +144,7 @@ class TrainedNetwork(nn.Module):
         probes = [torch.from_numpy(probe) for probe in spec.preprocessor.probes()]
         probes = [self._stemmed(probe.to(spec.device)) for probe in probes]
         self._dtype, self._device = probes[0].dtype, probes[0].device
+        self._mixed = mixed_precision(training.mixed_precision, self._device)
         self._lora = training.trainable == "lora"
         if self._lora:
             self.trained = _add_low_rank(self.backbone, training)
@@ -138,7 +157,11 @@ class TrainedNetwork(nn.Module):
             states = self.backbone(probes[0])
             n_dims = sum(piece(states).shape[1] for piece in self.pieces)
             self.head = FinishedHead(spec.head, n_dims, training.projection_dim).to(spec.device)
-            self.pads = spec.modality.padding and self._padding_is_exact(probes)
+        self._padding, self._n_elements = None, spec.modality.batch_elements
+        if spec.modality.padding == "mask" and self._masking_is_exact(probes):
+            self._padding = "mask"
+        elif spec.modality.padding == "repeat" and self._upper is None:
+            self._padding = "repeat"
         self.n_dims = self.head.n_dims
 
     def _layers(self, spec, training, probe):
@@ -151,13 +174,13 @@ class TrainedNetwork(nn.Module):
             self._upper = upper
         return upper.parameters
 
-    def _padding_is_exact(self, probes):
+    def _masking_is_exact(self, probes):
         """Tell whether padded rows have the vectors that they have alone."""
-        items = [probe[0] for probe in probes]
-        alone = torch.cat([self([self.kept(p[:1])[0]], [p.shape[1:]]) for p in probes])
         kept = [self.kept(probe[:1])[0] for probe in probes]
-        together = self(kept, [item.shape for item in items])
-        return torch.allclose(alone, together, atol=1e-4)
+        shapes = [tuple(probe.shape[1:]) for probe in probes]
+        with torch.no_grad():
+            alone = [self([item], [shape]) for item, shape in zip(kept, shapes, strict=True)]
+            return torch.allclose(torch.cat(alone), self(kept, shapes), atol=1e-4)
 
     def _stemmed(self, inputs):
         with torch.no_grad():
@@ -174,15 +197,24 @@ class TrainedNetwork(nn.Module):
             return shape
         return tuple(self._stemmed(torch.zeros(1, *shape, device=self._device)).shape[1:])
 
-    def forward(self, items, shapes):
-        """List of kept items, and of shapes of the backbone's inputs -> (n_rows, n_dims).
+    def parts_of(self, shapes):
+        """Return which items are computed together, as lists of positions."""
+        if self._padding == "repeat" and self.training:
+            return [list(range(len(shapes)))]
+        return parts_of(shapes, self._n_elements, pads=self._padding == "mask")
 
-        Rows of several lengths are padded and masked, and a row is pooled over its own length.
-        """
-        lengths = [shape[0] for shape in shapes]
+    def forward(self, items, shapes):
+        """List of kept items, and of shapes of the backbone's inputs -> (n_rows, n_dims)."""
+        if len(set(shapes)) > 1 and self._padding == "repeat":
+            items = list(of_one_length(items))
+            shapes = [tuple(item.shape) for item in items]
         if len(set(shapes)) == 1:
             states = self._states(torch.stack(items), shapes[0])
             return self.head(self._vectors(states))
+        return self.head(self._padded(items, [shape[0] for shape in shapes]))
+
+    def _padded(self, items, lengths):
+        """Pad and mask rows of several lengths; a row is pooled over its own length."""
         longest = max(lengths)
         kept = nn.utils.rnn.pad_sequence(items, batch_first=True)
         positions = torch.arange(longest, device=self._device)
@@ -196,9 +228,13 @@ class TrainedNetwork(nn.Module):
             found = self._vectors({k: states[k][rows, :length] for k in layers})
             for i, vector in zip(rows, found, strict=True):
                 vectors[i] = vector
-        return self.head(torch.stack(vectors))
+        return torch.stack(vectors)
 
     def _states(self, kept, shape):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed):
+            return self._computed(kept, shape)
+
+    def _computed(self, kept, shape):
         if self._upper is not None:
             blank = torch.zeros((), dtype=self._dtype, device=self._device)
             return self._upper(blank.expand(len(kept), *shape), kept)
@@ -228,7 +264,7 @@ class TrainedNetwork(nn.Module):
         }
         if self._lora:
             changed = _low_rank_products(self.backbone)
-        return Learned(weights=save(changed) if changed else b"")
+        return Learned(weights=save(changed) if changed else b"", projection=self.head.learned())
 
 
 def _kept_layer(spec, n_last):

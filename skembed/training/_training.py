@@ -73,6 +73,9 @@ class Training(BaseEstimator):
         Changes a batch of network inputs, a float tensor of shape (n_rows, ...), at random. "auto":
         for ``"simclr"``, and for images and sounds whose network starts from random weights. None:
         no change.
+    mixed_precision : bool or "auto", default="auto"
+        Whether the network computes products in bfloat16 while it is trained, which is faster;
+        weights are kept in float32. "auto": where the processor or GPU has such instructions.
     validation_fraction : float, default=None
         Fraction of the rows that are kept aside to measure the loss after each epoch; the weights
         with the lowest loss are kept. None: all rows are trained on.
@@ -126,6 +129,7 @@ class Training(BaseEstimator):
         "projection_dim": [Interval(Integral, 1, None, closed="left"), None],
         "lora_rank": [Interval(Integral, 1, None, closed="left")],
         "augment": [callable, StrOptions({"auto"}), None],
+        "mixed_precision": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
@@ -147,6 +151,7 @@ class Training(BaseEstimator):
         projection_dim: int | None = None,
         lora_rank: int = 8,
         augment: Callable[[Any], Any] | Literal["auto"] | None = "auto",
+        mixed_precision: bool | Literal["auto"] = "auto",
         validation_fraction: float | None = None,
         patience: int | None = None,
         max_seconds: float | None = None,
@@ -164,6 +169,7 @@ class Training(BaseEstimator):
         self.projection_dim = projection_dim
         self.lora_rank = lora_rank
         self.augment = augment
+        self.mixed_precision = mixed_precision
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_seconds = max_seconds

@@ -1,0 +1,94 @@
+"""SetFit on the draws of bench_learning.py, for comparison with embedders that learn in `fit`.
+
+SetFit needs an environment of its own, with ``setfit`` and a folder of all-MiniLM-L6-v2; skembed is
+not imported. The settings are SetFit's defaults: one epoch over pairs, oversampled, in batches of
+16, a learning rate of 2e-5, and a LogisticRegression behind. The number of pairs grows with the
+square of the number of rows. `--iterations` draws a number of pairs for each row instead, as
+SetFit's paper does with 20.
+
+    python benchmarks/learning_setfit.py --model FOLDER [--draws 10] [--per-class 8] [--csv FILE]
+"""
+
+import csv
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _common import machine, parser, print_table
+from bench_learning import rows_of
+
+
+def trained(model, texts, labels, seed, n_iterations, folder):
+    """Return a SetFit model trained on texts and labels."""
+    import setfit
+    from datasets import Dataset
+
+    arguments = setfit.TrainingArguments(
+        output_dir=str(folder),
+        batch_size=16,
+        num_epochs=1,
+        body_learning_rate=2e-5,
+        num_iterations=n_iterations,
+        seed=seed,
+        report_to="none",
+        save_strategy="no",
+        show_progress_bar=False,
+    )
+    model = setfit.SetFitModel.from_pretrained(model, labels=sorted(set(labels)))
+    rows = Dataset.from_dict({"text": list(texts), "label": list(labels)})
+    setfit.Trainer(model=model, args=arguments, train_dataset=rows).train()
+    return model
+
+
+def drawn(labels, draw, n_per_class, n_scored):
+    """Return the training rows and the scored rows of a draw, as bench_learning.py draws them."""
+    order = np.random.default_rng(draw).permutation(len(labels))
+    train = np.concatenate(
+        [[i for i in order if labels[i] == c][:n_per_class] for c in np.unique(labels)]
+    ).astype(int)
+    return train, np.setdiff1d(order, train, assume_unique=True)[:n_scored]
+
+
+def main():
+    given = parser(__doc__)
+    given.add_argument("--model", required=True, help="folder of all-MiniLM-L6-v2")
+    given.add_argument("--draws", type=int, default=10)
+    given.add_argument("--per-class", type=int, default=8)
+    given.add_argument("--scored", type=int, default=2000)
+    given.add_argument("--iterations", type=int, help="pairs drawn for each row, of both kinds")
+    given.add_argument("--csv", type=Path, help="file to which a line is added for each draw")
+    given.add_argument("--work", default="setfit-work", help="folder that SetFit writes to")
+    options = given.parse_args()
+    warnings.simplefilter("ignore")
+    print(machine("setfit", "torch", "transformers", "sentence-transformers"), end="\n\n")
+    texts, labels = rows_of(options.data)
+    scores, seconds = [], []
+    for draw in range(options.draws):
+        train, scored = drawn(labels, draw, options.per_class, options.scored)
+        start = time.perf_counter()
+        model = trained(
+            options.model, texts[train], labels[train].tolist(), draw, options.iterations,
+            options.work,
+        )  # fmt: skip
+        seconds.append(time.perf_counter() - start)
+        found = np.array(model.predict(list(texts[scored])), dtype=labels.dtype)
+        scores.append(float(np.mean(found == labels[scored])))
+        if options.csv:
+            with open(options.csv, "a", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerow([draw, options.per_class, scores[-1], seconds[-1]])
+    print_table(
+        (f"{options.per_class} rows a class", "accuracy", "deviation", "fit, s"),
+        [
+            (
+                "SetFit",
+                f"{np.mean(scores):.3f}",
+                f"{np.std(scores):.3f}",
+                f"{np.median(seconds):.1f}",
+            )
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
