@@ -10,6 +10,7 @@ import numpy as np
 
 from skembed.base._bad_rows import RowsFailedError
 from skembed.base._callbacks import subtask
+from skembed.base._checks import check_truncate_dim
 from skembed.base._optional import require_optional
 from skembed.base._rows import spread, unique_keys
 from skembed.base._seeds import seed_of
@@ -145,11 +146,21 @@ class _Subject:
         self.embedder, self.training = embedder, training
         self.of_head = training.trainable == "head"
         # The network that is trained needs no export.
-        base = replace(request, backend="torch", precision="float32", precompute=None)
-        self._request = base if not self.of_head else replace(request, precompute=None)
+        base = replace(request, backend="torch", precision="float32")
+        self._request = replace(request if self.of_head else base, precompute=None)
         self._sample = sample
-        self.spec = resolve(self._request, embedder._modality, sample)
+        self.spec = self._base_spec(request)
         self.n_threads = n_threads_for(embedder.n_threads)
+
+    def _base_spec(self, request):
+        """Return the spec before training; `truncate_dim` is about a projection, if there is one."""
+        n_dims, given = self.training.projection_dim, self._request
+        if n_dims is None:
+            return resolve(given, self.embedder._modality, self._sample)
+        check_truncate_dim(request.estimator, request.truncate_dim, n_dims, projected=True)
+        whole = replace(given, truncate_dim=None)
+        spec = resolve(whole, self.embedder._modality, self._sample)
+        return replace(spec, head=replace(spec.head, truncate_dim=request.truncate_dim))
 
     def inputs_of(self, rows):
         """Return network inputs, or frozen vectors, and the positions of their rows."""

@@ -303,11 +303,32 @@ def torch_network(spec, pieces):
         stem = spec.preprocessor.stem
         return backbone if stem is None else WithStem(stem.module().to(spec.device), backbone)
 
-    for dense in spec.head.dense:
-        check_unchanged(dense.weights, dense.sha256)
+    check_dense(spec)
     parts = [spec.modality.reference, spec.backbone_digest, spec.learned.digest]
     key = digest([*parts, _stem(spec), precision, spec.device])
     return Network(_backbones.get(key, load), pieces)
+
+
+def load_alone(spec, name, load):
+    """Call a function that loads the network with transformers; return what it returns.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The network, for the message about a missing library.
+    name : str
+        Another one for each call.
+    load : callable
+        Takes the backbone's folder. No other network is loaded meanwhile.
+    """
+    _with_loaders(spec, import_optional)
+    return _backbones.get(name, lambda: load(_checked_folder(spec).backbone_path))
+
+
+def check_dense(spec):
+    """Raise a NetworkChangedError if a dense layer has changed."""
+    for dense in spec.head.dense:
+        check_unchanged(dense.weights, dense.sha256)
 
 
 def _with_loaders(spec, function):

@@ -67,6 +67,7 @@ TEXTS = Modality(
     families=FAMILIES,
     any_family=True,
     has_pooled_state=False,
+    sentence_modules=True,
     width_in_config=True,
     padding="mask",
     may_have_convolutions=False,

@@ -212,9 +212,7 @@ def _metric_learning(make):
 
 def require_metric_learning(objective):
     """Raise a MissingDependencyError that names an objective."""
-    require_optional(
-        "pytorch_metric_learning", extra="train", purpose=f"objective={objective!r}"
-    )
+    require_optional("pytorch_metric_learning", extra="train", purpose=f"objective={objective!r}")
 
 
 def _given(training):

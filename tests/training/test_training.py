@@ -48,7 +48,9 @@ def test_objectives_are_names_or_losses():
     with pytest.raises(ValueError, match="'magic' is no objective. There are: 'classification'"):
         Training("magic").check()
     for wrong in (TripletMarginLoss, (TripletMarginLoss(), None, None), ()):
-        with pytest.raises(ValueError, match=r"a loss of pytorch-metric-learning or \(loss, miner\)"):
+        with pytest.raises(
+            ValueError, match=r"a loss of pytorch-metric-learning or \(loss, miner\)"
+        ):
             Training(wrong).check()
     Training((TripletMarginLoss(), TripletMarginMiner())).check()
 
