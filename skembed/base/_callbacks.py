@@ -1,4 +1,4 @@
-"""Callbacks of scikit-learn 1.9 and later; earlier versions have none. Imports nothing of skembed."""
+"""Callbacks of scikit-learn, which versions before 1.9 do not have. Imports nothing of skembed."""
 
 from contextlib import contextmanager
 

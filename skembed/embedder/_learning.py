@@ -153,7 +153,7 @@ class _Subject:
         self.n_threads = n_threads_for(embedder.n_threads)
 
     def _base_spec(self, request):
-        """Return the spec before training; `truncate_dim` is about a projection, if there is one."""
+        """Return the spec before training; with a projection, `truncate_dim` is about that."""
         n_dims, given = self.training.projection_dim, self._request
         if n_dims is None:
             return resolve(given, self.embedder._modality, self._sample)

@@ -90,7 +90,7 @@ class Checkpoint:
             return 0, 0
         try:
             with safe_open(self._path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
                 facts = json.loads(file.metadata()["facts"])
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return 0, 0

@@ -188,7 +188,7 @@ class _Course:
     def _ended(self, epoch):
         patience, limit = self.training.patience, self.training.max_seconds
         out_of_time = limit is not None and self.seconds > limit
-        return out_of_time or (patience is not None and epoch - self.best[2] > patience)
+        return out_of_time or (patience is not None and epoch - self.best[2] >= patience)
 
     def _epoch(self, epoch, first, bar, checkpoint):
         """Run the steps of an epoch from the step `first` on, and measure the loss."""

@@ -5,7 +5,6 @@ Imports torch, and so imported only when a network is trained.
 
 import copy
 
-
 import torch
 from safetensors.torch import save
 from torch import nn

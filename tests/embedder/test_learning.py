@@ -51,8 +51,8 @@ def learner(tiny_bert, objective="classification", trainable="last:1", **given):
     ("objective", "given"),
     [
         *((name, {}) for name in ("classification", "supcon", "triplet", "proxy_anchor")),
-        ("supcon", {"trainable": "lora"}),
-        ("supcon", {"trainable": "head", "epochs": 30}),
+        ("supcon", {"trainable": "lora", "learning_rate": 3e-3}),
+        ("supcon", {"trainable": "head", "learning_rate": 3e-3, "epochs": 30}),
         ("classification", {"projection_dim": 16}),
         ((ContrastiveLoss(), PairMarginMiner()), {}),
     ],
@@ -61,8 +61,7 @@ def test_rows_of_a_class_come_together(objective, given):
     """On the packaged MiniLM: vectors of the tiny networks are nearly parallel."""
     labels = np.array(LABELS)
     frozen = BertEmbedder(backend="torch", cache=None).fit_transform(TEXTS)
-    rate = 3e-3 if given.get("trainable") == "head" else 3e-4
-    given = {"learning_rate": rate, "epochs": 10, "trainable": "last:1", **given}
+    given = {"learning_rate": 3e-4, "epochs": 10, "trainable": "last:1", **given}
     embedder = learner(MINILM, objective, given.pop("trainable"), training=given)
     vectors = embedder.fit_transform(TEXTS, LABELS)
     assert separation(vectors, labels) > separation(frozen, labels) + 0.1
@@ -200,7 +199,7 @@ def test_low_rank_changes_are_small_and_the_same_in_a_pickle(tiny_bert):
 def test_a_projection_of_cached_vectors_runs_no_network_again(tiny_bert, monkeypatch):
     cache = MemoryCache()
     BertEmbedder(tiny_bert, backend="torch", cache=cache).fit_transform(TEXTS)
-    monkeypatch.setattr(BertEmbedder, "_run", None)
+    monkeypatch.setattr(BertEmbedder, "_run_batches", None)
     embedder = learner(tiny_bert, trainable="head", cache=cache, training={"projection_dim": 3})
     vectors = embedder.fit_transform(TEXTS, LABELS)
     assert vectors.shape == (10, 3)
@@ -468,6 +467,8 @@ def test_every_objective_has_a_test():
         "supcon",
         "triplet",
         "proxy_anchor",
+        "simcse",
+        "simclr",
     }
 
 

@@ -45,7 +45,7 @@ def test_values_are_checked_in_scikit_learns_words(given):
 
 
 def test_objectives_are_names_or_losses():
-    with pytest.raises(ValueError, match="'magic' is no objective. There are: 'classification'"):
+    with pytest.raises(ValueError, match=r"'magic' is no objective\. There are: 'classification'"):
         Training("magic").check()
     for wrong in (TripletMarginLoss, (TripletMarginLoss(), None, None), ()):
         with pytest.raises(
