@@ -11,6 +11,7 @@ import numpy as np
 from skembed.base._bad_rows import RowsFailedError
 from skembed.base._callbacks import subtask
 from skembed.base._checks import check_truncate_dim
+from skembed.base._failures import naming
 from skembed.base._optional import require_optional
 from skembed.base._rows import spread, unique_keys
 from skembed.base._seeds import seed_of
@@ -137,7 +138,8 @@ class _Subject:
     def __init__(self, embedder, training, request, sample):
         for module in ("torch", "transformers", "safetensors"):
             require_optional(module, extra="torch", purpose="Training a network")
-        folder = folder_of(embedder._modality, request.model, request.revision, request.seed)
+        with naming(request.model):
+            folder = folder_of(embedder._modality, request.model, request.revision, request.seed)
         if folder.onnx is not None:
             raise ValueError(
                 f"{folder.onnx} is an ONNX graph, which cannot be trained. Give the folder of the "
@@ -149,7 +151,8 @@ class _Subject:
         base = replace(request, backend="torch", precision="float32")
         self._request = replace(request if self.of_head else base, precompute=None)
         self._sample = sample
-        self.spec = self._base_spec(request)
+        with naming(request.model):
+            self.spec = self._base_spec(request)
         self.n_threads = n_threads_for(embedder.n_threads)
 
     def _base_spec(self, request):
@@ -227,7 +230,9 @@ class _Subject:
 
         if self.of_head:
             return TrainedHead(self.spec, len(examples.inputs[0]), self.training)
-        return TrainedNetwork(self.spec, self.training, self._augment())
+        augment = self._augment()
+        with naming(self.spec.path):
+            return TrainedNetwork(self.spec, self.training, augment)
 
     def _augment(self):
         from skembed.training._augment import augmentation

@@ -122,8 +122,9 @@ class NeuralEmbedder(Learner):
         vars(self).pop("training_history_", None)
         with naming(self.model):
             request, learned = self._request(), None
-            if learn is not None:
-                learned, self.training_history_ = learn(request, sample)
+        if learn is not None:
+            learned, self.training_history_ = learn(request, sample)
+        with naming(self.model):
             self._set_network(resolve(request, self._modality, sample, learned))
 
     def _set_network(self, network):

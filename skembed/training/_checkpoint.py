@@ -3,15 +3,16 @@
 Imports torch, and so imported only when a network is trained.
 """
 
+import hashlib
 import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from skembed.base._digest import digest
 from skembed.base._folders import written_whole
 
 _SECONDS = 30  # between two states that are written
@@ -41,16 +42,18 @@ class Checkpoint:
 
     def _name(self):
         course, examples = self._course, self._course.examples
-        given = {k: v for k, v in course.training.get_params().items() if k != "checkpoint_folder"}
-        parts = [repr(sorted(given.items(), key=lambda item: item[0])), course.rate]
-        parts += [str(item.shape) + item.dtype.str for item in examples.inputs]
-        content = [item.tobytes() for item in examples.inputs]
-        content += [examples.targets.values.tobytes(), examples.views.tobytes()]
-        if examples.weights is not None:
-            content.append(examples.weights.tobytes())
-        content += [t.cpu().numpy().tobytes() for t in course._weights().values()]
-        content.append(json.dumps(course.random.bit_generator.state, sort_keys=True).encode())
-        return digest([*parts, *content])[:32]
+        given = course.training.get_params()
+        del given["checkpoint_folder"]
+        name = hashlib.sha256(repr([sorted(given.items()), course.rate]).encode())
+        arrays = [*examples.inputs, examples.targets.values, examples.views]
+        arrays += [] if examples.weights is None else [examples.weights]
+        arrays += [tensor.cpu().numpy() for tensor in course._weights().values()]
+        for array in arrays:
+            name.update(f"{array.shape} {array.dtype}".encode())
+            name.update(np.ascontiguousarray(array))
+        state = course.random.bit_generator.state
+        name.update(json.dumps(state, sort_keys=True).encode())
+        return name.hexdigest()[:32]
 
     def begin_epoch(self, first):
         """Remember the state that the epoch's batches are drawn from."""

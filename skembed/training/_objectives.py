@@ -223,6 +223,23 @@ def _given(training):
     return copy.deepcopy(loss), copy.deepcopy(miner)
 
 
+def _cosine(targets, n_dims, training):
+    """Compare cosines with 1 for two rows of a class, and with 0 for other ones."""
+    from torch import nn
+
+    class Cosine(nn.Module):
+        def forward(self, labels, vectors):
+            vectors = nn.functional.normalize(vectors)
+            cosines = vectors @ vectors.T
+            same = labels[:, None] == labels[None, :]
+            pairs = ~same.new_ones(same.shape).tril()  # each pair once, no row with itself
+            near, far = (1 - cosines[same & pairs]) ** 2, cosines[~same & pairs] ** 2
+            parts = [part.mean() for part in (near, far) if len(part)]
+            return sum(parts, vectors.new_zeros(()))[None] / 2
+
+    return Cosine()
+
+
 def _two_views(targets, n_dims, training):
     """SimCLR's loss: each view is compared with all others."""
     from torch import nn
@@ -291,6 +308,7 @@ def _similarities(labels):
 OBJECTIVES = {
     "classification": Objective(_class_or_indicator_targets, _classifier, weighted=True),
     "regression": Objective(_standardized_targets, _regressor, weighted=True),
+    "cosine": Objective(_paired_targets, _cosine, compares=True),
     "supcon": Objective(
         _paired_targets,
         _metric_learning(

@@ -32,17 +32,19 @@ class Training(BaseEstimator):
 
     Parameters
     ----------
-    objective : {"classification", "regression", "supcon", "triplet", "proxy_anchor", "simcse", \
-            "simclr"}, loss or (loss, miner), default="classification"
+    objective : {"classification", "regression", "cosine", "supcon", "triplet", "proxy_anchor", \
+            "simcse", "simclr"}, loss or (loss, miner), default="classification"
         What is minimized. ``"classification"``: the cross-entropy of a linear classifier on top of
         the vectors, which is thrown away afterwards; with a 2-D `y` of zeros and ones, the binary
         cross-entropy of each column (multi-label). ``"regression"``: the squared error of a linear
-        layer, also thrown away, on standardized targets. ``"supcon"``: the supervised contrastive
-        loss [1]_. ``"triplet"``: the triplet loss with semi-hard triplets [2]_. ``"proxy_anchor"``:
-        the proxy anchor loss [3]_. ``"simcse"`` and ``"simclr"`` need no labels and compare two
-        views of each row: the same text with other dropout [4]_, and an image or sound after two
-        random changes [5]_. A loss of pytorch-metric-learning, or a pair of loss and miner, is
-        used as given. All but the first two need the extra ``train``.
+        layer, also thrown away, on standardized targets. ``"cosine"``: the squared error of the
+        cosine of two rows, which should be 1 in one class and 0 in two. ``"supcon"``: the
+        supervised contrastive loss [1]_. ``"triplet"``: the triplet loss with semi-hard triplets
+        [2]_. ``"proxy_anchor"``: the proxy anchor loss [3]_. ``"simcse"`` and ``"simclr"`` need no
+        labels and compare two views of each row: the same text with other dropout [4]_, and an
+        image or sound after two random changes [5]_. A loss of pytorch-metric-learning, or a pair
+        of loss and miner, is used as given. ``"supcon"``, ``"triplet"``, ``"proxy_anchor"`` and
+        ``"simclr"`` need the extra ``train``.
     trainable : {"head", "lora", "all"} or str, default="last:2"
         What changes. ``"head"``: only a projection of the vectors, which come from the cache.
         ``"last:N"``: the last N layers; the states below them are computed once for each row of a

@@ -50,7 +50,7 @@ def learner(tiny_bert, objective="classification", trainable="last:1", **given):
 @pytest.mark.parametrize(
     ("objective", "given"),
     [
-        *((name, {}) for name in ("classification", "supcon", "triplet", "proxy_anchor")),
+        *((name, {}) for name in ("classification", "cosine", "supcon", "triplet", "proxy_anchor")),
         ("supcon", {"trainable": "lora", "learning_rate": 3e-3}),
         ("supcon", {"trainable": "head", "learning_rate": 3e-3, "epochs": 30}),
         ("classification", {"projection_dim": 16}),
@@ -464,6 +464,7 @@ def test_every_objective_has_a_test():
     assert set(OBJECTIVES) == {
         "classification",
         "regression",
+        "cosine",
         "supcon",
         "triplet",
         "proxy_anchor",

@@ -11,10 +11,6 @@ TEXTS = [f"the {who} {what}" for who in ("cat", "dog", "man", "town") for what i
 LABELS = [0, 0, 0, 0, 1, 1, 1, 1]
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
 def learner(folder, tiny_bert, **given):
     training = Training(
         trainable="all",
@@ -36,13 +32,13 @@ def killed(embedder, after):
 
     def step(self, batch, epoch):
         if len(steps) == after:
-            raise KilledError
+            raise KeyboardInterrupt
         steps.append(1)
         return real(self, batch, epoch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_loop._Course, "_step", step)
-        with pytest.raises(KilledError):
+        with pytest.raises(KeyboardInterrupt):
             embedder.fit(TEXTS, LABELS)
     assert not embedder.__sklearn_is_fitted__()
 

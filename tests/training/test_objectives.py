@@ -62,6 +62,15 @@ def test_squared_error_of_standardized_targets():
     assert loss_of("regression", y, own) == pytest.approx(expected, abs=1e-5)
 
 
+def test_cosines_are_one_or_zero():
+    cosines = UNIT @ UNIT.T
+    same = np.equal.outer(NUMBERS, NUMBERS)
+    once = np.triu(np.ones((12, 12), dtype=bool), k=1)
+    near = ((1 - cosines[same & once]) ** 2).mean()
+    far = (cosines[~same & once] ** 2).mean()
+    assert loss_of("cosine", CLASSES) == pytest.approx((near + far) / 2, abs=1e-5)
+
+
 def test_supervised_contrastive():
     scores = UNIT @ UNIT.T / 0.3
     losses = []
