@@ -34,6 +34,7 @@ LAZY_MODULES = {
     "audio/_backbone.py",
     "audio/_cnns.py",
     "models/_backbone.py",
+    "models/_backbone_folder.py",
     "image/_backbone.py",
     "models/_modules.py",
     "runtime/_torch.py",

@@ -1,5 +1,6 @@
 """Convert rows to the waveforms or log-mel spectrograms that a network takes."""
 
+import shutil
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from skembed.audio._waveforms import waveform_of
 from skembed.audio._windows import padded, repeated, windows_of
 from skembed.base._files import UnreadableRowError
 from skembed.embedder._inputs import Prepared, Preprocessor
+from skembed.exceptions import ExportError, ModelFormatError
+from skembed.models._folder import ModelFolder
 
 _PADDINGS = {"zeros": padded, "repeat": repeated}
 _WINDOW_SECONDS = 10.0  # for networks that define no length
@@ -154,6 +157,22 @@ class AudioPreprocessor(Preprocessor):
     def save(self, folder):
         """Return the settings that an exported folder stores; no file is written."""
         return {"listening": asdict(self.preprocessing), "in_graph": self.in_graph}
+
+    def save_files(self, folder, source):
+        """Write ``preprocessor_config.json`` to a model's folder."""
+        name = "preprocessor_config.json"
+        if (source.backbone_path / name).exists():
+            shutil.copyfile(source.backbone_path / name, folder / name)
+        try:
+            found = preprocessing_of(ModelFolder(folder), "auto")
+        except ModelFormatError:
+            found = None
+        if found != self.preprocessing:  # `front_end` was set
+            raise ExportError(
+                f"{source.path}: the network takes other inputs than its {name} states, because "
+                "front_end was set, and files of transformers do not store it. Fit with "
+                "front_end='auto', or use format='onnx'."
+            )
 
 
 def audio_preprocessor(

@@ -1,8 +1,8 @@
 """Checks of parameters that several layers share. Imports nothing of skembed."""
 
 
-def check_truncate_dim(estimator, truncate_dim, n_dims):
-    """Raise a ValueError if `truncate_dim` exceeds the length of the model's vectors.
+def check_truncate_dim(estimator, truncate_dim, n_dims, *, projected=False):
+    """Raise a ValueError if `truncate_dim` exceeds the length of the vectors that it truncates.
 
     Parameters
     ----------
@@ -11,7 +11,9 @@ def check_truncate_dim(estimator, truncate_dim, n_dims):
     truncate_dim : int or None
         The parameter. None: vectors are not truncated.
     n_dims : int or None
-        Length of the model's vectors. None: not known yet, and nothing is checked.
+        Length of these vectors. None: not known yet, and nothing is checked.
+    projected : bool, default=False
+        Whether they are the vectors of a learned projection, for the message.
 
     Examples
     --------
@@ -22,7 +24,8 @@ def check_truncate_dim(estimator, truncate_dim, n_dims):
     model's vectors. Got 500 instead.
     """
     if truncate_dim is not None and n_dims and truncate_dim > n_dims:
+        whose = "the learned projection" if projected else "the model's vectors"
         raise ValueError(
             f"The 'truncate_dim' parameter of {estimator} must be at most {n_dims}, the length of "
-            f"the model's vectors. Got {truncate_dim} instead."
+            f"{whose}. Got {truncate_dim} instead."
         )

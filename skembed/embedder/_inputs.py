@@ -1,6 +1,6 @@
 """How rows become network inputs: `Prepared` rows and the `Preprocessor` that makes them.
 
-Imports only `base`.
+Imports only `base` and `exceptions`.
 """
 
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skembed.base._read_rows import read_rows
+from skembed.exceptions import ExportError
 
 
 class Prepared(NamedTuple):
@@ -63,6 +64,23 @@ class Preprocessor:
         """Write files to an exported folder; return the settings for its manifest."""
         raise NotImplementedError
 
+    def save_files(self, folder, source):
+        """Write the files that define it, in the layout of transformers, to a model's folder.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            A folder that has the network's files already.
+        source : ModelFolder
+            Of the model that it was made for.
+
+        Raises
+        ------
+        ExportError
+            If files of that layout cannot define it; the message names the parameter.
+        """
+        raise NotImplementedError
+
     def moved(self, new_path):
         """Return the same, with its files at ``new_path(path)``."""
         return self
@@ -74,3 +92,22 @@ class Preprocessor:
     def joined(self, vectors, weights):
         """Combine the vectors of a row's windows, (n_windows, n_dims), into one."""
         return np.average(vectors, axis=0, weights=weights)
+
+
+def check_same_settings(preprocessor, again, source):
+    """Raise an ExportError if the preprocessor of a written folder has other settings.
+
+    Parameters
+    ----------
+    preprocessor, again : Preprocessor
+        The one that was written, and the one that was read again.
+    source : ModelFolder
+        Of the model, for the message.
+    """
+    found = again.settings()
+    for name, value in preprocessor.settings().items():
+        if found[name] != value:
+            raise ExportError(
+                f"{source.path}: files of transformers do not store {name}={value!r}; they give "
+                f"{found[name]!r}. Use format='onnx'."
+            )

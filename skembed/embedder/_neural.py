@@ -27,20 +27,19 @@ from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
 from skembed.embedder._computed_once import computed_once
 from skembed.embedder._kept import KeptPieces, Windows
 from skembed.embedder._learning import learned_from
-from skembed.exceptions import ExportError
 from skembed.models._modality import Modality
 from skembed.network._export_folder import write_folder
 from skembed.network._load import found_again, relocated, runner_of, with_export
 from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
-from skembed.runtime._backends import BACKENDS, backends_of_graphs
+from skembed.runtime._backends import BACKENDS
 from skembed.runtime._precisions import PRECISIONS
 from skembed.training._objectives import OBJECTIVES
 from skembed.training._training import Training, with_nested
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
+    from typing import Any, Literal
 
     from typing_extensions import Self
 
@@ -362,14 +361,23 @@ class NeuralEmbedder(Embedder):
         self.model = folder
         return self
 
-    def export(self, folder: FilePath) -> Path:
-        """Write the fitted network to a folder that runs without torch and transformers.
+    def export(self, folder: FilePath, *, format: Literal["onnx", "transformers"] = "onnx") -> Path:
+        """Write the fitted network, with what it learned, to a folder.
+
+        To load it, pass the folder as ``model``.
 
         Parameters
         ----------
         folder : str or path
-            A folder that does not exist or is empty. ``model.onnx``, the files of the preprocessor
-            and ``manifest.json`` are written to it. To load it, pass it as ``model``.
+            A folder that does not exist or is empty.
+        format : {"onnx", "transformers"}, default="onnx"
+            "onnx": ``model.onnx``, the files of the preprocessor and ``manifest.json``, which run
+            without torch and transformers. "transformers": the weights in float32 as
+            ``model.safetensors``, ``config.json`` and the files of the preprocessor, for
+            transformers' ``from_pretrained``, for Sentence Transformers, and for training further.
+            For texts, pooling and normalization are stored as Sentence Transformers' modules. For
+            images and sounds, give parameters such as `pooling` again. skembed's own networks, such
+            as "cnn-small", are loaded by skembed only.
 
         Returns
         -------
@@ -381,17 +389,10 @@ class NeuralEmbedder(Embedder):
         FileExistsError
             If the folder has files in it.
         ExportError
-            If the network is not run by ONNX Runtime.
+            If the network is not run by ONNX Runtime, or files of transformers cannot state a
+            parameter; the message names it.
         NotFittedError
             If the embedder is not fitted.
         """
         check_is_fitted(self)
-        network = with_export(self._found())
-        backend = BACKENDS[network.backend]
-        if not backend.needs_export:
-            able = backends_of_graphs()[0]
-            raise ExportError(
-                f"export() writes the graph that {BACKENDS[able].label} runs, and this "
-                f"{type(self).__name__} runs on {backend.label}. Fit it with backend={able!r}."
-            )
-        return write_folder(network, folder, type(self).__name__)
+        return write_folder(self._found(), folder, type(self).__name__, format)

@@ -1,14 +1,18 @@
 """Convert rows to the pixels that a network takes."""
 
+import json
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from skembed.embedder._inputs import Prepared, Preprocessor
+from skembed.exceptions import ExportError
 from skembed.image._pixels import image_of
 from skembed.image._processor import Processor, processor_of
 from skembed.models._files import checked_settings
+from skembed.models._folder import ModelFolder
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,20 @@ class ImagePreprocessor(Preprocessor):
     def save(self, folder):
         """Return the settings that an exported folder stores; no file is written."""
         return {"processor": self.processor.settings()}
+
+    def save_files(self, folder, source):
+        """Write ``preprocessor_config.json`` to a model's folder."""
+        own = source.backbone_path / "preprocessor_config.json"
+        target = folder / "preprocessor_config.json"
+        shutil.copyfile(own, target)
+        if processor_of(ModelFolder(folder)) != self.processor:  # `image_size` was set
+            target.write_text(json.dumps(self.processor.config(), indent=1) + "\n")
+        if processor_of(ModelFolder(folder)) != self.processor:
+            raise ExportError(
+                f"{source.path}: no preprocessor_config.json gives images of the size "
+                f"{self.processor.size} from {self.processor}. Fit with image_size=None, or use "
+                "format='onnx'."
+            )
 
 
 def image_preprocessor(folder, *, image_size, max_pixels, max_value):

@@ -145,6 +145,36 @@ class Processor:
         """Return all settings, for fingerprints and exports."""
         return asdict(self)
 
+    def config(self):
+        """Return a ``preprocessor_config.json`` that gives this processor."""
+        kind = "EfficientNet" if self.twice or self.offset else "Bit"
+        resize = self.resize or self.size
+        sides = ("height", "width")
+        resize = (
+            {"shortest_edge": resize}
+            if isinstance(resize, int)
+            else dict(zip(sides, resize, strict=True))
+        )
+        config = {
+            "image_processor_type": f"{'MobileViT' if self.flip else kind}ImageProcessor",
+            "do_resize": self.resize is not None,
+            "size": resize,
+            "do_center_crop": True,
+            "crop_size": dict(zip(sides, self.size, strict=True)),
+            "resample": int(self.resample),
+            "do_rescale": self.rescale_factor is not None,
+            "do_normalize": self.mean is not None,
+        }
+        if self.rescale_factor is not None:
+            config["rescale_factor"] = self.rescale_factor
+        if self.mean is not None:
+            config |= {"image_mean": list(self.mean), "image_std": list(self.std)}
+        if self.flip:
+            config["do_flip_channel_order"] = True
+        elif kind == "EfficientNet":
+            config |= {"rescale_offset": self.offset != 0, "include_top": self.twice}
+        return config
+
     def levels(self):
         """Return the value of each level in each channel, (n_channels, 256) float32.
 

@@ -4,6 +4,7 @@ This module imports torch and transformers; it is imported only when a network i
 """
 
 import contextlib
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -109,8 +110,21 @@ def quiet_transformers():
             transformers_logging.enable_progress_bar()
 
 
+class Loaded(NamedTuple):
+    """A backbone, and the model that it is a part of."""
+
+    backbone: Backbone
+    model: Any  # of transformers; the backbone itself if skembed implements the network
+    random: frozenset = frozenset()  # names of the model's weights that the folder does not have
+
+
 def load_backbone(folder, modality):
-    """Load a folder's backbone.
+    """Load a folder's backbone: that of `load_model`."""
+    return load_model(folder, modality).backbone
+
+
+def load_model(folder, modality):
+    """Load a folder's network.
 
     Parameters
     ----------
@@ -121,7 +135,7 @@ def load_backbone(folder, modality):
 
     Returns
     -------
-    backbone : Backbone
+    loaded : Loaded
         On the CPU, in float32, in evaluation mode.
 
     Raises
@@ -131,17 +145,18 @@ def load_backbone(folder, modality):
     """
     files = ModelFolder(folder)
     if files.config.get("model_type") in modality.networks:
-        return _load_own(files, modality)
+        own = _load_own(files, modality)
+        return Loaded(own, own)
     family = modality.family(files.config.get("model_type"), folder)
     model, wrong = _load_transformers(files, modality, family)
     wrapper = imported(modality.wrapper)
-    wrong = {name for name in wrong if not any(part in name for part in wrapper.unused)}
-    if wrong:
+    used = {name for name in wrong if not any(part in name for part in wrapper.unused)}
+    if used:
         raise ModelFormatError(
-            f"{folder}: {len(wrong)} weights of {type(model).__name__} are missing or have another "
-            f"shape, {min(wrong)} among them; they would be random."
+            f"{folder}: {len(used)} weights of {type(model).__name__} are missing or have another "
+            f"shape, {min(used)} among them; they would be random."
         )
-    return wrapper(model, modality.input_name, family).eval()
+    return Loaded(wrapper(model, modality.input_name, family).eval(), model, frozenset(wrong))
 
 
 def _load_transformers(files, modality, family):

@@ -1,8 +1,8 @@
-"""The head of a network as plain data: layers, pooling, dense layers, normalization.
+"""The head of a network as plain data: layers, pooling, dense layers, projection, normalization.
 
 A head consists of pieces, one for each layer and pooling (see `Head.pieces`). The network computes
-pieces, and caches store their vectors. `Head.finished` concatenates, truncates and normalizes these
-vectors, for all backends in the same way.
+pieces, and caches store their vectors. `Head.finished` concatenates, projects, truncates and
+normalizes these vectors, for all backends in the same way.
 
 `_modules` contains the torch module of a piece. This module does not import torch.
 """
@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from skembed.base._digest import digest
+from skembed.models._projection import Projection
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Head:
     truncate_last : bool
         Whether to truncate after normalization. This holds for a `truncate_dim` that Sentence
         Transformers saved in the model's folder.
+    projection : Projection, default=None
+        What `fit` learned to multiply the concatenated vectors by. None: nothing.
     """
 
     layers: tuple = (-1,)
@@ -56,6 +59,7 @@ class Head:
     truncate_dim: int | None = None
     normalize: bool = False
     truncate_last: bool = False
+    projection: Projection | None = None
 
     @property
     def unit_length(self):
@@ -64,9 +68,12 @@ class Head:
 
     def settings(self):
         """Return all settings that can change a vector, without paths, for fingerprints."""
-        settings = asdict(self)
+        settings = asdict(replace(self, projection=None))
+        del settings["projection"]
         for dense in settings["dense"]:
             del dense["weights"]
+        if self.projection is not None:  # heads without one keep their names
+            settings["projection"] = self.projection.digest
         return settings
 
     @property
@@ -77,8 +84,8 @@ class Head:
     def pieces(self, n_states=None):
         """Return the heads whose vectors this head concatenates, in this order.
 
-        A piece is one pooling of one layer, neither truncated nor normalized. Dense layers take
-        all poolings as their input, so a head with dense layers is one piece.
+        A piece is one pooling of one layer, neither projected nor truncated nor normalized. Dense
+        layers take all poolings as their input, so a head with dense layers is one piece.
 
         Parameters
         ----------
@@ -103,10 +110,10 @@ class Head:
         )
 
     def finished(self, pieces):
-        """Concatenate, truncate and normalize the vectors of this head's pieces.
+        """Concatenate, project, truncate and normalize the vectors of this head's pieces.
 
-        Sums of squares are computed in float64 for each row separately, so that a vector does not
-        depend on other rows.
+        Projections and sums of squares are computed in float64 for each row separately, so that a
+        vector does not depend on other rows.
 
         Parameters
         ----------
@@ -124,6 +131,8 @@ class Head:
         array([[0.6, 0.8]], dtype=float32)
         """
         vectors = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+        if self.projection is not None:
+            vectors = self.projection.of_rows(vectors)
         if not self.truncate_last:
             vectors = vectors[:, : self.truncate_dim]
         if self.normalize:
@@ -132,16 +141,22 @@ class Head:
         return vectors[:, : self.truncate_dim]
 
     def pooled(self):
-        """Return this head without truncation and normalization."""
-        return replace(self, truncate_dim=None, normalize=False, truncate_last=False)
+        """Return this head without what follows pooling and dense layers."""
+        return replace(
+            self, truncate_dim=None, normalize=False, truncate_last=False, projection=None
+        )
 
     def n_dims(self, n_hidden):
         """Return the length of a row's vector; None if `n_hidden`, that of a layer, is None."""
         if n_hidden is None:
             return None
         width = n_hidden * len(self.layers) * max(1, len(self.pooling))
-        width = self.dense[-1].out_features if self.dense else width
-        return min(width, self.truncate_dim or width)
+        return self.n_finished(self.dense[-1].out_features if self.dense else width)
+
+    def n_finished(self, n_dims):
+        """Return the length of finished vectors; `n_dims` is that of the concatenated ones."""
+        n_dims = n_dims if self.projection is None else self.projection.n_out
+        return min(n_dims, self.truncate_dim or n_dims)
 
     def moved(self, new_path):
         """Return a copy whose files are at ``new_path(path)``."""

@@ -100,6 +100,8 @@ class Modality:
         Pooling of a model whose files do not name one.
     has_pooled_state : bool, default=True
         Whether the last of the backbone's states is the model's own pooled vector.
+    sentence_modules : bool, default=False
+        Whether a head is written to a folder as modules of Sentence Transformers.
     width_in_config : bool, default=False
         Whether config.json gives the length of a layer's pooled state.
     may_have_convolutions : bool, default=True
@@ -139,6 +141,7 @@ class Modality:
     architectures: Mapping = field(default_factory=dict)
     auto_pooling: tuple = ("mean",)
     has_pooled_state: bool = True
+    sentence_modules: bool = False
     width_in_config: bool = False
     may_have_convolutions: bool = True
     chunk: int = 256

@@ -13,7 +13,7 @@ from skembed.models._head import Dense
 
 # Name of a pooling in Sentence Transformers -> (its old flag, its name here), in the order in which
 # Sentence Transformers concatenates them.
-_POOLINGS = {
+POOLINGS = {
     "cls": ("pooling_mode_cls_token", "cls"),
     "max": ("pooling_mode_max_tokens", "max"),
     "mean": ("pooling_mode_mean_tokens", "mean"),
@@ -36,7 +36,7 @@ _MODULES = {
         "embedding_dimension",
         "pooling_mode",
         "include_prompt",
-        *(flag for flag, _ in _POOLINGS.values()),
+        *(flag for flag, _ in POOLINGS.values()),
     },
     "Dense": {
         "in_features",
@@ -172,14 +172,12 @@ def _pooling_without_modules(folder):
 def _poolings(file, config):
     modes = config.get("pooling_mode")
     if modes is None:
-        modes = [mode for mode, (flag, _) in _POOLINGS.items() if config.get(flag)] or ["mean"]
+        modes = [mode for mode, (flag, _) in POOLINGS.items() if config.get(flag)] or ["mean"]
     modes = [modes] if isinstance(modes, str) else modes
-    unknown = [mode for mode in modes if mode not in _POOLINGS]
+    unknown = [mode for mode in modes if mode not in POOLINGS]
     if unknown or not modes:
-        raise ModelFormatError(
-            f"{file}: unknown pooling modes {unknown}; known: {list(_POOLINGS)}."
-        )
-    return tuple(_POOLINGS[mode][1] for mode in modes)
+        raise ModelFormatError(f"{file}: unknown pooling modes {unknown}; known: {list(POOLINGS)}.")
+    return tuple(POOLINGS[mode][1] for mode in modes)
 
 
 def _dense(place, config):

@@ -8,7 +8,7 @@ from skembed.exceptions import ModelFormatError
 from skembed.models._head import Head
 
 
-def head_of(request, modality, folder, preprocessor):
+def head_of(request, modality, folder, preprocessor, projection=None):
     """Return the `Head` of a request, with defaults from the model's own modules.
 
     Parameters
@@ -21,6 +21,8 @@ def head_of(request, modality, folder, preprocessor):
         Of the model.
     preprocessor : Preprocessor
         Tells how many tokens of a prompt pooling leaves out.
+    projection : Projection, default=None
+        What `fit` learned. A ready-made graph takes none.
 
     Raises
     ------
@@ -40,6 +42,7 @@ def head_of(request, modality, folder, preprocessor):
         skip=0 if modules.include_prompt else preprocessor.n_prompt_tokens,
         dense=dense,
         normalize=modules.normalize if request.normalize == "auto" else request.normalize,
+        projection=projection,
     )
     if dense and len(head.layers) > 1:
         raise ValueError(
@@ -47,7 +50,8 @@ def head_of(request, modality, folder, preprocessor):
             f"Got layers={request.layers!r}; set pooling to leave the dense layers out."
         )
     n_dims = head.n_dims(modality.n_hidden(folder))
-    check_truncate_dim(request.estimator, request.truncate_dim, n_dims)
+    projected = projection is not None
+    check_truncate_dim(request.estimator, request.truncate_dim, n_dims, projected=projected)
     if request.truncate_dim is None and modules.truncate_dim is not None:
         # Sentence Transformers truncates after its modules; normalize=True is applied after that.
         last = request.normalize == "auto"
@@ -55,8 +59,11 @@ def head_of(request, modality, folder, preprocessor):
     return replace(head, truncate_dim=request.truncate_dim)
 
 
-def precomputed_of(request, modality, folder, preprocessor):
-    """Return the pieces of all heads that the parameter `precompute` names."""
+def precomputed_of(request, modality, folder, preprocessor, projection=None):
+    """Return the pieces of all heads that the parameter `precompute` names.
+
+    They are not projected; `projection` only says how far `truncate_dim` may go.
+    """
     given = request.precompute
     if given is None:
         return ()
@@ -71,7 +78,11 @@ def precomputed_of(request, modality, folder, preprocessor):
     try:
         heads = [
             head_of(
-                replace(request, pooling=pooling, layers=layers), modality, folder, preprocessor
+                replace(request, pooling=pooling, layers=layers),
+                modality,
+                folder,
+                preprocessor,
+                projection,
             )
             for pooling in values["pooling"]
             for layers in values["layers"]

@@ -1,6 +1,6 @@
-"""What `fit` learned about a network: ranges of its states, or weights that differ from the base.
+"""What `fit` learned about a network: ranges of its states, changed weights, a projection.
 
-Imports only `exceptions`.
+Imports `models` and `exceptions`.
 """
 
 import hashlib
@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from skembed.exceptions import ModelFormatError
+from skembed.models._projection import Projection
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class Learned:
     weights : bytes, default=b""
         The backbone's weights that differ from those of the model's folder, in the format of
         safetensors.
+    projection : Projection, default=None
+        What the vectors are multiplied by. `resolve` makes it a part of the network's head.
     """
 
     ranges: tuple | None = None
     weights: bytes = b""
+    projection: Projection | None = None
 
     @cached_property
     def digest(self):

@@ -41,8 +41,10 @@ def with_export(spec):
     An export is named by what goes into it, so that another version of torch makes its own.
     """
     spec = found_again(spec)
-    if spec.ready_made or not BACKENDS[spec.backend].needs_export:
+    if spec.ready_made:
         return spec
+    if not BACKENDS[spec.backend].needs_export:
+        return spec if spec.widths else _with_widths_of_module(spec)
     export = _ensure_exported(spec, (*spec.head_pieces, *spec.precomputed))
     n_needed = len(spec.head_pieces)
     needed, others = export["verdicts"][:n_needed], export["verdicts"][n_needed:]
@@ -61,14 +63,36 @@ def with_export(spec):
         strict=True,
     )
     known = {p.pieces(spec.n_states)[0].name: v["n_dims"] for p, v in pairs}
-    return with_widths(spec, [known[piece.name] for piece in spec.pieces])
+    return _with_widths(spec, [known[piece.name] for piece in spec.pieces])
 
 
-def with_widths(spec, widths):
-    """Return the spec with the lengths of its pieces' vectors, and of its own."""
+def _with_widths_of_module(spec):
+    """Return the spec with its lengths, for a network that is not exported."""
+    n_hidden = spec.modality.n_hidden(ModelFolder(spec.path))
+    widths = [piece.n_dims(n_hidden) for piece in spec.pieces]
+    if None in widths:  # known only after a run
+        probe = spec.preprocessor.probes()[0]
+        widths = [vectors.shape[-1] for vectors in next(iter(runner_of(spec).run([probe], 1)))]
+    return _with_widths(spec, widths)
+
+
+def _with_widths(spec, widths):
+    """Return the spec with the lengths of its pieces' vectors, and of its own.
+
+    Raises
+    ------
+    ModelFormatError
+        If a learned projection is damaged, or takes vectors of another length.
+    """
     known = dict(zip((piece.name for piece in spec.pieces), widths, strict=True))
     n_dims = sum(known[part.name] for part in spec.head_pieces)
-    return replace(spec, widths=tuple(widths), n_dims=min(n_dims, spec.head.truncate_dim or n_dims))
+    projection = spec.head.projection
+    if projection is not None and len(projection.matrix) != n_dims:
+        raise ModelFormatError(
+            f"The learned projection takes vectors of length {projection.n_in}, and those of "
+            f"{spec.model} have length {n_dims}."
+        )
+    return replace(spec, widths=tuple(widths), n_dims=spec.head.n_finished(n_dims))
 
 
 def _report(sha256, verdicts):
@@ -279,11 +303,32 @@ def torch_network(spec, pieces):
         stem = spec.preprocessor.stem
         return backbone if stem is None else WithStem(stem.module().to(spec.device), backbone)
 
-    for dense in spec.head.dense:
-        check_unchanged(dense.weights, dense.sha256)
+    check_dense(spec)
     parts = [spec.modality.reference, spec.backbone_digest, spec.learned.digest]
     key = digest([*parts, _stem(spec), precision, spec.device])
     return Network(_backbones.get(key, load), pieces)
+
+
+def load_alone(spec, name, load):
+    """Call a function that loads the network with transformers; return what it returns.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        The network, for the message about a missing library.
+    name : str
+        Another one for each call.
+    load : callable
+        Takes the backbone's folder. No other network is loaded meanwhile.
+    """
+    _with_loaders(spec, import_optional)
+    return _backbones.get(name, lambda: load(_checked_folder(spec).backbone_path))
+
+
+def check_dense(spec):
+    """Raise a NetworkChangedError if a dense layer has changed."""
+    for dense in spec.head.dense:
+        check_unchanged(dense.weights, dense.sha256)
 
 
 def _with_loaders(spec, function):

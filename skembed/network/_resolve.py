@@ -18,7 +18,7 @@ from skembed.exceptions import (
 from skembed.models._manifest import check_manifest
 from skembed.network._head import head_of, precomputed_of
 from skembed.network._learned import Learned
-from skembed.network._load import export_folder, runner_of, with_export, with_widths
+from skembed.network._load import export_folder, runner_of, with_export
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import (
     BACKENDS,
@@ -58,6 +58,8 @@ def resolve(request, modality, sample, learned=None):
     check_manifest(folder, request.estimator, modality, FORMAT, precisions_of_graphs())
     preprocessor = request.make_preprocessor(folder)
     backend, device, precision = _runtime(request, folder)
+    learned = learned or Learned()
+    of_head = (request, modality, folder, preprocessor, learned.projection)
     spec = NetworkSpec(
         modality=modality,
         model=os.fspath(request.model),
@@ -65,22 +67,23 @@ def resolve(request, modality, sample, learned=None):
         seed=request.seed,
         path=str(folder.onnx or folder.path),
         backbone_digest=folder.digest,
-        head=head_of(request, modality, folder, preprocessor),
-        precomputed=precomputed_of(request, modality, folder, preprocessor),
+        head=head_of(*of_head),
+        precomputed=precomputed_of(*of_head),
         preprocessor=preprocessor,
         output=request.layers if isinstance(request.layers, str) else None,
         backend=backend,
         precision=precision,
         device=device,
         ready_made=folder.onnx is not None,
-        learned=learned or Learned(),
+        learned=replace(learned, projection=None),  # it is in the head
     )
     if spec.ready_made:
         n_dims = _n_dims_of_graph(spec)
         spec = replace(spec, n_dims=n_dims, widths=(n_dims,))
     else:
-        spec = _ready_to_run(spec, request, modality.n_hidden(folder), sample)
-    check_truncate_dim(request.estimator, request.truncate_dim, spec.n_dims)
+        spec = _ready_to_run(spec, request, sample)
+    projected = spec.head.projection is not None
+    check_truncate_dim(request.estimator, request.truncate_dim, spec.n_dims, projected=projected)
     return spec
 
 
@@ -121,7 +124,7 @@ def _runtime(request, folder):
     return backend, BACKENDS[backend].device(request.device, own), own
 
 
-def _ready_to_run(spec, request, n_hidden, sample):
+def _ready_to_run(spec, request, sample):
     """Return the spec with its export made and checked, or with the backend to fall back to."""
     backend = BACKENDS[spec.backend]
     if backend.needs_export:
@@ -146,11 +149,7 @@ def _ready_to_run(spec, request, n_hidden, sample):
             stacklevel=callers_level(),
         )
         spec = replace(spec, backend=backend.fallback)
-    widths = [piece.n_dims(n_hidden) for piece in spec.pieces]
-    if None in widths:  # known only after a run
-        probe = spec.preprocessor.probes()[0]
-        widths = [vectors.shape[-1] for vectors in next(iter(runner_of(spec).run([probe], 1)))]
-    return with_widths(spec, widths)
+    return with_export(spec)
 
 
 def _n_dims_of_graph(spec):

@@ -106,13 +106,16 @@ class NetworkSpec:
         """Digest of everything that can change a vector, with the libraries of this process."""
         head = [part.settings() for part in self.head_pieces]
         head += [self.head.truncate_dim, self.head.normalize, self.head.truncate_last]
+        if self.head.projection is not None:
+            head.append(self.head.projection.digest)
         return digest([self._run_settings(), head, self.preprocessor.settings()])
 
     @property
     def fingerprints(self):
         """Fingerprints under which the vectors of `pieces` are cached.
 
-        Settings of arithmetic on these vectors, such as `truncate_dim`, do not change them.
+        What is arithmetic on these vectors does not change them: a learned projection,
+        `truncate_dim`.
         """
         run = self._run_settings()
         return [digest([run, piece.settings()]) for piece in self.pieces]

@@ -113,8 +113,10 @@ def _append(graph, model, source, prefix):
 
 
 def _finished(add, names, head):
-    """Join, truncate and normalize vectors, as `Head.finished` does."""
+    """Join, project, truncate and normalize vectors, as `Head.finished` does."""
     vectors = names[0] if len(names) == 1 else add("Concat", *names, axis=1)
+    if head.projection is not None:
+        vectors = add("MatMul", vectors, head.projection.matrix)
     cut = head.truncate_dim is not None
     if cut and not head.truncate_last:
         vectors = add("Slice", vectors, ints(0), ints(head.truncate_dim), ints(1))

@@ -67,6 +67,7 @@ TEXTS = Modality(
     families=FAMILIES,
     any_family=True,
     has_pooled_state=False,
+    sentence_modules=True,
     width_in_config=True,
     may_have_convolutions=False,
     organization="sentence-transformers",
@@ -347,7 +348,7 @@ class BertEmbedder(NeuralEmbedder):
         if len(columns.names) > 1:
             raise ValueError(f"embed_tokens takes one column of texts; got {len(columns.names)}.")
         keys, bad = self._checked(columns)
-        spec = replace(network, head=network.head.for_tokens(), precomputed=())
+        spec = replace(network, head=network.head.for_tokens(), precomputed=(), widths=())
         network = with_export(spec)
         tokens = {
             i: network.preprocessor.tokens(columns.rows[i])

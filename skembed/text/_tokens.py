@@ -9,12 +9,15 @@ import numpy as np
 from skembed.base._digest import check_unchanged, file_sha256
 from skembed.base._failures import naming
 from skembed.base._shared import Registry
-from skembed.embedder._inputs import Prepared, Preprocessor
-from skembed.exceptions import ModelFormatError
+from skembed.embedder._inputs import Prepared, Preprocessor, check_same_settings
+from skembed.exceptions import ExportError, ModelFormatError
 from skembed.models._files import file_in
+from skembed.models._folder import ModelFolder
+from skembed.models._sentence_writer import write_json
 from skembed.text._families import check_encoder
 from skembed.text._sentence_settings import read_text_settings
 from skembed.text._tokenizer import changes_of, load_tokenizer, tokenizer_settings
+from skembed.text._tokenizer_files import write_tokenizer_files
 
 _tokenizers = Registry(max_items=8)
 # Families whose first position is the id of the padding token plus one.
@@ -207,6 +210,23 @@ class TextPreprocessor(Preprocessor):
         else:
             (folder / "tokenizer.json").write_bytes(Path(self.tokenizer).read_bytes())
         return {"max_length": self.max_length, "prompt": self.prompt, "lowercase": self.lowercase}
+
+    def save_files(self, folder, source):
+        """Write the tokenizer's files and ``sentence_bert_config.json`` to a model's folder."""
+        if self.long_texts == "chunk":
+            raise ExportError(
+                "Sentence Transformers cuts long texts, and long_texts='chunk' averages their "
+                "windows. Fit with long_texts='truncate', or use format='onnx'."
+            )
+        check_unchanged(self.tokenizer, self.sha256, "tokenizer")
+        arguments = read_text_settings(source).tokenizer
+        write_tokenizer_files(source, self.tokenizer, arguments, folder, self.max_length)
+        texts = {"max_seq_length": self.max_length, "do_lower_case": self.lowercase}
+        write_json(folder / "sentence_bert_config.json", texts)
+        again = text_preprocessor(
+            ModelFolder(folder), max_length=None, long_texts=self.long_texts, prompt=None
+        )
+        check_same_settings(self, again, source)
 
 
 def text_preprocessor(folder, *, max_length, long_texts, prompt):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from skembed.base._files import UnreadableRowError
-from skembed.embedder._inputs import Prepared, Preprocessor
+from skembed.embedder._inputs import Prepared, Preprocessor, check_same_settings
+from skembed.exceptions import ExportError
+from skembed.models._folder import ModelFolder
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,9 @@ def test_windows_are_averaged_by_their_weights():
 def test_what_a_modality_must_supply(method, arguments):
     with pytest.raises(NotImplementedError):
         getattr(Preprocessor(), method)(*arguments)
+
+
+def test_settings_that_a_folder_does_not_store_are_named(tmp_path):
+    check_same_settings(Numbers(2.0), Numbers(2.0), ModelFolder(tmp_path))
+    with pytest.raises(ExportError, match=r"do not store scale=2.0; they give 3.0. Use format="):
+        check_same_settings(Numbers(2.0), Numbers(3.0), ModelFolder(tmp_path))

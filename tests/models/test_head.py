@@ -8,8 +8,11 @@ import pytest
 from skembed.base._poolings import MAP_POOLING_NAMES, POOLING_NAMES
 from skembed.models._head import Dense, Head
 from skembed.models._modules import POOLINGS
+from skembed.models._projection import Projection
 
 DENSE = Dense("/a/dense.safetensors", "0" * 64, "Tanh", True, 6)
+SWAPPED = Projection.of([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+NARROW = Projection.of([[1, 0], [0, 1], [1, 0]])
 
 
 def test_names_of_poolings_are_those_that_torch_computes():
@@ -37,6 +40,8 @@ def test_names_of_poolings_are_those_that_torch_computes():
             [Head(layers=(2,), pooling=("mean", "max"), dense=(DENSE,))],
         ),
         (Head(layers=(1, -1), pooling=(), skip=2), [Head((1,), ()), Head((2,), ())]),
+        (Head(projection=NARROW), [Head(layers=(2,))]),
+        (Head(dense=(DENSE,), projection=NARROW), [Head(layers=(2,), dense=(DENSE,))]),
     ],
 )
 def test_pieces_have_one_layer_and_one_pooling(head, pieces):
@@ -66,6 +71,7 @@ def test_settings_hold_contents_and_no_paths():
         {"sha256": "0" * 64, "activation": "Tanh", "residual": True, "out_features": 6},
     )
     assert Head(dense=(replace(DENSE, weights="/b"),)).settings() == settings
+    assert Head(projection=NARROW).settings() == {**Head().settings(), "projection": NARROW.digest}
 
 
 def test_names_are_the_same_as_ever():
@@ -85,6 +91,7 @@ def test_names_are_the_same_as_ever():
         {"truncate_dim": 3},
         {"normalize": True},
         {"truncate_last": True},
+        {"projection": NARROW},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -112,6 +119,9 @@ def test_moved_files_change_no_name():
         (Head(truncate_dim=30), 8),
         (Head(pooling=("mean", "max"), dense=(DENSE,)), 6),
         (Head(dense=(DENSE, replace(DENSE, out_features=4)), truncate_dim=5), 4),
+        (Head(projection=Projection.of(np.ones((8, 12)))), 12),
+        (Head(projection=Projection.of(np.ones((8, 12))), truncate_dim=10), 10),
+        (Head(dense=(DENSE,), projection=Projection.of(np.ones((6, 2)))), 2),
     ],
 )
 def test_lengths(head, n_dims):
@@ -136,9 +146,17 @@ PIECES = [
         (Head(truncate_dim=2, normalize=True), [[0.6, 0.8], [0, 0]]),  # zeros stay zeros
         (Head(truncate_dim=2, normalize=True, truncate_last=True), [[3 / 13, 4 / 13], [0, 0]]),
         (Head(truncate_dim=2, truncate_last=True), [[3, 4], [0, 0]]),
+        (Head(projection=NARROW), [[15, 4], [2, 0]]),
+        (Head(truncate_dim=1, projection=NARROW), [[15], [2]]),
+        (Head(normalize=True, projection=NARROW), [[15 / 241**0.5, 4 / 241**0.5], [1, 0]]),
+        (Head(truncate_dim=2, normalize=True, projection=SWAPPED), [[0.8, 0.6], [0, 0]]),
+        (
+            Head(truncate_dim=2, normalize=True, truncate_last=True, projection=SWAPPED),
+            [[4 / 13, 3 / 13], [0, 0]],
+        ),
     ],
 )
-def test_pieces_are_joined_cut_and_normalized(head, expected):
+def test_pieces_are_joined_projected_cut_and_normalized(head, expected):
     vectors = head.finished(PIECES)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, expected, rtol=1e-6)
@@ -146,10 +164,12 @@ def test_pieces_are_joined_cut_and_normalized(head, expected):
 
 def test_a_row_does_not_depend_on_other_rows():
     vectors = np.random.default_rng(0).normal(size=(50, 333)).astype(np.float32)
-    together = Head(normalize=True).finished([vectors])
-    for row in range(0, 50, 7):
-        alone = Head(normalize=True).finished([vectors[row : row + 1]])
-        np.testing.assert_array_equal(together[row : row + 1], alone)
+    matrix = np.random.default_rng(1).normal(size=(333, 60))
+    for head in (Head(normalize=True), Head(normalize=True, projection=Projection.of(matrix))):
+        together = head.finished([vectors])
+        for row in range(0, 50, 7):
+            alone = head.finished([vectors[row : row + 1]])
+            np.testing.assert_array_equal(together[row : row + 1], alone)
 
 
 def test_long_and_short_vectors_keep_their_direction():
@@ -170,3 +190,16 @@ def test_heads_without_what_follows_pooling():
     head = Head((0, 1), ("max",), 2, (DENSE,), 3, normalize=True, truncate_last=True)
     assert head.pooled() == Head((0, 1), ("max",), 2, (DENSE,))
     assert head.for_tokens() == Head((0, 1), ())
+    projected = replace(head, projection=NARROW)
+    assert projected.pooled() == head.pooled()
+    assert projected.for_tokens() == head.for_tokens()
+
+
+def test_a_pickle_without_a_projection_is_one_of_a_head_that_has_none():
+    """As a version of skembed before there were projections wrote it."""
+    state = vars(Head(truncate_dim=3)).copy()
+    del state["projection"]
+    again = object.__new__(Head)
+    vars(again).update(state)
+    assert again == Head(truncate_dim=3)
+    assert again.settings() == Head(truncate_dim=3).settings()

@@ -11,6 +11,7 @@ from tiny import save_tiny_bert
 import skembed
 from skembed import BertEmbedder
 from skembed.models._head import Dense, Head
+from skembed.models._projection import Projection
 from skembed.network import _spec
 from skembed.network._learned import Learned
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
@@ -133,7 +134,14 @@ def test_what_changes_no_vector_changes_no_fingerprint(versions, changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"truncate_dim": 4}, {"normalize": False}, {"truncate_last": True}], ids=str
+    "changes",
+    [
+        {"truncate_dim": 4},
+        {"normalize": False},
+        {"truncate_last": True},
+        {"projection": Projection.of(np.ones((8, 5)))},
+    ],
+    ids=str,
 )
 def test_arithmetic_on_pieces_changes_only_the_heads_fingerprint(versions, changes):
     """The vectors of pieces are shared."""
@@ -154,6 +162,19 @@ def test_layers_have_one_name_from_either_end(versions):
     ends = [spec_of(head=Head(layers=layers)) for layers in ((-1,), (2,))]
     assert ends[0].fingerprint == ends[1].fingerprint
     assert ends[0].fingerprints == ends[1].fingerprints
+
+
+def test_projections_have_fingerprints_of_their_own(versions):
+    matrix = np.ones((8, 5), np.float32)
+    found = {None: spec_of().fingerprint}
+    for scale in (1, 2):
+        head = replace(spec_of().head, projection=Projection.of(scale * matrix))
+        found[scale] = spec_of(head=head).fingerprint
+        assert (
+            spec_of(head=replace(head, projection=Projection.of(scale * matrix))).fingerprint
+            == (found[scale])
+        )
+    assert len(set(found.values())) == 3
 
 
 def test_a_dense_layer_is_its_content_and_not_its_path(versions):

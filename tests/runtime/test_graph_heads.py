@@ -10,14 +10,15 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from skembed.base._poolings import MAP_POOLING_NAMES, POOLING_NAMES
 from skembed.models._head import Head
 from skembed.models._modules import PieceModule
+from skembed.models._projection import Projection
 from skembed.runtime._graph_heads import join
 from skembed.runtime._onnx import OnnxRunner
 
 random = np.random.default_rng(0)
 
 
-def joined(path, head, n_axes):
-    """Write a backbone that gives its input as two states, and a head's pieces."""
+def joined(path, head, n_axes, *, finished=False):
+    """Write a backbone that gives its input as two states, and a head or only its pieces."""
     shape = [None] * n_axes
     outputs = [make_tensor_value_info(f"state_{i}", TensorProto.FLOAT, shape) for i in (0, 1)]
     nodes = [make_node("Identity", ["x"], ["state_0"]), make_node("Neg", ["x"], ["state_1"])]
@@ -25,9 +26,10 @@ def joined(path, head, n_axes):
     graph = make_graph(nodes, "backbone", [given], outputs)
     model = make_model(graph, opset_imports=[make_opsetid("", 20)], ir_version=10)
     pieces = head.pieces(2)
-    join(model, pieces, None)
+    join(model, pieces, None, head if finished else None)
     onnx.save(model, path)
-    return OnnxRunner(path, "x", tuple(f"piece_{i}" for i in range(len(pieces))))
+    outputs = ("vectors",) if finished else tuple(f"piece_{i}" for i in range(len(pieces)))
+    return OnnxRunner(path, "x", outputs)
 
 
 @pytest.mark.parametrize("skip", [0, 2])
@@ -52,3 +54,24 @@ def test_states_without_pooling_are_tokens(tmp_path):
     states = random.standard_normal((2, 3, 2, 2), dtype=np.float32)
     ((tokens,),) = runner.run([states], 1)
     np.testing.assert_array_equal(tokens, -states.reshape(2, 3, 4).transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"truncate_dim": 3, "normalize": True},
+        {"truncate_dim": 3, "normalize": True, "truncate_last": True},
+        {"truncate_dim": 50, "truncate_last": True},  # longer than the projection
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("projected", [False, True])
+def test_finished_heads_are_those_of_numpy(tmp_path, given, projected):
+    projection = Projection.of(random.standard_normal((16, 5))) if projected else None
+    head = Head((0, 1), ("mean", "max"), **given, projection=projection)
+    states = random.standard_normal((3, 6, 4), dtype=np.float32)
+    ((pieces,),) = [list(joined(tmp_path / "pieces.onnx", head, 3).run([states], 1))]
+    runner = joined(tmp_path / "finished.onnx", head, 3, finished=True)
+    ((vectors,),) = runner.run([states], 1)
+    np.testing.assert_allclose(vectors, head.finished(list(pieces)), atol=1e-5)

@@ -27,6 +27,18 @@ def test_embed_tokens_against_transformers(tiny_bert, texts, reference, backend)
                 assert text[start:stop].lower() == token.removeprefix("##")
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+@pytest.mark.parametrize("given", [{"truncate_dim": 4}, {"pooling": ["mean", "max"]}], ids=str)
+def test_parameters_of_a_texts_vector_do_not_matter(tiny_bert, backend, given):
+    plain, other = (
+        BertEmbedder(tiny_bert, backend=backend, **parameters).fit(["a"])
+        for parameters in ({}, given)
+    )
+    rows = ["the cat", ""]
+    for expected, found in zip(plain.embed_tokens(rows), other.embed_tokens(rows), strict=True):
+        np.testing.assert_array_equal(found.vectors, expected.vectors)
+
+
 def test_embed_tokens_layers_prompt_and_chunks(tiny_bert, reference):
     embedder = BertEmbedder(tiny_bert, layers=[0, -1], prompt="query: ").fit(["a"])
     (plain,) = embedder.embed_tokens(["the cat"])
