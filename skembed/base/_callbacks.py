@@ -1,17 +1,35 @@
 """Callbacks of scikit-learn, which versions before 1.9 do not have. Imports nothing of skembed."""
 
-from contextlib import contextmanager
+from __future__ import annotations
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # scikit-learn < 1.9
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from typing_extensions import Self
+
+    # scikit-learn has no types, and a decorator without types makes `fit` one without types.
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+    def with_callbacks(method: _Method) -> _Method: ...
 
     class CallbackSupportMixin:
-        """Stands for the mixin of later versions."""
+        def set_callbacks(self, *callbacks: Any) -> Self: ...
 
-    def with_callbacks(method):
-        """Return the method."""
-        return method
+else:
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+    except ImportError:  # scikit-learn < 1.9
+
+        class CallbackSupportMixin:
+            """Stands for the mixin of later versions."""
+
+        def with_callbacks(method):
+            """Return the method."""
+            return method
 
 
 def begun(estimator, **subtasks):

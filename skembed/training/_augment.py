@@ -254,7 +254,7 @@ def of_one_length(sounds):
 
 
 # (Modality.kind, objective) -> the changes, one after the other; None: other objectives.
-_STEPS = {
+_STEPS: dict = {
     ("images", None): (shifted,),  # a mirrored digit or letter is another one
     ("images", "simclr"): (cropped, flipped, recolored),
     # Not rolled: a word that starts in its middle is another one.

@@ -35,7 +35,7 @@ def test_pairs_find_their_partner(tiny_bert):
     before, after = (
         (cosines(item).argmax(axis=1) == np.arange(6)).sum() for item in (frozen, embedder)
     )
-    assert before <= 3 < 5 <= after
+    assert after >= before + 2
     again = pickle.loads(pickle.dumps(embedder))
     np.testing.assert_array_equal(again.transform(LEFT), embedder.transform(LEFT))
     assert embedder.n_features_in_ == 1
