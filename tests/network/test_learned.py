@@ -23,7 +23,7 @@ from skembed import (
     Training,
     config_context,
 )
-from skembed.embedder import _neural
+from skembed.embedder import _learner, _neural
 from skembed.exceptions import ModelFormatError
 from skembed.models._projection import Projection
 from skembed.network import _load
@@ -131,8 +131,8 @@ def learning(monkeypatch):
 
     def fitted(embedder, rows, projection, **given):
         learned = Learned(projection=projection)
-        monkeypatch.setattr(_neural, "learned_from", lambda *fit: (learned, {}))
-        copy = clone(embedder).set_params(training="classification", **given)
+        monkeypatch.setattr(_learner, "learned_from_rows", lambda *fit: (learned, {}))
+        copy = clone(embedder).set_params(training=Training("classification"), **given)
         return copy.fit(rows, range(len(rows)))
 
     return fitted
@@ -361,8 +361,8 @@ def test_changed_weights_and_a_projection(folder, learning, monkeypatch):
     weights = changed_weights(folder)
     trained = with_learned(base.fit(TEXTS), Learned(weights=weights))
     learned = Learned(weights=weights, projection=projection_of(16))
-    monkeypatch.setattr(_neural, "learned_from", lambda *fit: (learned, {}))
-    both = clone(base).set_params(training="classification").fit(TEXTS, [0, 1])
+    monkeypatch.setattr(_learner, "learned_from_rows", lambda *fit: (learned, {}))
+    both = clone(base).set_params(training=Training("classification")).fit(TEXTS, [0, 1])
     assert both._network.fingerprints == trained._network.fingerprints
     assert both._network.learned.weights == weights
     expected = trained.transform(TEXTS) @ projection_of(16).matrix
