@@ -198,7 +198,7 @@ def warped(spectrograms, time=0.2, bands=0.1):
     return _resampled(spectrograms[:, None], (scale, move), (pace, start))[:, 0]
 
 
-def masked(sounds, n_masks=2, time=0.2, bands=0.2):
+def masked(sounds, n_masks=1, time=0.15, bands=0.15):
     """Replace spans of time, and of bands in spectrograms, by the sound's mean (SpecAugment).
 
     Parameters
@@ -254,15 +254,16 @@ def of_one_length(sounds):
 
 
 # (Modality.kind, objective) -> the changes, one after the other; None: other objectives.
-_STEPS = {
-    ("images", None): (shifted, flipped),
+_STEPS: dict = {
+    ("images", None): (shifted,),  # a mirrored digit or letter is another one
     ("images", "simclr"): (cropped, flipped, recolored),
-    ("sounds", None): (rolled, warped, louder, masked),
+    # Not rolled: a word that starts in its middle is another one.
+    ("sounds", None): (warped, louder, masked),
     ("sounds", "simclr"): (
         rolled,
         functools.partial(warped, time=0.3, bands=0.15),
         louder,
         noisy,
-        functools.partial(masked, time=0.3, bands=0.3),
+        functools.partial(masked, n_masks=2, time=0.3, bands=0.3),
     ),
 }
