@@ -19,9 +19,17 @@ VARIANTS = {
     "frozen": None,
     "classification": {"objective": "classification"},
     "supcon": {"objective": "supcon"},
+    "cosine": {"objective": "cosine"},
     "classification, last:3": {"objective": "classification", "trainable": "last:3"},
     "supcon, last:3": {"objective": "supcon", "trainable": "last:3"},
+    "cosine, last:3": {"objective": "cosine", "trainable": "last:3"},
     "supcon, all": {"objective": "supcon", "trainable": "all"},
+    "cosine, all": {
+        "objective": "cosine",
+        "trainable": "all",
+        "learning_rate": 4e-5,
+        "batch_size": 16,
+    },
 }
 
 

@@ -131,8 +131,10 @@ def _classifier(kind, columns):
     if kind == "linear":
         return LogisticRegression(max_iter=2000)
     trees = HistGradientBoostingClassifier(random_state=0)
+    if not issparse(columns):
+        return trees
     # Trees take no sparse columns.
-    return make_pipeline(TruncatedSVD(100, random_state=0), trees) if issparse(columns) else trees
+    return make_pipeline(TruncatedSVD(min(100, columns.shape[1]), random_state=0), trees)
 
 
 def main():
