@@ -23,9 +23,9 @@ from skembed.training._examples import labeled_examples, paired_examples
 from skembed.training._objectives import PAIRS, SCORED_PAIRS, objective_of
 from skembed.training._training import Training, training_of
 
-# The learning rate for "auto": with random weights, and of pretrained networks.
-_RATES = {"head": 1e-3, "lora": 2e-4, "last": 1e-4, "all": 2e-5}
-_RANDOM_RATE = 1e-3
+# For "auto": the learning rate, steps and most epochs, of pretrained networks and of random ones.
+_PRETRAINED = {"head": 1e-3, "lora": 2e-4, "last": 1e-4, "all": 4e-5}, 200, 20
+_RANDOM = {"head": 1e-3, "lora": 1e-3, "last": 1e-3, "all": 1e-3}, 1000, 60
 
 
 def learned_from_rows(embedder, rows, labels, weights, request, sample):
@@ -219,7 +219,7 @@ class _Subject:
             lambda: self._trainee(examples),
             examples,
             self.training,
-            rate=self._rate(),
+            auto=self._auto(),
             seed=seed_of(self.embedder.random_state),
             n_threads=self.n_threads,
             watch=Watch(self),
@@ -251,10 +251,11 @@ class _Subject:
             )
         return given
 
-    def _rate(self):
-        part = self.training.trainable.partition(":")[0]
-        random = self.spec.seed is not None and part in ("last", "all")
-        return _RANDOM_RATE if random else _RATES[part]
+    def _auto(self):
+        from skembed.training._loop import Auto
+
+        rates, *epochs = _PRETRAINED if self.spec.seed is None else _RANDOM
+        return Auto(rates[self.training.trainable.partition(":")[0]], *epochs)
 
     def resolved(self, learned):
         """Return the spec of a network with what was learned so far, on torch."""

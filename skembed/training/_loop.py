@@ -6,6 +6,7 @@ Imports torch, and so imported only when a network is trained.
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,12 +18,30 @@ from skembed.training._sampling import epoch_batches
 # The number of threads and the random state of torch belong to the whole process.
 _one_at_a_time = threading.Lock()
 
-_STEPS, _MOST_EPOCHS = 200, 30  # of epochs="auto"
 _LEAST_RATE = 1e-2  # of layers that are thrown away afterwards
 _KEPT_ROWS = 64  # whose states are computed in one go
 
 
-def train(make_trainee, examples, training, *, rate, seed, n_threads, watch):
+@dataclass(frozen=True)
+class Auto:
+    """What "auto" stands for.
+
+    Parameters
+    ----------
+    rate : float
+        The learning rate.
+    n_steps : int
+        As many epochs as make about this number of steps,
+    max_epochs : int
+        but no more than these.
+    """
+
+    rate: float
+    n_steps: int
+    max_epochs: int
+
+
+def train(make_trainee, examples, training, *, auto, seed, n_threads, watch):
     """Train a network or a projection.
 
     Parameters
@@ -33,8 +52,8 @@ def train(make_trainee, examples, training, *, rate, seed, n_threads, watch):
         What is trained on.
     training : Training
         Checked parameters.
-    rate : float
-        The learning rate for ``learning_rate="auto"``.
+    auto : Auto
+        What "auto" stands for.
     seed : int
         Draws batches, dropout and layers that are thrown away.
     n_threads : int
@@ -55,7 +74,7 @@ def train(make_trainee, examples, training, *, rate, seed, n_threads, watch):
         If no rows can be kept aside, or the loss is not finite.
     """
     with _one_at_a_time, _torch_for_training(seed, n_threads):
-        course = _Course(make_trainee(), examples, training, rate, seed)
+        course = _Course(make_trainee(), examples, training, auto, seed)
         return course.run(watch)
 
 
@@ -75,7 +94,7 @@ def _torch_for_training(seed, n_threads):
 class _Course:
     """One training, from its first step to the weights that are kept."""
 
-    def __init__(self, trainee, examples, training, rate, seed):
+    def __init__(self, trainee, examples, training, auto, seed):
         self.trainee, self.examples, self.training = trainee, examples, training
         self.random = np.random.default_rng(seed)
         self.device = next(p.device for p in trainee.parameters())
@@ -87,7 +106,8 @@ class _Course:
         self._keep(examples.inputs)
         self.loss = examples.objective.loss(examples.targets, trainee.n_dims, training)
         self.loss.to(self.device)
-        self.rate = rate if training.learning_rate == "auto" else training.learning_rate
+        self.auto = auto
+        self.rate = auto.rate if training.learning_rate == "auto" else training.learning_rate
         self.history = {"steps": [], "epochs": []}
         self.best = (np.inf, None, 0)  # loss, weights, epoch
         self.seconds = 0.0
@@ -167,7 +187,7 @@ class _Course:
         n_batches = len(self._batches(self.rows, np.random.default_rng(0)))
         epochs = self.training.epochs
         if epochs == "auto":
-            epochs = int(np.clip(round(_STEPS / n_batches), 1, _MOST_EPOCHS))
+            epochs = int(np.clip(round(self.auto.n_steps / n_batches), 1, self.auto.max_epochs))
         self.optimizer, self.schedule = self._optimizer(epochs * n_batches)
         checkpoint = Checkpoint(self)
         epoch, step = checkpoint.resume()

@@ -51,10 +51,11 @@ class Training(BaseEstimator):
         `fit` and used in all epochs. ``"lora"``: a change of low rank in each linear layer
         [6]_; needs the extra ``train``. ``"all"``: the whole network.
     epochs : int or "auto", default="auto"
-        Passes over the rows. "auto": as many as make about 200 batches, at least 1 and at most 30.
+        Passes over the rows. "auto": as many as make about 200 steps, at most 20; for networks with
+        random weights, about 1,000 steps, at most 60.
     learning_rate : float or "auto", default="auto"
         The highest learning rate of AdamW. "auto": 1e-3 for ``"head"`` and for networks with random
-        weights, 2e-4 for ``"lora"``, 1e-4 for ``"last:N"`` and 2e-5 for ``"all"`` of a pretrained
+        weights, 2e-4 for ``"lora"``, 1e-4 for ``"last:N"`` and 4e-5 for ``"all"`` of a pretrained
         one. Classifiers and proxies that are thrown away afterwards have at least 1e-2.
     batch_size : int, default=32
         Rows in a step.

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from skembed import BertEmbedder, Training
-from skembed.training import _loop
 from skembed.training._examples import labeled_examples
-from skembed.training._loop import train
+from skembed.training._loop import Auto, train
 from skembed.training._objectives import objective_of
 from skembed.training._trainee import TrainedNetwork, torch_network
 
@@ -56,7 +55,7 @@ def run(spec, watch=None, **given):
         lambda: TrainedNetwork(spec, training),
         examples,
         training,
-        rate=1e-3,
+        auto=Auto(1e-3, 200, 30),
         seed=0,
         n_threads=1,
         watch=watch or Recorder(),
@@ -86,8 +85,8 @@ def test_epochs_hold_times_and_losses(spec):
 
 
 def test_auto_epochs_make_about_the_same_number_of_steps(spec):
-    _, history = run(spec, epochs="auto")
-    assert len(history["epochs"]) == _loop._MOST_EPOCHS
+    _, history = run(spec, epochs="auto")  # 3 steps an epoch
+    assert len(history["epochs"]) == 30
 
 
 def test_a_callback_can_stop_it(spec):
