@@ -15,6 +15,7 @@ from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._folder import ModelFolder
 from skembed.models._storage import kept_folder, scratch_folder
+from skembed.network._learned import Learned
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
@@ -122,9 +123,22 @@ def _ensure_exported(spec, pieces, *, verify=False):
             ranges=spec.learned.ranges,
             verify=verify,
             require=partial(_with_loaders, spec, require_optional),
+            base=partial(_base_of, spec, pieces) if spec.learned.weights else None,
         )
 
     return _in_export_folder(spec, export)
+
+
+def _base_of(spec, pieces):
+    """Return the export's folder and the backbone of a network before training.
+
+    None if it cannot be exported.
+    """
+    base = replace(spec, learned=Learned(), precision="float32")
+    export = _ensure_exported(base, pieces, verify=True)
+    if export["sha256"] is None or not all(found["agrees"] for found in export["verdicts"]):
+        return None
+    return export_folder(base), torch_network(base, ()).backbone
 
 
 def _joined(spec, pieces, head=None):
