@@ -46,6 +46,7 @@ SOUNDS = Modality(
         "cls": ("cls",),
     },
     implied_inputs=IMPLIED_INPUTS,
+    padding="repeat",
     wrapper="skembed.audio._backbone:AudioStates",
     families=FAMILIES,
     networks=NETWORKS,

@@ -5,15 +5,16 @@ from contextlib import nullcontext
 
 class _NoBar:
     update = staticmethod(lambda n: None)
+    set_postfix_str = staticmethod(lambda text, refresh=True: None)
 
 
 def no_bar():
-    """Return a context whose value has ``update(n)``, which does nothing."""
+    """Return a context whose value has the methods of a bar, which do nothing."""
     return nullcontext(_NoBar)
 
 
 def progress_bar(total, title, unit):
-    """Return a context whose value is a progress bar with ``update(n)``."""
+    """Return a context whose value is a progress bar of tqdm."""
     from tqdm.auto import tqdm
 
     return tqdm(total=total, desc=title, unit=unit)

@@ -137,10 +137,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         BadRowsError
             If rows cannot be embedded and ``bad_rows="raise"``.
         """
-        with self._unchanged_by_failure():
-            columns = self._columns(X, reset=True)
-            self._fit_checked(columns, self._checked(columns), y)
-        return self
+        return self._fit(X, y)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Rows, y: Any = None) -> Vectors:
@@ -158,11 +155,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`.
         """
-        with self._unchanged_by_failure():
-            columns = self._columns(X, reset=True)
-            checked = self._checked(columns, prepare=True)
-            self._fit_checked(columns, checked, y)
-        return self._embed_columns(columns, *checked)
+        return self._fit_transform(X, y)
 
     def transform(self, X: Rows) -> Vectors:
         """Embed rows.
@@ -269,17 +262,32 @@ class Embedder(TransformerMixin, BaseEstimator):
             with_paths=self._rows_are_files,
         )
 
-    def _fit_checked(self, columns, checked, y):
-        """Fit to the good rows and their labels."""
+    def _fit(self, X, *aligned):
+        """Fit; what is `aligned` with the rows is passed to `_fit_rows`."""
+        with self._unchanged_by_failure():
+            columns = self._columns(X, reset=True)
+            self._fit_checked(columns, self._checked(columns), self._fit_rows, *aligned)
+        return self
+
+    def _fit_transform(self, X, *aligned):
+        with self._unchanged_by_failure():
+            columns = self._columns(X, reset=True)
+            checked = self._checked(columns, prepare=True)
+            self._fit_checked(columns, checked, self._fit_rows, *aligned)
+        return self._embed_columns(columns, *checked)
+
+    def _fit_checked(self, columns, checked, fit_rows, *aligned):
+        """Call `fit_rows` with the good rows, and the entries of each array that belong to them."""
         rows, (keys, bad) = columns.rows, checked
-        labels = labels_of_rows(y, columns) if self._uses_labels() else None
+        used = self._uses_labels()
+        aligned = [labels_of_rows(item, columns) if used else None for item in aligned]
         good = range(len(rows))
         if bad:
             good = [i for i, key in enumerate(keys) if key is not None]
             rows = taken(rows, good)
-            labels = None if labels is None else labels[good]
+            aligned = [None if item is None else item[good] for item in aligned]
         try:
-            self._fit_rows(rows, labels)
+            fit_rows(rows, *aligned)
         except RowsFailedError as error:
             found = {good[i]: reason for i, reason in error.reasons.items()}
             raise self._bad_rows_error(columns, {}, found) from None

@@ -22,11 +22,11 @@ from skembed.base._on_access import taken
 from skembed.base._rows import unique_keys
 from skembed.base._seeds import seed_of
 from skembed.base._threads import n_threads_for, same_shape_batches
-from skembed.embedder._base import Block, Embedder
+from skembed.embedder._base import Block
 from skembed.embedder._cache_parameter import CACHE_CONSTRAINTS, store_of
 from skembed.embedder._computed_once import computed_once
 from skembed.embedder._kept import KeptPieces, Windows
-from skembed.embedder._learning import learned_from
+from skembed.embedder._learner import Learner
 from skembed.models._modality import Modality
 from skembed.network._export_folder import write_folder
 from skembed.network._load import found_again, relocated, runner_of, with_export
@@ -34,8 +34,6 @@ from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._precisions import PRECISIONS
-from skembed.training._objectives import OBJECTIVES
-from skembed.training._training import Training, with_nested
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +52,7 @@ def _gpu_scale(network):
     return _GPU_SCALE if network.device.startswith("cuda") else 1
 
 
-class NeuralEmbedder(Embedder):
+class NeuralEmbedder(Learner):
     """Base of the embedders that run a network.
 
     A subclass supplies its ``_modality``, ``_check_rows``, ``_cut_message`` and
@@ -62,7 +60,7 @@ class NeuralEmbedder(Embedder):
     """
 
     _parameter_constraints: dict = {
-        **Embedder._parameter_constraints,
+        **Learner._parameter_constraints,
         "model": [str, os.PathLike],
         "revision": [str, None],
         "pooling": [str, list, tuple],
@@ -70,7 +68,6 @@ class NeuralEmbedder(Embedder):
         "normalize": ["boolean", StrOptions({"auto"})],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
         "precompute": [dict, None],
-        "training": [StrOptions(set(OBJECTIVES)), Training, None],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "precision": [StrOptions({*PRECISIONS})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -80,8 +77,6 @@ class NeuralEmbedder(Embedder):
         "random_state": ["random_state"],
     }
     fingerprint_: str
-    training: Training | str | None
-    training_history_: dict[str, list[dict[str, Any]]]
     _modality: Modality
     pretrained = True  # a parameter of embedders whose networks may have random weights
 
@@ -115,28 +110,9 @@ class NeuralEmbedder(Embedder):
             make_preprocessor=plain_self._preprocessor(),
         )
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of a nested `training` included.
+    def _fit_network(self, rows, learn=None):
+        """Find the network; `learn` takes a request and a sample, returns `Learned` and history."""
 
-        A str as `training` becomes a :class:`~skembed.Training` when one of its parameters is set;
-        for ``training=None`` they are ignored, so that a search can compare it with others.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters by name, such as ``training__epochs=3``.
-
-        Returns
-        -------
-        object
-            The embedder.
-        """
-        return super().set_params(**with_nested(params, self.training))
-
-    def _uses_labels(self):
-        return self.training is not None
-
-    def _fit_rows(self, rows, labels):
         def sample(preprocessor, n_rows):
             some = rows[:: max(1, len(rows) // n_rows)][:n_rows]
             keys, _ = self._check_rows(some)
@@ -146,11 +122,15 @@ class NeuralEmbedder(Embedder):
         vars(self).pop("training_history_", None)
         with naming(self.model):
             request, learned = self._request(), None
-            if self.training is not None:
-                learned, self.training_history_ = learned_from(self, rows, labels, request, sample)
-            self._network = resolve(request, self._modality, sample, learned)
-        self._n_dims = self._network.preprocessor.n_row_dims(self._network.n_dims)
-        self.fingerprint_ = self._network.fingerprint
+        if learn is not None:
+            learned, self.training_history_ = learn(request, sample)
+        with naming(self.model):
+            self._set_network(resolve(request, self._modality, sample, learned))
+
+    def _set_network(self, network):
+        self._network = network
+        self._n_dims = network.preprocessor.n_row_dims(network.n_dims)
+        self.fingerprint_ = network.fingerprint
 
     def _decode_errors(self, rows, keys, *, fitted):
         if fitted:
@@ -176,7 +156,11 @@ class NeuralEmbedder(Embedder):
     def _embed(self, rows, keys, bad, *, progress=False):
         """Yield blocks of vectors: from the cache, computed, or computed by other processes."""
         network = with_export(self._found())
+        for positions, windows in self._windows(network, rows, keys, bad, progress=progress):
+            yield self._block(network, positions, windows)
 
+    def _windows(self, network, rows, keys, bad, *, progress=False):
+        """Yield positions of rows and their `Windows`, in chunks."""
         n_threads = n_threads_for(self.n_threads)
 
         def preparation(positions):
@@ -196,7 +180,7 @@ class NeuralEmbedder(Embedder):
         )
         with self._progress(len(rows), unit="row", shown=progress) as bar, closing(chunks):
             for positions, windows, n_done in chunks:
-                yield self._block(network, positions, windows)
+                yield positions, windows
                 bar.update(n_done)
 
     def _compute(self, network, positions, prepared, bad):

@@ -30,6 +30,17 @@ class Backbone(nn.Module):
 
     # Implementations of attention that can be exported, the fastest first.
     attentions = ("as it is",)
+    # Which tokens of padded rows are real, (n_rows, n_tokens). None: no row is padded.
+    mask = None
+
+    @contextlib.contextmanager
+    def masked(self, mask):
+        """Compute padded rows inside a block; only training pads rows."""
+        self.mask = mask
+        try:
+            yield
+        finally:
+            self.mask = None
 
     def attention(self, name):
         """Use the attention implementation `name` inside a block."""
@@ -84,7 +95,10 @@ class HiddenStates(Backbone):
         """Map network inputs to n_layers + 1 tensors of shape (n_rows, n_tokens, n_hidden)."""
         if inputs.is_floating_point():
             inputs = inputs.to(self.model.dtype)
-        output = self.model(**{self.input_name: inputs}, output_hidden_states=True)
+        given = {self.input_name: inputs}
+        if self.mask is not None:
+            given["attention_mask"] = self.mask
+        output = self.model(**given, output_hidden_states=True)
         # Some families normalize after the last layer, outside `hidden_states`.
         return (*output.hidden_states[:-1], output.last_hidden_state)
 

@@ -104,6 +104,9 @@ class Modality:
         Whether a head is written to a folder as modules of Sentence Transformers.
     width_in_config : bool, default=False
         Whether config.json gives the length of a layer's pooled state.
+    padding : {"mask", "repeat"}, default=None
+        How rows of several lengths get into one batch while a network is trained: padded with
+        zeros and masked, or repeated. None: rows of each length are computed by themselves.
     may_have_convolutions : bool, default=True
         Whether networks may consist of convolutions, which are calibrated for int8.
     chunk : int, default=256
@@ -143,6 +146,7 @@ class Modality:
     has_pooled_state: bool = True
     sentence_modules: bool = False
     width_in_config: bool = False
+    padding: str | None = None
     may_have_convolutions: bool = True
     chunk: int = 256
     batch_elements: int = 512

@@ -10,6 +10,13 @@ from functools import cached_property
 from skembed.exceptions import ModelFormatError
 from skembed.models._projection import Projection
 
+_LEFT, _RIGHT = ".low_rank_left", ".low_rank_right"
+
+
+def low_rank_names(name):
+    """Return the names of the two matrices whose product is added to the weights `name`."""
+    return name + _LEFT, name + _RIGHT
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -21,7 +28,7 @@ class Learned:
         Ranges of the states between convolutions, for int8 (see `_quantize_convolutions`).
     weights : bytes, default=b""
         The backbone's weights that differ from those of the model's folder, in the format of
-        safetensors.
+        safetensors. A change of low rank is two matrices, see `low_rank_names`.
     projection : Projection, default=None
         What the vectors are multiplied by. `resolve` makes it a part of the network's head.
     """
@@ -52,9 +59,21 @@ class Learned:
         from safetensors.torch import load
 
         try:
-            changed = load(self.weights)
+            changed = _multiplied(load(self.weights), backbone.state_dict())
             unknown = backbone.load_state_dict(changed, strict=False).unexpected_keys
-        except (SafetensorError, RuntimeError) as error:  # damaged, or of another shape
+        except (SafetensorError, RuntimeError, KeyError) as error:  # damaged, or of another shape
             raise ModelFormatError(f"The learned weights cannot be used: {error}") from error
         if unknown:
             raise ModelFormatError(f"The network has no weights {unknown[0]!r}, which fit learned.")
+
+
+def _multiplied(changed, before):
+    """Return changed weights, with products of low rank added to the weights they belong to."""
+    for name in [name for name in changed if name.endswith(_LEFT)]:
+        base = name.removesuffix(_LEFT)
+        left, right = changed.pop(name), changed.pop(base + _RIGHT)
+        if base in before:
+            changed[base] = before[base] + (left @ right).reshape(before[base].shape)
+        else:
+            changed[base] = left
+    return changed

@@ -69,6 +69,7 @@ TEXTS = Modality(
     has_pooled_state=False,
     sentence_modules=True,
     width_in_config=True,
+    padding="mask",
     may_have_convolutions=False,
     organization="sentence-transformers",
     popular=POPULAR,

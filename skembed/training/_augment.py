@@ -254,8 +254,8 @@ def of_one_length(sounds):
 
 
 # (Modality.kind, objective) -> the changes, one after the other; None: other objectives.
-_STEPS = {
-    ("images", None): (shifted, flipped),
+_STEPS: dict = {
+    ("images", None): (shifted,),  # a mirrored digit or letter is another one
     ("images", "simclr"): (cropped, flipped, recolored),
     # Not rolled: a word that starts in its middle is another one.
     ("sounds", None): (warped, louder, masked),

@@ -1,172 +1,88 @@
-"""The loop that trains a network on the inputs and labels of a `fit`.
+"""The loop that trains a network or a projection on the examples of a `fit`.
 
 Imports torch, and so imported only when a network is trained.
 """
 
-import copy
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
-from skembed.models._backbone import WithStem
-from skembed.models._folder import ModelFolder
-from skembed.network._learned import Learned
-from skembed.network._load import torch_network
-from skembed.training._objectives import OBJECTIVES
+from skembed.training._checkpoint import Checkpoint
 from skembed.training._sampling import epoch_batches
-from skembed.training._upper import Upper
 
 # The number of threads and the random state of torch belong to the whole process.
 _one_at_a_time = threading.Lock()
 
-_STEPS, _MOST_EPOCHS = 200, 30  # of epochs="auto"
 _LEAST_RATE = 1e-2  # of layers that are thrown away afterwards
 _KEPT_ROWS = 64  # whose states are computed in one go
 
 
-class Trainee(torch.nn.Module):
-    """A network that is trained, from its inputs or from kept states to the head's vectors.
+@dataclass(frozen=True)
+class Auto:
+    """What "auto" stands for.
 
     Parameters
     ----------
-    spec : NetworkSpec
-        The network before training.
-    n_last : int or None
-        How many of its layers are trained; None: all of them.
+    rate : float
+        The learning rate.
+    n_steps : int
+        As many epochs as make about this number of steps,
+    max_epochs : int
+        but no more than these.
     """
 
-    def __init__(self, spec, n_last):
-        super().__init__()
-        network = copy.deepcopy(torch_network(spec, spec.head_pieces))
-        stemmed = isinstance(network.backbone, WithStem)
-        self.stem = network.backbone.stem if stemmed else None
-        self.backbone = network.backbone.backbone if stemmed else network.backbone
-        self.pieces = network.pieces
-        self.requires_grad_(False)
-        self._head = spec.head
-        self._before = {name: t.clone() for name, t in self.backbone.state_dict().items()}
-        self._upper = None
-        if n_last is None:
-            self.trained = {n for n, p in self.backbone.named_parameters() if p.is_floating_point()}
-        else:
-            probe = self._stemmed(torch.from_numpy(spec.preprocessor.probes()[0]))
-            self._upper = Upper(self.backbone, _kept_layer(spec, n_last), probe)
-            self.trained = self._upper.parameters
-        for name, parameter in self.backbone.named_parameters():
-            parameter.requires_grad_(name in self.trained)
-
-    def _stemmed(self, inputs):
-        with torch.no_grad():
-            return inputs if self.stem is None else self.stem(inputs)
-
-    def kept(self, inputs):
-        """Return what is kept of inputs of one shape for all epochs, (n_rows, ...)."""
-        inputs = self._stemmed(inputs)
-        return inputs if self._upper is None else self._upper.kept_state(inputs)
-
-    def shape_of(self, inputs):
-        """Return inputs of the same shape that take no memory."""
-        inputs = self._stemmed(inputs)
-        return torch.zeros((), dtype=inputs.dtype), inputs.shape[1:]
-
-    def forward(self, kept, blank, shape):
-        """(n_rows, ...) -> vectors, (n_rows, n_dims), as the embedder gives them."""
-        if self._upper is None:
-            states = self.backbone(kept)
-        else:
-            states = self._upper(blank.expand(len(kept), *shape), kept)
-        vectors = torch.cat([piece(states) for piece in self.pieces], dim=1)
-        head = self._head
-        if not head.truncate_last:
-            vectors = vectors[:, : head.truncate_dim]
-        if head.normalize:
-            vectors = torch.nn.functional.normalize(vectors, dim=1)
-        return vectors[:, : head.truncate_dim]
-
-    def train_mode(self):
-        """Put the modules that are wholly trained into training mode, and the others not."""
-        self.eval()
-        for prefix, module in self.backbone.named_modules():
-            names = [f"{prefix}.{n}" if prefix else n for n, _ in module.named_parameters()]
-            if names and self.trained.issuperset(names):
-                module.train()
-
-    def learned(self):
-        """Return the tensors of the backbone that changed, in the format of safetensors."""
-        changed = {
-            name: tensor.contiguous()
-            for name, tensor in self.backbone.state_dict().items()
-            if not torch.equal(tensor, self._before[name])
-        }
-        return Learned(weights=save(changed) if changed else b"")
+    rate: float
+    n_steps: int
+    max_epochs: int
 
 
-def _kept_layer(spec, n_last):
-    n_layers = spec.modality.n_layers(ModelFolder(spec.path))
-    if n_layers is None or n_last > n_layers:
-        found = "an unknown number of" if n_layers is None else n_layers
-        raise ValueError(f"trainable='last:{n_last}': {spec.model} has {found} layers.")
-    kept = n_layers - n_last
-    n_states = n_layers + 1 + spec.modality.has_pooled_state
-    highest = max(range(n_states)[layer] for layer in spec.head.layers)
-    if highest <= kept:
-        raise ValueError(
-            f"trainable='last:{n_last}' trains the layers above {kept}, and the vectors are pooled "
-            f"from layer {highest}. Train more layers, or pool a later one."
-        )
-    return kept
-
-
-def train(spec, inputs, labels, training, *, n_last, seed, n_threads, progress):
-    """Train a network.
+def train(make_trainee, examples, training, *, auto, seed, n_threads, watch):
+    """Train a network or a projection.
 
     Parameters
     ----------
-    spec : NetworkSpec
-        The network before training.
-    inputs : list of ndarray
-        Network inputs, one a row.
-    labels : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        Of the rows.
+    make_trainee : callable
+        Returns the `TrainedNetwork` or `TrainedHead`.
+    examples : Examples
+        What is trained on.
     training : Training
         Checked parameters.
-    n_last : int or None
-        Number of layers that are trained. None: all.
+    auto : Auto
+        What "auto" stands for.
     seed : int
         Draws batches, dropout and layers that are thrown away.
     n_threads : int
         Of torch.
-    progress : callable
-        Takes the number of steps, returns a context whose value has ``update(n)``.
+    watch : Watch
+        Is told about the course: progress bar, callbacks.
 
     Returns
     -------
     learned : Learned
-        The weights that changed.
+        What was learned.
     history : dict
         ``"steps"`` and ``"epochs"``, each a list of dicts.
 
     Raises
     ------
     ValueError
-        If labels do not fit the objective, or the loss is not finite.
+        If no rows can be kept aside, or the loss is not finite.
     """
-    objective = OBJECTIVES[training.objective]
-    targets = objective.targets(labels)
     with _one_at_a_time, _torch_for_training(seed, n_threads):
-        course = _Course(spec, inputs, targets, objective, training, n_last, seed)
-        return course.run(progress)
+        course = _Course(make_trainee(), examples, training, auto, seed)
+        return course.run(watch)
 
 
 @contextmanager
 def _torch_for_training(seed, n_threads):
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(seed)
         torch.set_num_threads(n_threads)
         try:
@@ -178,76 +94,86 @@ def _torch_for_training(seed, n_threads):
 class _Course:
     """One training, from its first step to the weights that are kept."""
 
-    def __init__(self, spec, inputs, targets, objective, training, n_last, seed):
-        self.training, self.objective = training, objective
+    def __init__(self, trainee, examples, training, auto, seed):
+        self.trainee, self.examples, self.training = trainee, examples, training
         self.random = np.random.default_rng(seed)
-        self.trainee = Trainee(spec, n_last)
-        self.lengths = np.array([item.size for item in inputs])
-        self.labels = torch.from_numpy(targets.values)
-        self.classes = targets.values if targets.classes is not None else None
-        self.rows, self.held_out = self._split(len(inputs), seed)
-        self._keep(inputs)
-        self.loss = objective.loss(targets, spec.n_dims, training)
-        self.rate = training.learning_rate
-        if self.rate == "auto":
-            self.rate = 1e-3 if spec.seed is not None else 1e-4 if n_last else 2e-5
+        self.device = next(p.device for p in trainee.parameters())
+        self.labels = torch.from_numpy(examples.targets.values).to(self.device)
+        weights = examples.weights
+        self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
+        self.lengths = examples.lengths
+        self.rows, self.held_out = self._split(seed)
+        self._keep(examples.inputs)
+        self.loss = examples.objective.loss(examples.targets, trainee.n_dims, training)
+        self.loss.to(self.device)
+        self.auto = auto
+        self.rate = auto.rate if training.learning_rate == "auto" else training.learning_rate
         self.history = {"steps": [], "epochs": []}
+        self.best = (np.inf, None, 0)  # loss, weights, epoch
+        self.seconds = 0.0
 
-    def _split(self, n_rows, seed):
-        """Return the rows that are trained on, and those that are kept aside."""
-        fraction, rows = self.training.validation_fraction, np.arange(n_rows)
+    def _split(self, seed):
+        """Return the examples that are trained on, and batches of those kept aside, or None."""
+        fraction, everything = self.training.validation_fraction, np.arange(len(self.examples))
         if fraction is None:
-            return rows, None
-        splitter = ShuffleSplit if self.classes is None else StratifiedShuffleSplit
+            return everything, None
+        rows, first = np.unique(self.examples.rows, return_index=True)
+        classes = self.examples.classes
+        classes = None if classes is None else classes[first]
+        splitter = ShuffleSplit if classes is None else StratifiedShuffleSplit
         try:
-            split = splitter(1, test_size=fraction, random_state=seed).split(rows, self.classes)
-            return next(split)
+            split = splitter(1, test_size=fraction, random_state=seed).split(rows, classes)
+            _, aside = next(split)
         except ValueError as error:
             raise ValueError(
-                f"validation_fraction={fraction} cannot be kept aside of {n_rows} rows: {error}"
+                f"validation_fraction={fraction} cannot be kept aside of {len(rows)} rows: {error}"
             ) from None
+        aside = np.isin(self.examples.rows, rows[aside])
+        batches = self._batches(everything[aside], np.random.default_rng(seed))
+        return everything[~aside], batches
+
+    def _batches(self, rows, random):
+        examples = self.examples
+        classes = examples.classes[rows] if examples.objective.compares else None
+        found = epoch_batches(self.lengths[rows], classes, self.training.batch_size, random)
+        return [rows[batch] for batch in found]
 
     def _keep(self, inputs):
-        """Compute what is kept of each row, rows of one shape together."""
-        self.kept, self.blanks = [None] * len(inputs), [None] * len(inputs)
-        self.shapes = [item.shape for item in inputs]
+        """Compute what is kept of each input, those of one shape together."""
+        self.kept, self.shapes = [None] * len(inputs), [item.shape for item in inputs]
         for shape in dict.fromkeys(self.shapes):
             rows = [i for i, other in enumerate(self.shapes) if other == shape]
             for start in range(0, len(rows), _KEPT_ROWS):
                 part = rows[start : start + _KEPT_ROWS]
                 batch = torch.from_numpy(np.stack([inputs[i] for i in part]))
-                blank = self.trainee.shape_of(batch[:1])
                 for i, item in zip(part, self.trainee.kept(batch), strict=True):
-                    self.kept[i], self.blanks[i] = item, blank
+                    self.kept[i] = item
+        shapes = {shape: self.trainee.input_shape(shape) for shape in dict.fromkeys(self.shapes)}
+        self.shapes = [tuple(shapes[shape]) for shape in self.shapes]
 
-    def _loss(self, batch):
-        """Return the loss of some rows; those of one shape run together."""
-        parts = {}
-        for i in batch.tolist():
-            parts.setdefault(self.shapes[i], []).append(i)
-        vectors = torch.cat(
-            [
-                self.trainee(torch.stack([self.kept[i] for i in rows]), *self.blanks[rows[0]])
-                for rows in parts.values()
-            ]
-        )
-        order = [i for rows in parts.values() for i in rows]
-        return self.loss(vectors, self.labels[order]).mean()
+    def _losses(self, batch):
+        """Return the losses of some examples, to be averaged."""
+        numbers = self.examples.views[batch].T.ravel().tolist()
+        kept, shapes = [self.kept[i] for i in numbers], [self.shapes[i] for i in numbers]
+        order, vectors = [], []
+        for part in self.trainee.parts_of(shapes):
+            order += part
+            vectors.append(self.trainee([kept[i] for i in part], [shapes[i] for i in part]))
+        vectors = torch.cat(vectors)[np.argsort(order)]
+        losses = self.loss(self.labels[batch], *vectors.split(len(batch)))
+        if self.weights is None:
+            return losses
+        weights = self.weights[batch]
+        return losses * weights * (len(weights) / weights.sum().clamp_min(1e-12))
 
-    def _batches(self):
-        classes = self.classes[self.rows] if self.objective.pairs else None
-        found = epoch_batches(
-            self.lengths[self.rows], classes, self.training.batch_size, self.random
-        )
-        return [self.rows[batch] for batch in found]
+    def _groups(self):
+        network = [p for p in self.trainee.parameters() if p.requires_grad]
+        own = list(self.loss.parameters())
+        groups = [{"params": network, "lr": self.rate}]
+        return [*groups, {"params": own, "lr": max(self.rate, _LEAST_RATE)}] if own else groups
 
     def _optimizer(self, n_steps):
-        network = [p for p in self.trainee.parameters() if p.requires_grad]
-        groups = [{"params": network, "lr": self.rate}]
-        own = list(self.loss.parameters())
-        if own:
-            groups.append({"params": own, "lr": max(self.rate, _LEAST_RATE)})
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.training.weight_decay)
+        optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.training.weight_decay)
         n_warm = self.training.warmup * n_steps
 
         def factor(step):
@@ -256,68 +182,96 @@ class _Course:
 
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
-    def run(self, progress):
+    def run(self, watch):
         """Train; return what was learned and the history."""
+        n_batches = len(self._batches(self.rows, np.random.default_rng(0)))
         epochs = self.training.epochs
-        n_batches = len(self._batches())
         if epochs == "auto":
-            epochs = int(np.clip(round(_STEPS / n_batches), 1, _MOST_EPOCHS))
-        optimizer, schedule = self._optimizer(epochs * n_batches)
-        start, best, ended = time.perf_counter(), (np.inf, None, 0), False
-        limit = self.training.max_seconds or np.inf
-        with progress(epochs * n_batches) as bar:
-            for epoch in range(epochs):
-                self.trainee.train_mode()
-                losses, n_rows = [], 0
-                for batch in self._batches():
-                    losses.append(self._step(batch, optimizer, schedule, epoch))
-                    n_rows += len(batch)
-                    bar.update(1)
-                    ended = time.perf_counter() - start > limit
-                    if ended:
-                        break
-                record = self._epoch(epoch, losses, n_rows, time.perf_counter() - start)
-                if record["validation_loss"] is not None and record["validation_loss"] < best[0]:
-                    best = record["validation_loss"], self._weights(), epoch
-                patience = self.training.patience
-                if ended or (patience is not None and epoch - best[2] >= patience):
+            epochs = int(np.clip(round(self.auto.n_steps / n_batches), 1, self.auto.max_epochs))
+        self.optimizer, self.schedule = self._optimizer(epochs * n_batches)
+        checkpoint = Checkpoint(self)
+        epoch, step = checkpoint.resume()
+        with watch.course(epochs * n_batches) as bar:
+            bar.update(len(self.history["steps"]))
+            while epoch < epochs and not self._ended(epoch):
+                with watch.epoch(self.trainee) as state:
+                    self._epoch(epoch, step, bar, checkpoint)
+                epoch, step = epoch + 1, 0
+                checkpoint.save_now_and_then(epoch, 0)
+                if state.stop:
                     break
-        if best[1] is not None:
-            self.trainee.backbone.load_state_dict(best[1])
+        if self.best[1] is not None:
+            self.trainee.load_state_dict(self.best[1], strict=False)
+        checkpoint.remove()
         return self.trainee.learned(), self.history
 
-    def _step(self, batch, optimizer, schedule, epoch):
-        loss = self._loss(batch)
+    def _ended(self, epoch):
+        patience, limit = self.training.patience, self.training.max_seconds
+        out_of_time = limit is not None and self.seconds > limit
+        return out_of_time or (patience is not None and epoch - self.best[2] >= patience)
+
+    def _epoch(self, epoch, first, bar, checkpoint):
+        """Run the steps of an epoch from the step `first` on, and measure the loss."""
+        checkpoint.begin_epoch(first)
+        batches = self._batches(self.rows, self.random)
+        self.trainee.train_mode()
+        before = self.seconds
+        for i, batch in enumerate(batches[first:], first):
+            start = time.perf_counter()
+            record = self._step(batch, epoch)
+            self.seconds += time.perf_counter() - start
+            bar.update(1)
+            bar.set_postfix_str(f"loss {record['loss']:.4f}", refresh=False)
+            checkpoint.save_now_and_then(epoch, i + 1)
+            if self.training.max_seconds is not None and self.seconds > self.training.max_seconds:
+                break
+        start = time.perf_counter()
+        validation = None if self.held_out is None else self._validation_loss()
+        self.seconds += time.perf_counter() - start
+        n_rows = sum(len(batch) for batch in batches[first : i + 1])
+        losses = [step["loss"] for step in self.history["steps"] if step["epoch"] == epoch + 1]
+        self.history["epochs"].append(
+            {
+                "epoch": epoch + 1,
+                "loss": float(np.mean(losses)),
+                "validation_loss": validation,
+                "learning_rate": self.history["steps"][-1]["learning_rate"],
+                "seconds": self.seconds,
+                "rows_per_second": n_rows / max(self.seconds - before, 1e-9),
+            }
+        )
+        if validation is not None and validation < self.best[0]:
+            self.best = validation, self._weights(), epoch + 1
+
+    def _step(self, batch, epoch):
+        loss = self._losses(batch).mean()
+        rate = self.optimizer.param_groups[0]["lr"]
         if not torch.isfinite(loss):
             raise ValueError(
-                f"The loss is not finite in epoch {epoch + 1}, at the learning rate "
-                f"{optimizer.param_groups[0]['lr']:.2g}. Set a smaller learning_rate."
+                f"The loss is not finite in epoch {epoch + 1}, at the learning rate {rate:.2g}. "
+                "Set a smaller learning_rate."
             )
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
-        optimizer.step()
-        record = {"loss": loss.item(), "learning_rate": optimizer.param_groups[0]["lr"]}
+        for group in self.optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        record = {"epoch": epoch + 1, "loss": loss.item(), "learning_rate": rate}
         self.history["steps"].append(record)
-        schedule.step()
-        return record["loss"]
-
-    def _epoch(self, epoch, losses, n_rows, seconds):
-        validation = None
-        if self.held_out is not None:
-            self.trainee.eval()
-            with torch.no_grad():
-                validation = self._loss(self.held_out).item()
-        before = self.history["epochs"][-1]["seconds"] if self.history["epochs"] else 0.0
-        record = {
-            "epoch": epoch + 1,
-            "loss": float(np.mean(losses)),
-            "validation_loss": validation,
-            "seconds": seconds,
-            "rows_per_second": n_rows / max(seconds - before, 1e-9),
-        }
-        self.history["epochs"].append(record)
         return record
 
+    def _validation_loss(self):
+        self.trainee.eval()
+        total = 0.0
+        with torch.no_grad():
+            for batch in self.held_out:
+                total += self._losses(batch).mean().item() * len(batch)
+        return total / sum(map(len, self.held_out))
+
     def _weights(self):
-        return {name: tensor.clone() for name, tensor in self.trainee.backbone.state_dict().items()}
+        """Return copies of the tensors that training changes."""
+        names = {name for name, p in self.trainee.named_parameters() if p.requires_grad}
+        names |= {name for name, _ in self.trainee.named_buffers()}
+        state = self.trainee.state_dict()
+        return {name: state[name].clone() for name in state if name in names}

@@ -62,3 +62,44 @@ def _balanced(classes, batch_size, random):
             queues[c] = queues[c][n_each:]
         batches.append(np.concatenate(batch))
     return batches
+
+
+def parts_of(shapes, n_elements, *, pads):
+    """Return the parts in which some rows are computed.
+
+    Without padding, a part holds the rows of one shape. With padding, rows are sorted by their
+    length, and a part is full when it has `n_elements` elements, so that little is padded.
+
+    Parameters
+    ----------
+    shapes : list of tuple
+        Of the rows' inputs.
+    n_elements : int
+        Elements in a part.
+    pads : bool
+        Whether rows of different lengths can be computed together.
+
+    Returns
+    -------
+    parts : list of list of int
+        Positions of rows.
+
+    Examples
+    --------
+    >>> parts_of([(7,), (2,), (3,)], 6, pads=True)
+    [[1, 2], [0]]
+    >>> parts_of([(7,), (2,), (7,)], 6, pads=False)
+    [[0, 2], [1]]
+    """
+    if not pads:
+        parts = {}
+        for position, shape in enumerate(shapes):
+            parts.setdefault(shape, []).append(position)
+        return list(parts.values())
+    parts, part = [], []
+    for position in sorted(range(len(shapes)), key=lambda i: shapes[i]):
+        part.append(position)
+        if len(part) * shapes[position][0] >= n_elements:
+            parts.append(part)
+            part = []
+    return [*parts, part] if part else parts

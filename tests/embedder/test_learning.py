@@ -4,10 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+import sklearn
+from pytorch_metric_learning.losses import ContrastiveLoss
+from pytorch_metric_learning.miners import PairMarginMiner
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from tiny_images import noise
 from tiny_sounds import sound
@@ -22,7 +25,8 @@ TEXTS = ANIMALS + PLACES
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 LABELS = ["animal"] * 5 + ["place"] * 5
 NUMBERS = np.arange(10) / 10
-FAST = {"epochs": 20, "batch_size": 10, "learning_rate": 5e-3}
+# Without bfloat16: results are compared to more digits than it has.
+FAST = {"epochs": 20, "batch_size": 10, "learning_rate": 5e-3, "mixed_precision": False}
 
 
 def separation(vectors, labels):
@@ -43,13 +47,22 @@ def learner(tiny_bert, objective="classification", trainable="last:1", **given):
 # -- objectives -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("objective", ["classification", "supcon", "triplet", "proxy_anchor"])
-def test_rows_of_a_class_come_together(objective):
+@pytest.mark.parametrize(
+    ("objective", "given"),
+    [
+        *((name, {}) for name in ("classification", "cosine", "supcon", "triplet", "proxy_anchor")),
+        ("supcon", {"trainable": "lora", "learning_rate": 3e-3}),
+        ("supcon", {"trainable": "head", "learning_rate": 3e-3, "epochs": 30}),
+        ("classification", {"projection_dim": 16}),
+        ((ContrastiveLoss(), PairMarginMiner()), {}),
+    ],
+)
+def test_rows_of_a_class_come_together(objective, given):
     """On the packaged MiniLM: vectors of the tiny networks are nearly parallel."""
     labels = np.array(LABELS)
     frozen = BertEmbedder(backend="torch", cache=None).fit_transform(TEXTS)
-    training = {"learning_rate": 3e-4, "epochs": 10}
-    embedder = learner(MINILM, objective, training=training)
+    given = {"learning_rate": 3e-4, "epochs": 10, "trainable": "last:1", **given}
+    embedder = learner(MINILM, objective, given.pop("trainable"), training=given)
     vectors = embedder.fit_transform(TEXTS, LABELS)
     assert separation(vectors, labels) > separation(frozen, labels) + 0.1
     epochs = embedder.training_history_["epochs"]
@@ -98,6 +111,63 @@ def test_images_and_sounds_learn_from_scratch():
     assert separation(sounds.fit_transform(low + high, labels), labels) > separation(before, labels)
 
 
+def test_texts_without_labels_differ_more(tiny_bert):
+    """SimCSE: two passes with other dropout are one text, other texts are others."""
+    frozen = BertEmbedder(tiny_bert, backend="torch", cache=None).fit_transform(TEXTS)
+    embedder = learner(tiny_bert, "simcse", "all").fit(TEXTS)
+    vectors = embedder.transform(TEXTS)
+
+    def mean_cosine(vectors):
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors @ vectors.T)[~np.eye(len(vectors), dtype=bool)].mean()
+
+    assert mean_cosine(vectors) < mean_cosine(frozen) - 0.1
+    assert not get_tags(embedder).target_tags.required
+
+
+def test_images_without_labels_learn_what_changes_leave_alone():
+    random = np.random.default_rng(0)
+    rows = [random.integers(0, 255, (32, 32, 3), dtype=np.uint8) for _ in range(16)]
+    training = Training("simclr", trainable="all", epochs=8, batch_size=16)
+    embedder = CNNImageEmbedder(
+        "resnet-small-32", pretrained=False, random_state=0, cache=None, training=training
+    )
+    epochs = embedder.set_params(backend="torch").fit(rows).training_history_["epochs"]
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+
+
+def test_augment_is_called_on_training_batches_and_no_states_are_kept():
+    shapes = []
+
+    def halved(batch):
+        shapes.append(tuple(batch.shape))
+        return batch / 2
+
+    rows = [np.full((32, 32, 3), 15 * i, dtype=np.uint8) for i in range(8)]
+    training = Training(
+        trainable="last:1", augment=halved, epochs=2, batch_size=4, validation_fraction=0.5
+    )
+    CNNImageEmbedder(
+        "resnet-small-32", pretrained=False, random_state=0, cache=None, training=training
+    ).fit(rows, [0, 1] * 4)
+    assert shapes == [(4, 3, 32, 32)] * 2
+
+
+def test_sounds_of_several_lengths_share_batches():
+    """Batch norms need several rows at a time."""
+    rows = [(sound(0.2 + 0.05 * i, seed=i), 16_000) for i in range(8)]
+    sizes = []
+
+    def counted(batch):
+        sizes.append(len(batch))
+        return batch
+
+    training = Training(trainable="all", augment=counted, epochs=1, batch_size=8)
+    embedder = AudioEmbedder("cnn-small", pretrained=False, random_state=0, training=training)
+    embedder.fit(rows, [0, 1] * 4)
+    assert sizes == [8]
+
+
 # -- what changes ---------------------------------------------------------------------------------
 
 
@@ -117,20 +187,46 @@ def test_exactly_the_named_layers_change(tiny_bert, trainable, layers):
     assert any("embeddings" in name for name in names) == (trainable == "all")
 
 
+def test_low_rank_changes_are_small_and_the_same_in_a_pickle(tiny_bert):
+    embedder = learner(tiny_bert, trainable="lora", training={"lora_rank": 2}).fit(TEXTS, LABELS)
+    assert all(".low_rank_" in name for name in changed(embedder))
+    whole = learner(tiny_bert, trainable="all").fit(TEXTS, LABELS)
+    assert len(embedder._network.learned.weights) < 0.5 * len(whole._network.learned.weights)
+    again = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(again.transform(TEXTS), embedder.transform(TEXTS))
+
+
+def test_a_projection_of_cached_vectors_runs_no_network_again(tiny_bert, monkeypatch):
+    cache = MemoryCache()
+    BertEmbedder(tiny_bert, backend="torch", cache=cache).fit_transform(TEXTS)
+    monkeypatch.setattr(BertEmbedder, "_run_batches", None)
+    embedder = learner(tiny_bert, trainable="head", cache=cache, training={"projection_dim": 3})
+    vectors = embedder.fit_transform(TEXTS, LABELS)
+    assert vectors.shape == (10, 3)
+    other = clone(embedder).set_params(random_state=1).fit(TEXTS, LABELS)
+    assert other.fingerprint_ != embedder.fingerprint_
+
+
+def test_a_projection_may_be_longer_than_the_vectors(tiny_bert):
+    training = {"projection_dim": 40, "epochs": 2}
+    embedder = learner(tiny_bert, truncate_dim=36, training=training)
+    assert embedder.fit_transform(TEXTS, LABELS).shape == (10, 36)
+
+
 def test_kept_states_do_not_change_the_course(tiny_bert):
     """The lower layers run once; the losses are those of running them each time."""
     kept = learner(tiny_bert, trainable="last:1", training={"weight_decay": 0.0})
     kept.fit(TEXTS, LABELS)
     with pytest.MonkeyPatch.context() as patch:
-        from skembed.training import _loop
+        from skembed.training._trainee import TrainedNetwork
 
-        real = _loop.Trainee.__init__
+        real = TrainedNetwork.__init__
 
-        def whole(self, spec, n_last):
-            real(self, spec, 1)
+        def whole(self, *given):
+            real(self, *given)
             self._upper = None  # all layers run; those that are trained stay the same
 
-        patch.setattr(_loop.Trainee, "__init__", whole)
+        patch.setattr(TrainedNetwork, "__init__", whole)
         uncut = learner(tiny_bert, trainable="last:1", training={"weight_decay": 0.0})
         uncut.fit(TEXTS, LABELS)
     losses = [
@@ -264,6 +360,40 @@ def test_time_is_limited(tiny_bert):
     assert len(embedder.fit(TEXTS, LABELS).training_history_["steps"]) == 1
 
 
+def test_a_row_with_weight_zero_is_not_learned_from(tiny_bert):
+    weights = np.ones(10)
+    weights[3] = 0
+    wrong = [*LABELS[:3], "place", *LABELS[4:]]
+    right = learner(tiny_bert).fit(TEXTS, LABELS, weights)
+    assert learner(tiny_bert).fit(TEXTS, wrong, weights).fingerprint_ == right.fingerprint_
+    assert learner(tiny_bert).fit(TEXTS, wrong).fingerprint_ != right.fingerprint_
+
+
+def test_weights_are_routed(tiny_bert):
+    with sklearn.config_context(enable_metadata_routing=True):
+        embedder = learner(tiny_bert).set_fit_request(sample_weight=True)
+        weights = np.arange(10.0)
+        expected = clone(embedder).fit(TEXTS, LABELS, weights)
+        pipeline = Pipeline([("embedder", embedder)])
+        pipeline.fit(TEXTS, LABELS, sample_weight=weights)
+        assert pipeline[0].fingerprint_ == expected.fingerprint_
+
+
+@pytest.mark.parametrize(
+    ("objective", "weights", "message"),
+    [
+        ("supcon", np.ones(10), "sample_weight is for objective='classification' and 'regression'"),
+        ("classification", np.ones(9), "X has 10 rows and y has 9 entries"),
+        ("classification", -np.ones(10), "one finite number >= 0 for each row"),
+        ("classification", np.full(10, np.nan), "one finite number >= 0 for each row"),
+        ("classification", np.zeros(10), "sample_weight is 0 for all rows"),
+    ],
+)
+def test_weights_that_cannot_be_used(tiny_bert, objective, weights, message):
+    with pytest.raises(ValueError, match=message):
+        learner(tiny_bert, objective).fit(TEXTS, LABELS, weights)
+
+
 def test_class_weights_count(tiny_bert):
     plain = learner(tiny_bert).fit(TEXTS, LABELS)
     weighted = learner(tiny_bert, training={"class_weight": {"animal": 9.0, "place": 1.0}})
@@ -290,8 +420,8 @@ def test_class_weights_count(tiny_bert):
         ({"validation_fraction": 0.05}, LABELS, "validation_fraction=0.05 cannot be kept aside"),
         ({"patience": 2}, LABELS, "patience=2 compares validation losses"),
         ({"objective": "supcon", "class_weight": "balanced"}, LABELS, "class_weight is for"),
-        ({"trainable": "last"}, LABELS, "must be 'last:N' with N >= 1, or 'all'. Got 'last'"),
-        ({"trainable": "last:0"}, LABELS, "must be 'last:N' with N >= 1"),
+        ({"trainable": "last"}, LABELS, "'last:N' with N >= 1, 'lora' or 'all'. Got 'last'"),
+        ({"trainable": "last:0"}, LABELS, "must be 'head', 'last:N' with N >= 1"),
         ({"trainable": "last:9"}, LABELS, "trainable='last:9': .* has 2 layers"),
         ({"epochs": 0}, LABELS, "The 'epochs' parameter of Training must be"),
         ({"learning_rate": 1e30, "epochs": 50}, LABELS, "The loss is not finite in epoch"),
@@ -334,9 +464,12 @@ def test_every_objective_has_a_test():
     assert set(OBJECTIVES) == {
         "classification",
         "regression",
+        "cosine",
         "supcon",
         "triplet",
         "proxy_anchor",
+        "simcse",
+        "simclr",
     }
 
 

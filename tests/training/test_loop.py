@@ -1,15 +1,43 @@
 """The loop: rates, best weights, one training at a time; torch is left as it was."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 
 from skembed import BertEmbedder, Training
-from skembed.training import _loop
-from skembed.training._loop import train
+from skembed.training._examples import labeled_examples
+from skembed.training._loop import Auto, train
+from skembed.training._objectives import objective_of
+from skembed.training._trainee import TrainedNetwork, torch_network
 
 TEXTS = ["the cat sat", "a dog ran", "the cat ran", "a dog sat"] * 3
 LABELS = np.array([0, 1, 0, 1] * 3)
+
+
+class Recorder:
+    """Stands for a `Watch` and for its bar."""
+
+    def __init__(self, stop_after=None):
+        self.seen, self._stop_after, self.stop = [], stop_after, False
+
+    @contextmanager
+    def course(self, n_steps):
+        self.seen.append(n_steps)
+        yield self
+
+    @contextmanager
+    def epoch(self, trainee):
+        self.seen.append("epoch")
+        yield self
+        self.stop = self.seen.count("epoch") == self._stop_after
+
+    def update(self, n):
+        self.seen.append(n)
+
+    def set_postfix_str(self, text, refresh=True):
+        self.seen.append(text)
 
 
 @pytest.fixture
@@ -17,44 +45,38 @@ def spec(tiny_bert):
     return BertEmbedder(tiny_bert, backend="torch").fit(TEXTS)._network
 
 
-def run(spec, **given):
-    training = Training(trainable="last:1", **{"batch_size": 4, "epochs": 4, **given})
+def run(spec, watch=None, **given):
+    given = {"batch_size": 4, "epochs": 4, "mixed_precision": False, **given}
+    training = Training(trainable="last:1", **given)
     prepared, _ = spec.preprocessor.prepare(TEXTS, [b""] * len(TEXTS), 1)
-    bars = []
-
-    class Bar:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def update(self, n):
-            bars.append(n)
-
-    def progress(total):
-        bars.append(total)
-        return Bar()
-
     inputs = [row.inputs[0] for row in prepared]
-    learned, history = train(
-        spec, inputs, LABELS, training, n_last=1, seed=0, n_threads=1, progress=progress
+    examples = labeled_examples(inputs, np.arange(12), LABELS, objective_of(training))
+    return train(
+        lambda: TrainedNetwork(spec, training),
+        examples,
+        training,
+        auto=Auto(1e-3, 200, 30),
+        seed=0,
+        n_threads=1,
+        watch=watch or Recorder(),
     )
-    return learned, history, bars
 
 
 def test_the_rate_rises_and_falls(spec):
-    _, history, bars = run(spec, learning_rate=1e-3, warmup=0.5)
+    watch = Recorder()
+    _, history = run(spec, watch, learning_rate=2e-3, warmup=0.5)
     rates = [step["learning_rate"] for step in history["steps"]]
     assert len(rates) == 12
     assert rates[:6] == sorted(rates[:6])
     assert rates[5:] == sorted(rates[5:], reverse=True)
-    assert max(rates) == pytest.approx(1e-3)
-    assert bars == [12, *[1] * 12]
+    assert max(rates) == pytest.approx(2e-3)
+    assert watch.seen[0] == 12
+    assert watch.seen.count(1) == 12
+    assert watch.seen.count(f"loss {history['steps'][-1]['loss']:.4f}") >= 1
 
 
 def test_epochs_hold_times_and_losses(spec):
-    _, history, _ = run(spec)
+    _, history = run(spec)
     assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2, 3, 4]
     assert all(epoch["rows_per_second"] > 0 for epoch in history["epochs"])
     for i, epoch in enumerate(history["epochs"]):
@@ -63,8 +85,13 @@ def test_epochs_hold_times_and_losses(spec):
 
 
 def test_auto_epochs_make_about_the_same_number_of_steps(spec):
-    _, history, _ = run(spec, epochs="auto")
-    assert len(history["epochs"]) == _loop._MOST_EPOCHS
+    _, history = run(spec, epochs="auto")  # 3 steps an epoch
+    assert len(history["epochs"]) == 30
+
+
+def test_a_callback_can_stop_it(spec):
+    _, history = run(spec, Recorder(stop_after=2))
+    assert len(history["epochs"]) == 2
 
 
 def test_torch_is_left_as_it_was(spec):
@@ -77,9 +104,9 @@ def test_torch_is_left_as_it_was(spec):
 
 
 def test_the_shared_network_is_not_changed(spec):
-    network = _loop.torch_network(spec, spec.head_pieces)
+    network = torch_network(spec, spec.head_pieces)
     before = {name: t.clone() for name, t in network.state_dict().items()}
-    learned, _, _ = run(spec)
+    learned, _ = run(spec)
     assert learned.weights
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), name

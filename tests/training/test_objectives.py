@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skembed.training._objectives import OBJECTIVES
+from skembed.training._objectives import OBJECTIVES, PAIRS, SCORED_PAIRS, objective_of
 from skembed.training._training import Training
 
 RANDOM = np.random.default_rng(0)
@@ -17,16 +17,19 @@ STANDARD = (VECTORS - VECTORS.mean(axis=1, keepdims=True)) / np.sqrt(
 )
 
 
-def loss_of(objective, labels, own=None, **given):
+def loss_of(objective, labels, own=None, right=None, **given):
     """Return a loss, its own parameters replaced."""
-    training = Training(objective, **given)
-    targets = OBJECTIVES[objective].targets(np.asarray(labels))
-    module = OBJECTIVES[objective].loss(targets, VECTORS.shape[1], training).double()
+    training = Training(objective if isinstance(objective, str) else "classification", **given)
+    if isinstance(objective, str):
+        objective = OBJECTIVES[objective]
+    targets = objective.targets(np.asarray(labels))
+    module = objective.loss(targets, VECTORS.shape[1], training).double()
+    others = [] if right is None else [torch.from_numpy(right)]
     for parameter, value in zip(module.parameters(), own or [], strict=own is not None):
         parameter.data = torch.from_numpy(value)
     values = torch.from_numpy(targets.values)
     values = values.double() if values.is_floating_point() else values
-    return float(module(torch.from_numpy(VECTORS), values).mean().detach())
+    return float(module(values, torch.from_numpy(VECTORS), *others).mean().detach())
 
 
 def linear(n_outputs):
@@ -57,6 +60,15 @@ def test_squared_error_of_standardized_targets():
     y = RANDOM.normal(size=12) * 40 + 7
     expected = ((found[:, 0] - (y - y.mean()) / y.std()) ** 2).mean()
     assert loss_of("regression", y, own) == pytest.approx(expected, abs=1e-5)
+
+
+def test_cosines_are_one_or_zero():
+    cosines = UNIT @ UNIT.T
+    same = np.equal.outer(NUMBERS, NUMBERS)
+    once = np.triu(np.ones((12, 12), dtype=bool), k=1)
+    near = ((1 - cosines[same & once]) ** 2).mean()
+    far = (cosines[~same & once] ** 2).mean()
+    assert loss_of("cosine", CLASSES) == pytest.approx((near + far) / 2, abs=1e-5)
 
 
 def test_supervised_contrastive():
@@ -92,3 +104,61 @@ def test_proxy_anchor():
     near = np.log1p((np.exp(-32 * (scores - 0.1)) * own).sum(axis=0)).mean()
     far = np.log1p((np.exp(32 * (scores + 0.1)) * ~own).sum(axis=0)).mean()
     assert loss_of("proxy_anchor", CLASSES, [proxies]) == pytest.approx(near + far, abs=1e-5)
+
+
+RIGHT = RANDOM.normal(size=(12, 5))
+UNIT_RIGHT = RIGHT / np.linalg.norm(RIGHT, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("objective", ["simcse", PAIRS])
+def test_each_row_ranks_its_own_partner_first(objective):
+    scores = UNIT @ UNIT_RIGHT.T / 0.05
+    expected = -(np.diag(scores) - np.log(np.exp(scores).sum(axis=1))).mean()
+    assert loss_of(objective, CLASSES, right=RIGHT) == pytest.approx(expected, abs=1e-5)
+
+
+def test_two_views_against_all_others():
+    units = np.concatenate([UNIT, UNIT_RIGHT])
+    scores = units @ units.T / 0.1
+    np.fill_diagonal(scores, -np.inf)
+    partner = scores[np.arange(24), (np.arange(24) + 12) % 24]
+    expected = -(partner - np.log(np.exp(scores).sum(axis=1))).mean()
+    assert loss_of("simclr", CLASSES, right=RIGHT) == pytest.approx(expected, abs=1e-5)
+
+
+def test_cosines_in_the_order_of_similarities():
+    similarity = RANDOM.normal(size=12)
+    cosines = (UNIT * UNIT_RIGHT).sum(axis=1) / 0.05
+    terms = [
+        np.exp(cosines[i] - cosines[j])
+        for i in range(12)
+        for j in range(12)
+        if similarity[i] < similarity[j]
+    ]
+    expected = np.log1p(np.sum(terms))
+    assert loss_of(SCORED_PAIRS, similarity, right=RIGHT) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_given_loss_is_used_with_its_miner_and_stays_as_it_was():
+    from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss
+    from pytorch_metric_learning.miners import TripletMarginMiner
+
+    loss = ArcFaceLoss(3, 5)
+    before = loss.W.detach().clone()
+    training = Training(loss)
+    objective = objective_of(training)
+    module = objective.loss(objective.targets(CLASSES), 5, training)
+    found = module(torch.from_numpy(NUMBERS), torch.from_numpy(VECTORS).float())
+    found.sum().backward()
+    assert next(module.parameters()).grad is not None
+    assert loss.W.grad is None
+    assert torch.equal(loss.W, before)
+    training = Training((ContrastiveLoss(), TripletMarginMiner(0.05, type_of_triplets="hard")))
+    module = objective_of(training).loss(objective.targets(CLASSES), 5, training)
+    vectors = torch.from_numpy(VECTORS)
+    expected = ContrastiveLoss()(
+        vectors,
+        torch.from_numpy(NUMBERS),
+        TripletMarginMiner(0.05, type_of_triplets="hard")(vectors, torch.from_numpy(NUMBERS)),
+    )
+    torch.testing.assert_close(module(torch.from_numpy(NUMBERS), vectors)[0], expected)

@@ -2,6 +2,8 @@
 
 import pytest
 from numpydoc.validate import validate
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.miners import TripletMarginMiner
 from sklearn.base import clone
 
 from skembed import Training
@@ -10,19 +12,24 @@ from skembed.training._training import training_of
 
 @pytest.mark.parametrize(("trainable", "n_last"), [("all", None), ("last:1", 1), ("last:12", 12)])
 def test_how_many_layers_are_trained(trainable, n_last):
-    assert Training(trainable=trainable).checked() == n_last
+    training = Training(trainable=trainable)
+    training.check()
+    assert training.n_last == n_last
 
 
-@pytest.mark.parametrize("trainable", ["head", "last", "last:", "last:0", "last:-1", "first:2"])
+@pytest.mark.parametrize("trainable", ["heads", "last", "last:", "last:0", "last:-1", "first:2"])
 def test_other_parts_are_refused(trainable):
-    with pytest.raises(ValueError, match="must be 'last:N' with N >= 1, or 'all'"):
-        Training(trainable=trainable).checked()
+    with pytest.raises(ValueError, match="must be 'head', 'last:N' with N >= 1, 'lora'"):
+        Training(trainable=trainable).check()
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        {"objective": "magic"},
+        {"objective": 7},
+        {"projection_dim": 0},
+        {"lora_rank": 0},
+        {"augment": "much"},
         {"batch_size": 1},
         {"learning_rate": 0},
         {"warmup": 2},
@@ -34,7 +41,24 @@ def test_other_parts_are_refused(trainable):
 def test_values_are_checked_in_scikit_learns_words(given):
     (name,) = given
     with pytest.raises(ValueError, match=f"The {name!r} parameter of Training must be"):
-        Training(**given).checked()
+        Training(**given).check()
+
+
+def test_objectives_are_names_or_losses():
+    with pytest.raises(ValueError, match=r"'magic' is no objective\. There are: 'classification'"):
+        Training("magic").check()
+    for wrong in (TripletMarginLoss, (TripletMarginLoss(), None, None), ()):
+        with pytest.raises(
+            ValueError, match=r"a loss of pytorch-metric-learning or \(loss, miner\)"
+        ):
+            Training(wrong).check()
+    Training((TripletMarginLoss(), TripletMarginMiner())).check()
+
+
+@pytest.mark.parametrize("objective", ["simcse", "simclr"])
+def test_two_views_need_a_network(objective):
+    with pytest.raises(ValueError, match=f"objective='{objective}' compares two views"):
+        Training(objective, trainable="head").check()
 
 
 def test_a_name_stands_for_the_defaults():
