@@ -1,9 +1,10 @@
 """Few labels: a frozen embedder beside ones that learn in `fit`, with the same classifier behind.
 
 For each draw, some rows of each class of AG News are training rows, and others are scored. All
-variants see the same rows.
+variants see the same rows. The classifier is a LogisticRegression with its defaults.
 
-    python benchmarks/bench_learning.py [--draws 10] [--per-class 8] [--scored 2000]
+    python benchmarks/bench_learning.py [--draws 10] [--per-class 8 16 64] [--scored 2000]
+        [--variants frozen supcon ...]
 """
 
 import csv
@@ -16,9 +17,19 @@ from sklearn.linear_model import LogisticRegression
 
 VARIANTS = {
     "frozen": None,
-    "classification, last:3": ("classification", {"trainable": "last:3"}),
-    "supcon, last:3": ("supcon", {"trainable": "last:3"}),
-    "supcon, all": ("supcon", {"trainable": "all"}),
+    "classification": {"objective": "classification"},
+    "supcon": {"objective": "supcon"},
+    "cosine": {"objective": "cosine"},
+    "classification, last:3": {"objective": "classification", "trainable": "last:3"},
+    "supcon, last:3": {"objective": "supcon", "trainable": "last:3"},
+    "cosine, last:3": {"objective": "cosine", "trainable": "last:3"},
+    "supcon, all": {"objective": "supcon", "trainable": "all"},
+    "cosine, all": {
+        "objective": "cosine",
+        "trainable": "all",
+        "learning_rate": 4e-5,
+        "batch_size": 16,
+    },
 }
 
 
@@ -31,46 +42,58 @@ def rows_of(data):
     return np.array(texts, dtype=object), np.array([row[label] for row in rows])
 
 
+def drawn(labels, draw, n_per_class, n_scored):
+    """Return the training rows and the scored rows of a draw."""
+    order = np.random.default_rng(draw).permutation(len(labels))
+    train = np.concatenate(
+        [[i for i in order if labels[i] == c][:n_per_class] for c in np.unique(labels)]
+    ).astype(int)
+    return train, np.setdiff1d(order, train, assume_unique=True)[:n_scored]
+
+
+def scored(embedder, texts, labels, train, test):
+    """Return the accuracy on the test rows, and the seconds of `fit_transform`."""
+    start = time.perf_counter()
+    vectors = embedder.fit_transform(list(texts[train]), labels[train])
+    seconds = time.perf_counter() - start
+    classifier = LogisticRegression(max_iter=1000).fit(vectors, labels[train])
+    return classifier.score(embedder.transform(list(texts[test])), labels[test]), seconds
+
+
 def main():
     from skembed import BertEmbedder, MemoryCache, Training
 
     given = parser(__doc__)
     given.add_argument("--draws", type=int, default=10)
-    given.add_argument("--per-class", type=int, default=8)
+    given.add_argument("--per-class", type=int, nargs="+", default=[8])
     given.add_argument("--scored", type=int, default=2000)
+    given.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     options = given.parse_args()
-    print(machine("torch", "transformers", "scikit-learn"), end="\n\n")
+    print(machine("torch", "transformers", "scikit-learn"), flush=True)
     texts, labels = rows_of(options.data)
     cache = MemoryCache()
-    scores, seconds = ({name: [] for name in VARIANTS} for _ in range(2))
-    for draw in range(options.draws):
-        random = np.random.default_rng(draw)
-        order = random.permutation(len(texts))
-        train = np.concatenate(
-            [[i for i in order if labels[i] == c][: options.per_class] for c in np.unique(labels)]
-        ).astype(int)
-        scored = np.setdiff1d(order, train, assume_unique=True)[: options.scored]
-        for name, variant in VARIANTS.items():
-            training = variant and Training(variant[0], **variant[1])
-            start = time.perf_counter()
-            embedder = BertEmbedder(
-                training=training, random_state=draw, cache=None if variant else cache
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                vectors = embedder.fit_transform(list(texts[train]), labels[train])
-                seconds[name].append(time.perf_counter() - start)
-                head = LogisticRegression(max_iter=1000).fit(vectors, labels[train])
-                scores[name].append(
-                    head.score(embedder.transform(list(texts[scored])), labels[scored])
+    for n_per_class in options.per_class:
+        found = {name: [] for name in options.variants}
+        for draw in range(options.draws):
+            train, test = drawn(labels, draw, n_per_class, options.scored)
+            for name in options.variants:
+                variant = VARIANTS[name]
+                embedder = BertEmbedder(
+                    training=variant and Training(**variant),
+                    random_state=draw,
+                    cache=None if variant else cache,
                 )
-    print_table(
-        (f"{options.per_class} rows a class", "accuracy", "deviation", "fit, s"),
-        [
-            (name, f"{np.mean(s):.3f}", f"{np.std(s):.3f}", f"{np.median(seconds[name]):.1f}")
-            for name, s in scores.items()
-        ],
-    )
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found[name].append(scored(embedder, texts, labels, train, test))
+        print()
+        print_table(
+            (f"{n_per_class} rows a class", "accuracy", "deviation", "fit, s"),
+            [
+                (name, f"{s.mean():.3f}", f"{s.std():.3f}", f"{np.median(seconds):.1f}")
+                for name, (s, seconds) in ((n, np.array(v).T) for n, v in found.items())
+            ],
+        )
 
 
 if __name__ == "__main__":
