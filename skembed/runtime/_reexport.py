@@ -18,6 +18,18 @@ class CannotReuse(Exception):
     """The graph with the trained weights cannot be made from that of the base."""
 
 
+def has_fresh_norms(network):
+    """Whether a network has batch norms that add nothing.
+
+    The exporter drops the bias of 0 that they give a convolution, so that its graph has no place
+    for the bias after training.
+    """
+    state = network.state_dict()
+    means = [name for name in state if name.endswith(".running_mean")]
+    shifts = [(state[name], state.get(name.replace("running_mean", "bias"))) for name in means]
+    return any(shift is not None and not mean.any() and not shift.any() for mean, shift in shifts)
+
+
 def with_other_weights(base, path, before, after):
     """Write the graph of a network whose weights changed.
 

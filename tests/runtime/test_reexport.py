@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from tiny_images import noise
+from tiny_sounds import sound
 from torch import nn
 
 from runtime.toys import PROBES
-from skembed import BertEmbedder, CNNImageEmbedder, Training, config_context
+from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder, Training, config_context
 from skembed.image._cnn import IMAGES
 from skembed.models._backbone import Backbone, build, load_backbone
 from skembed.models._head import Head
@@ -20,7 +21,7 @@ from skembed.models._modules import Network
 from skembed.network import _load
 from skembed.runtime import _reexport, _torch_export
 from skembed.runtime._export import ensure_exported
-from skembed.runtime._reexport import CannotReuse, with_other_weights
+from skembed.runtime._reexport import CannotReuse, has_fresh_norms, with_other_weights
 from skembed.text._bert import TEXTS
 
 PICTURES = [noise(32, 32, seed=seed) for seed in range(4)]
@@ -86,7 +87,10 @@ def test_a_cnn_of_transformers(tiny_cnn, tmp_path, exporter):
 def test_a_cnn_of_skembed(tmp_path, exporter):
     config = {"model_type": "skembed-resnet", "depths": [1, 1], "hidden_sizes": [16, 32]}
     torch.manual_seed(0)
-    before = build(config, IMAGES).eval()
+    fresh = build(config, IMAGES).eval()
+    before = trained(fresh, seed=0)
+    assert has_fresh_norms(fresh)
+    assert not has_fresh_norms(before)
     probes = [np.random.default_rng(0).random((n, 3, 16, 16), np.float32) for n in (2, 1)]
     check_same_bytes(tmp_path, before, trained(before), probes, exporter)
 
@@ -225,6 +229,17 @@ def test_images(tiny_cnn, tmp_path, exporter):
     training = Training("classification", trainable="all", epochs=2, batch_size=4)
     embedder = CNNImageEmbedder(tiny_cnn, training=training, cache=None)
     check_fit(embedder, PICTURES, tmp_path, exporter)
+
+
+def test_a_network_with_fresh_norms_is_exported_once(tmp_path, exporter):
+    """It would be exported in vain before training."""
+    training = Training("classification", trainable="all", epochs=1, batch_size=4)
+    given = {"pretrained": False, "sampling_rate": 16000, "cache": None, "backend": "onnx"}
+    embedder = AudioEmbedder("cnn-small", training=training, random_state=0, **given)
+    sounds = [(sound(0.5, seed=seed), 16000) for seed in range(4)]
+    with config_context(cache_folder=tmp_path):
+        embedder.fit(sounds, LABELS)
+    assert len(exporter) == 1
 
 
 def test_another_machine_finds_the_same_fingerprint(tiny_bert, tmp_path, exporter, monkeypatch):
