@@ -40,7 +40,7 @@ def write_transformers_folder(network, folder):
             "network of torch. Give the folder of the model that the graph was made from."
         )
     source, modality = ModelFolder(network.path), network.modality
-    projection = _projection_of(network.head)
+    projection = network.head.projection
     if modality.sentence_modules:
         check_head(network.head, modality.n_layers(source))
     elif projection is not None:
@@ -58,16 +58,10 @@ def write_transformers_folder(network, folder):
                 source,
                 n_hidden=n_hidden,
                 prompt=network.preprocessor.prompt,
-                projection=projection,
+                projection=None if projection is None else projection.matrix.T,
             )
         network.preprocessor.save_files(aside, source)
     return folder
-
-
-def _projection_of(head):
-    """Return the matrix, (n_out, n_in), by which a head multiplies its vectors; None: none."""
-    projection = getattr(head, "projection", None)
-    return None if projection is None else projection.matrix.T
 
 
 def _write(network, source, folder):

@@ -273,6 +273,20 @@ def test_rows_outside_of_the_fold_change_nothing(tiny_bert):
     assert again._network.learned == alone._network.learned
 
 
+def test_a_search_in_processes_finds_what_one_process_finds(tiny_bert):
+    pipeline = make_pipeline(learner(tiny_bert, training={"epochs": 3}), LogisticRegression())
+    grid = {"bertembedder__training__objective": ["classification", "supcon"]}
+    one, two = (
+        GridSearchCV(pipeline, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(TEXTS, LABELS)
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"]
+    )
+    found = [search.best_estimator_[0].fingerprint_ for search in (one, two)]
+    assert found[0] == found[1]
+
+
 def test_folds_do_not_share_vectors(tiny_bert):
     """Each fold's weights have fingerprints of their own, so a shared cache mixes nothing."""
     cache = MemoryCache()

@@ -14,8 +14,16 @@ from tiny_images import noise
 from tiny_sounds import sound
 
 import skembed
-from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder, EmbeddingCache, MemoryCache
-from skembed.embedder import _neural
+from skembed import (
+    AudioEmbedder,
+    BertEmbedder,
+    CNNImageEmbedder,
+    EmbeddingCache,
+    MemoryCache,
+    Training,
+    config_context,
+)
+from skembed.embedder import _learner, _neural
 from skembed.exceptions import ModelFormatError
 from skembed.models._projection import Projection
 from skembed.network import _load
@@ -123,8 +131,8 @@ def learning(monkeypatch):
 
     def fitted(embedder, rows, projection, **given):
         learned = Learned(projection=projection)
-        monkeypatch.setattr(_neural, "learned_from", lambda *fit: (learned, {}))
-        copy = clone(embedder).set_params(training="classification", **given)
+        monkeypatch.setattr(_learner, "learned_from_rows", lambda *fit: (learned, {}))
+        copy = clone(embedder).set_params(training=Training("classification"), **given)
         return copy.fit(rows, range(len(rows)))
 
     return fitted
@@ -353,8 +361,8 @@ def test_changed_weights_and_a_projection(folder, learning, monkeypatch):
     weights = changed_weights(folder)
     trained = with_learned(base.fit(TEXTS), Learned(weights=weights))
     learned = Learned(weights=weights, projection=projection_of(16))
-    monkeypatch.setattr(_neural, "learned_from", lambda *fit: (learned, {}))
-    both = clone(base).set_params(training="classification").fit(TEXTS, [0, 1])
+    monkeypatch.setattr(_learner, "learned_from_rows", lambda *fit: (learned, {}))
+    both = clone(base).set_params(training=Training("classification")).fit(TEXTS, [0, 1])
     assert both._network.fingerprints == trained._network.fingerprints
     assert both._network.learned.weights == weights
     expected = trained.transform(TEXTS) @ projection_of(16).matrix
@@ -373,3 +381,84 @@ def test_the_folder_of_an_export_has_no_projection_in_its_name(cases, learning):
         )
     }
     assert len(folders) == 1
+
+
+# -- in other processes and on other machines -----------------------------------------------------
+
+ROWS = ["the cat sat", "a cat ran", "over the hill", "a river to town"]
+LABELS = [0, 0, 1, 1]
+SERVE = """
+import pickle, sys, warnings
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+from skembed.exceptions import MissingDependencyError, RuntimeFallbackWarning
+from skembed.runtime import _export
+_export.in_child = False  # saves the time of a second import of torch
+with open({file!r}, "rb") as file:
+    embedder = pickle.load(file)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always", RuntimeFallbackWarning)
+    try:
+        print(embedder.transform({texts!r}).astype(float).tolist())
+    except MissingDependencyError as error:
+        print(str(error))
+assert {warned!r} == any(item.category is RuntimeFallbackWarning for item in caught)
+assert "skembed.training._loop" not in sys.modules  # nothing is trained again
+"""
+
+
+@pytest.fixture(scope="module")
+def pickled(tiny_bert, tmp_path_factory):
+    """A trained embedder's pickle, the cache folder with its export, and its vectors."""
+    place = tmp_path_factory.mktemp("trained")
+    with config_context(cache_folder=place / "cache"):
+        training = Training("classification", trainable="last:1", epochs=3, batch_size=8)
+        embedder = BertEmbedder(
+            tiny_bert, training=training, backend="onnx", cache=None, random_state=0
+        )
+        vectors = embedder.fit(ROWS, LABELS).transform(ROWS)
+    (place / "embedder.pkl").write_bytes(pickle.dumps(embedder))
+    return place / "embedder.pkl", place / "cache", vectors
+
+
+def serve(file, cache_folder, *, missing=(), warned=False):
+    code = SERVE.format(file=str(file), texts=ROWS, missing=missing, warned=warned)
+    return run_python(code, SKEMBED_CACHE=str(cache_folder))
+
+
+WITHOUT_TORCH = ("torch", "transformers", "onnx", "onnxscript")
+
+
+def test_another_process_finds_what_was_learned(pickled):
+    """Without torch, so nothing is trained nor exported again."""
+    file, cache_folder, vectors = pickled
+    again = json.loads(serve(file, cache_folder, missing=WITHOUT_TORCH))
+    np.testing.assert_array_equal(np.array(again, dtype=np.float32), vectors)
+
+
+def test_another_machine_exports_again_from_the_pickle(pickled, tmp_path):
+    file, _, vectors = pickled
+    again = json.loads(serve(file, tmp_path / "cache"))
+    np.testing.assert_allclose(again, vectors, atol=1e-6)
+    exports = {path.parent.name for path in (tmp_path / "cache").rglob("export.json")}
+    assert exports == {path.parent.name for path in pickled[1].rglob("export.json")}
+
+
+def test_another_machine_without_torch_is_told_what_to_do(pickled, tmp_path):
+    file, _, _ = pickled
+    message = serve(file, tmp_path / "cache", missing=WITHOUT_TORCH)
+    assert "pip install 'skembed[torch]'" in message
+    assert "write the fitted embedder's network with export(folder)" in message
+
+
+def test_a_cache_folder_that_cannot_be_written(pickled, tmp_path):
+    """The export goes to a temporary folder, with a warning."""
+    file, _, vectors = pickled
+    (tmp_path / "file").write_text("not a folder")
+    again = json.loads(serve(file, tmp_path / "file" / "cache", warned=True))
+    np.testing.assert_allclose(again, vectors, atol=1e-6)

@@ -21,7 +21,9 @@ from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder, Training
 from skembed.exceptions import ExportError, NetworkChangedError
 from skembed.models._backbone import load_backbone
 from skembed.models._folder import ModelFolder
+from skembed.models._projection import Projection
 from skembed.network._learned import Learned
+from skembed.network._transformers_folder import write_transformers_folder
 
 TEXTS = ["the cat sat on the mat", "a cat ran", "over the hill", "a river to town", "dog"]
 LABELS = [0, 0, 1, 1, 0]
@@ -178,6 +180,30 @@ def test_networks_of_our_own_are_loaded_and_trained_further(estimator, model, ro
     assert_same_again(embedder, rows, folder, before=before)
     further = estimator(folder, training=training, random_state=1, **PLAIN).fit(rows, labels)
     assert np.abs(further.transform(rows) - embedder.transform(rows)).max() > 1e-4
+
+
+def projected(embedder):
+    """Return the network of a fitted embedder with a projection to three numbers, as learned."""
+    spec = embedder._network
+    matrix = np.random.default_rng(0).standard_normal((spec.n_dims, 3)).astype(np.float32)
+    head = replace(spec.head, projection=Projection.of(matrix), normalize=True)
+    return replace(spec, head=head, n_dims=3), matrix
+
+
+def test_a_learned_projection_is_a_dense_layer(tiny_bert, tmp_path):
+    embedder = BertEmbedder(tiny_bert, **PLAIN).fit(TEXTS)
+    network, matrix = projected(embedder)
+    folder = write_transformers_folder(network, tmp_path / "folder")
+    expected = embedder.transform(TEXTS) @ matrix
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    again = BertEmbedder(folder, **PLAIN).fit_transform(TEXTS)
+    np.testing.assert_allclose(again, expected, atol=1e-5)
+
+
+def test_a_projection_of_images_is_refused(tiny_cnn, tmp_path):
+    network, _ = projected(CNNImageEmbedder(tiny_cnn, **PLAIN).fit(IMAGES))
+    with pytest.raises(ExportError, match="do not store the projection that fit learned for image"):
+        write_transformers_folder(network, tmp_path / "folder")
 
 
 # -- what is refused ------------------------------------------------------------------------------
