@@ -34,7 +34,7 @@ TRAINING = {
         "learning_rate": 2e-4,
     },
     "sst2": {"objective": "classification", "trainable": "last:3", "epochs": 2},
-    "stsb": {"trainable": "last:3", "epochs": 3},
+    "stsb": {"trainable": "last:3", "epochs": 4},
     "tables": {"objective": "classification", "trainable": "last:3"},
 }
 N_ROWS = {"ag_news": 2000, "sst2": 3000, "trec": 5452}

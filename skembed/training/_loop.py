@@ -207,10 +207,11 @@ class _Course:
         checkpoint.begin_epoch(first)
         batches = self._batches(self.rows, self.random)
         self.trainee.train_mode()
-        before = self.seconds
+        before, n_rows = self.seconds, 0
         for i, batch in enumerate(batches[first:], first):
             start = time.perf_counter()
             record = self._step(batch, epoch)
+            n_rows += len(batch)
             self.seconds += time.perf_counter() - start
             bar.update(1)
             bar.set_postfix_str(f"loss {record['loss']:.4f}", refresh=False)
@@ -220,7 +221,6 @@ class _Course:
         start = time.perf_counter()
         validation = None if self.held_out is None else self._validation_loss()
         self.seconds += time.perf_counter() - start
-        n_rows = sum(len(batch) for batch in batches[first : i + 1])
         losses = [step["loss"] for step in self.history["steps"] if step["epoch"] == epoch + 1]
         self.history["epochs"].append(
             {

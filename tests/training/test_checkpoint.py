@@ -63,6 +63,24 @@ def test_a_killed_training_goes_on(after, tiny_bert, tmp_path, monkeypatch):
     assert len(embedder.training_history_["epochs"]) == 4
 
 
+def test_a_training_killed_between_its_last_step_and_the_end_of_an_epoch(
+    tiny_bert, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_checkpoint, "_SECONDS", 0)
+    embedder = learner(tmp_path, tiny_bert)
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_loop._Course, "_validation_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            embedder.fit(TEXTS, LABELS)
+    embedder.fit(TEXTS, LABELS)
+    whole = learner(None, tiny_bert).fit(TEXTS, LABELS)
+    assert embedder._network.learned == whole._network.learned
+
+
 def test_other_rows_and_parameters_have_files_of_their_own(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr(_checkpoint, "_SECONDS", 0)
     killed(learner(tmp_path, tiny_bert), 3)
