@@ -263,7 +263,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         )
 
     def _fit(self, X, *aligned):
-        """Fit; what is `aligned` with the rows is passed to `_fit_rows`."""
+        """Fit; what is `aligned` with the rows, `y` and weights, is passed to `_fit_rows`."""
         with self._unchanged_by_failure():
             columns = self._columns(X, reset=True)
             self._fit_checked(columns, self._checked(columns), self._fit_rows, *aligned)
@@ -280,7 +280,11 @@ class Embedder(TransformerMixin, BaseEstimator):
         """Call `fit_rows` with the good rows, and the entries of each array that belong to them."""
         rows, (keys, bad) = columns.rows, checked
         used = self._uses_labels()
-        aligned = [labels_of_rows(item, columns) if used else None for item in aligned]
+        names = ("y", "sample_weight")
+        aligned = [
+            labels_of_rows(item, columns, name) if used else None
+            for item, name in zip(aligned, names, strict=False)  # fit_pairs() has neither
+        ]
         good = range(len(rows))
         if bad:
             good = [i for i, key in enumerate(keys) if key is not None]

@@ -12,7 +12,7 @@ from skembed.base._callbacks import CallbackSupportMixin, begun, with_callbacks
 from skembed.base._rows import Columns
 from skembed.embedder._base import Embedder, _fit_context
 from skembed.embedder._learning import learned_from_pairs, learned_from_rows
-from skembed.training._objectives import OBJECTIVES, objective_of
+from skembed.training._objectives import OBJECTIVES
 from skembed.training._training import Training, training_of, with_nested
 
 if TYPE_CHECKING:
@@ -59,9 +59,18 @@ class Learner(CallbackSupportMixin, Embedder):
         """
         return super().set_params(**with_nested(params, self.training))
 
-    def _uses_labels(self):
+    def _validate_params(self):
+        super()._validate_params()
         training = training_of(self.training)
-        return training is not None and objective_of(training).labeled
+        if training is not None:
+            training.check()
+
+    def _uses_labels(self):
+        # Also called before parameters are checked, for the tags.
+        objective = getattr(training_of(self.training), "objective", None)
+        if isinstance(objective, str):
+            return objective in OBJECTIVES and OBJECTIVES[objective].labeled
+        return objective is not None
 
     def _fit_rows(self, rows, labels, weights=None):
         learn = None
