@@ -498,7 +498,7 @@ def test_warm_trains_too(tiny_bert):
 def test_tags_of_a_wrong_parameter_are_no_error(training):
     embedder = BertEmbedder(training=training)
     assert not get_tags(embedder).target_tags.required
-    with pytest.raises(ValueError, match="'supcn' is no objective|The 'training' parameter"):
+    with pytest.raises(ValueError, match=r"'supcn' is no objective|The 'training' parameter"):
         embedder.fit(TEXTS, LABELS)
 
 
