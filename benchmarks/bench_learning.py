@@ -88,9 +88,15 @@ def main():
                     found[name].append(scored(embedder, texts, labels, train, test))
         print()
         print_table(
-            (f"{n_per_class} rows a class", "accuracy", "deviation", "fit, s"),
+            (f"{n_per_class} rows a class", "accuracy", "deviation", "fit, s", "of each draw"),
             [
-                (name, f"{s.mean():.3f}", f"{s.std():.3f}", f"{np.median(seconds):.1f}")
+                (
+                    name,
+                    f"{s.mean():.3f}",
+                    f"{s.std():.3f}",
+                    f"{np.median(seconds):.1f}",
+                    " ".join(f"{score:.4f}" for score in s),
+                )
                 for name, (s, seconds) in ((n, np.array(v).T) for n, v in found.items())
             ],
         )
