@@ -15,10 +15,12 @@ from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._folder import ModelFolder
 from skembed.models._storage import kept_folder, scratch_folder
+from skembed.network._learned import Learned
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
+from skembed.runtime._reexport import has_fresh_norms
 
 # The second remedy if torch is missing.
 _EXPORT = (
@@ -122,9 +124,25 @@ def _ensure_exported(spec, pieces, *, verify=False):
             ranges=spec.learned.ranges,
             verify=verify,
             require=partial(_with_loaders, spec, require_optional),
+            base=partial(_base_of, spec, pieces) if spec.learned.weights else None,
         )
 
     return _in_export_folder(spec, export)
+
+
+def _base_of(spec, pieces):
+    """Return the export's folder and the backbone of a network before training.
+
+    None if it cannot be exported, or its graph cannot hold other weights.
+    """
+    base = replace(spec, learned=Learned(), precision="float32")
+    backbone = torch_network(base, ()).backbone
+    if has_fresh_norms(backbone):
+        return None
+    export = _ensure_exported(base, pieces, verify=True)
+    if export["sha256"] is None or not all(found["agrees"] for found in export["verdicts"]):
+        return None
+    return export_folder(base), backbone
 
 
 def _joined(spec, pieces, head=None):

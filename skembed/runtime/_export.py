@@ -3,9 +3,20 @@
 A backbone is exported once, with the states of all its layers as outputs (see `_export_folder`).
 """
 
+import contextlib
+import sys
+
 from skembed.base._optional import require_optional
 from skembed.runtime._child import call_in_child
-from skembed.runtime._export_folder import REPORT, digest_of_backbone, locked, record_of
+from skembed.runtime._export_folder import (
+    REPORT,
+    dense_file,
+    digest_of_backbone,
+    locked,
+    record_of,
+    write,
+)
+from skembed.runtime._reexport import CannotReuse, with_other_weights
 from skembed.runtime._torch_export import export
 
 # Whether torch runs in a child process, which returns its memory and hides its warnings, logs and
@@ -25,6 +36,7 @@ def ensure_exported(
     ranges=None,
     verify=False,
     require=None,
+    base=None,
 ):
     """Return the record of a backbone's export and its pieces; export what is missing.
 
@@ -53,6 +65,10 @@ def ensure_exported(
         Whether to compare the files with their digests, and export again if they are damaged.
     require : callable, default=None
         Called before an export: raises if a library is missing.
+    base : callable, default=None
+        Of a trained network: returns the folder of the export in float32 before training, and the
+        backbone before training; None if it has no export. Its graph is used again if torch is
+        loaded in this process, as it is after training.
 
     Returns
     -------
@@ -75,9 +91,32 @@ def ensure_exported(
                 if require is not None:
                     require()
                 require_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
-                call_in_child(export, *job) if in_child else export(*job)
+                if base is None or not _reused(base, job):
+                    call_in_child(export, *job) if in_child else export(*job)
                 found = _known(folder, pieces, verify=False)
     return found
+
+
+def _reused(base, job):
+    """Export with the graph of the base, in this process; return whether that was possible."""
+    folder, pieces, *_ = job
+    if "torch" not in sys.modules or record_of(folder) is not None:
+        return False
+    found = base()
+    if found is None:
+        return False
+    known, before = found
+
+    def reuse(path, backbone):
+        with_other_weights(known / "backbone.onnx", path, before, backbone)
+        for piece in pieces:
+            if piece.dense:
+                write(dense_file(folder, piece), dense_file(known, piece).read_bytes())
+
+    with contextlib.suppress(CannotReuse):
+        export(*job, reuse=reuse)
+        return True
+    return False
 
 
 def _known(folder, pieces, verify):

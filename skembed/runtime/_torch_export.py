@@ -25,25 +25,34 @@ from skembed.runtime._export_folder import (
 )
 from skembed.runtime._onnx import OnnxRunner
 from skembed.runtime._precisions import PRECISIONS
+from skembed.runtime._reexport import CannotReuse
 
 _OPSET = 20
 
 
-def export(folder, pieces, make_network, probes, input_name, poolings, precision, ranges):
-    """Export the backbone if it is missing, compare pieces with torch, write the record."""
+def export(
+    folder, pieces, make_network, probes, input_name, poolings, precision, ranges, reuse=None
+):
+    """Export the backbone if it is missing, compare pieces with torch, write the record.
+
+    With `reuse`, which writes the graph of a backbone to a path, torch's exporter is not called,
+    and nothing is recorded unless all agrees; otherwise CannotReuse is raised.
+    """
     record = record_of(folder)
     network, probes = make_network(pieces), probes()
-    with _quiet():
+    with _quiet() if reuse is None else contextlib.nullcontext():
         if record is None:
             record = {"failed": "", "sha256": None, "n_states": None, "pieces": {}}
             with _verdict(record, "failed"):
-                _export_backbone(folder, network.backbone, probes, input_name, precision, ranges)
+                given = (network.backbone, probes, input_name, precision, ranges, reuse)
+                _export_backbone(folder, *given)
                 record["n_states"] = len(_states(network.backbone, probes[0]))
                 record["sha256"] = digest_of_backbone(folder)
         n_states = record["n_states"]
         if not record["failed"]:
             pieces = [piece.pieces(n_states)[0] for piece in pieces]
-            compared = _compared(folder, network, pieces, probes, input_name, precision)
+            given = (probes, input_name, precision, reuse is not None)
+            compared = _compared(folder, network, pieces, *given)
             others = [
                 replace(pieces[0], layers=(i,), pooling=(name,), skip=0, dense=())
                 for i in range(n_states)
@@ -51,9 +60,20 @@ def export(folder, pieces, make_network, probes, input_name, poolings, precision
                 if not record["pieces"]
             ]
             if others:
-                compared |= _compared(folder, network, others, probes, input_name, precision)
+                compared |= _compared(folder, network, others, *given)
             record["pieces"] |= compared
+    if reuse is not None:
+        _check_reused(record, pieces)
     write(folder / REPORT, json.dumps(record, indent=1).encode())
+
+
+def _check_reused(record, pieces):
+    """Raise CannotReuse if an export failed, or one of these pieces does not agree."""
+    failed = [record["failed"]]
+    if not failed[0]:
+        failed = [record["pieces"][piece.name]["reason"] for piece in pieces]
+    if any(failed):
+        raise CannotReuse(next(filter(None, failed)))
 
 
 @contextlib.contextmanager
@@ -67,13 +87,13 @@ def _verdict(found, name):
         found[name] = f"the export failed: {reason_of(error)}"
 
 
-def _compared(folder, network, pieces, probes, input_name, precision):
+def _compared(folder, network, pieces, probes, input_name, precision, reused):
     """Compare pieces with torch; return the verdicts by name."""
     network = type(network)(network.backbone, pieces)
     failed = {}
     with _verdict(failed, "reason"):
         for piece, module in zip(pieces, network.pieces, strict=True):
-            if piece.dense:
+            if piece.dense and not reused:
                 _export_dense(folder, piece, module, _states(network.backbone, probes[0]))
         handle, graph = tempfile.mkstemp(dir=folder, suffix=".onnx")
         os.close(handle)
@@ -119,25 +139,36 @@ def _to_onnx(module, arguments, input_names, output_names, dynamic_shapes):
         )
 
 
-def _export_backbone(folder, backbone, probes, input_name, precision, ranges):
-    """Export the backbone with the fastest attention that agrees with torch."""
+def _export_backbone(folder, backbone, probes, input_name, precision, ranges, reuse):
+    """Write the backbone's graph and weights: those of `reuse`, or exported from torch."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch, "backbone.onnx")
-        *fused, plain = backbone.attentions
-        for attention in fused:
-            with contextlib.suppress(Exception):  # whatever the exporter or the runtime raises
-                last = _save_backbone(path, backbone, attention, probes, input_name)
-                (found,) = _compare(path, _last_state(backbone), probes, input_name, (last,))
-                if found["agrees"]:
-                    break
+        if reuse is None:
+            _save_fastest(path, backbone, probes, input_name)
         else:
-            _save_backbone(path, backbone, plain, probes, input_name)
+            reuse(path, backbone)
+            states = tuple(f"state_{i}" for i in range(len(_states(backbone, probes[0]))))
+            for found in _compare(path, backbone, probes, input_name, states):
+                if not found["agrees"]:
+                    raise CannotReuse(found["reason"])
         if PRECISIONS[precision].rewrite is not None:
             PRECISIONS[precision].rewrite(path, ranges)
         # There is no second file if all weights are small enough to stay in the graph.
         path.with_name("backbone.onnx.data").touch()
         for file in ("backbone.onnx.data", "backbone.onnx"):
             os.replace(path.parent / file, folder / file)
+
+
+def _save_fastest(path, backbone, probes, input_name):
+    """Export the backbone with the fastest attention that agrees with torch."""
+    *fused, plain = backbone.attentions
+    for attention in fused:
+        with contextlib.suppress(Exception):  # whatever the exporter or the runtime raises
+            last = _save_backbone(path, backbone, attention, probes, input_name)
+            (found,) = _compare(path, _last_state(backbone), probes, input_name, (last,))
+            if found["agrees"]:
+                return
+    _save_backbone(path, backbone, plain, probes, input_name)
 
 
 def _varying(arrays):
