@@ -105,5 +105,5 @@ def test_a_damaged_file_is_not_used(content, tiny_bert, tmp_path, monkeypatch):
 
 def test_a_file_is_no_folder(tiny_bert, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="checkpoint_folder=.* is not a folder"):
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_folder=.* is not a folder"):
         learner(tmp_path / "file", tiny_bert).fit(TEXTS, LABELS)
