@@ -40,6 +40,7 @@ LAZY_MODULES = {
     "runtime/_torch.py",
     "training/_augment.py",
     "training/_checkpoint.py",
+    "training/_kept.py",
     "training/_loop.py",
     "training/_trainee.py",
     "training/_upper.py",

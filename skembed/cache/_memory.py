@@ -50,7 +50,8 @@ class MemoryCache(Store):
     Parameters
     ----------
     max_bytes : int, default=512 MiB
-        Above this size, the least recently used rows are dropped.
+        Above this size, the least recently used rows are dropped. States that training keeps
+        (``trainable="last:N"``) are limited to twice this size, apart from the vectors.
 
     See Also
     --------
@@ -76,6 +77,7 @@ class MemoryCache(Store):
         self._n_bytes = 0
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # of each network
         self._models: dict[str, str] = {}
+        self._states: MemoryCache | None = None
         self._reset_claims()
         _caches.add(self)
 
@@ -85,6 +87,14 @@ class MemoryCache(Store):
     def _reset_claims(self):
         self._claims = {}  # (fingerprint, key) -> the thread that computes the row
         self._changed = threading.Condition()
+
+    @property
+    def states(self) -> MemoryCache:
+        """Cache of the states that training keeps. `clear` empties it, too."""
+        with self._changed:
+            if self._states is None:
+                self._states = MemoryCache(2 * self.max_bytes)
+            return self._states
 
     def describe(self, fingerprint: str, model: str) -> None:
         """Record which model a fingerprint stands for; see `Store.describe`."""
@@ -174,6 +184,7 @@ class MemoryCache(Store):
             self._rows.clear()
             self._n_bytes = 0
             self._counts.clear()
+            self._states = None
 
 
 _memory_cache = MemoryCache()

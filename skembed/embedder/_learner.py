@@ -106,7 +106,8 @@ class Learner(CallbackSupportMixin, Embedder):
         ValueError
             If labels or weights are missing or do not fit, or the network cannot be trained.
         """
-        return self._told(self._fit, X, y, sample_weight)
+        self._told(self._fit, X, y, sample_weight)
+        return self
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -129,12 +130,12 @@ class Learner(CallbackSupportMixin, Embedder):
         ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`.
         """
-        return self._told(self._fit_transform, X, y, sample_weight)
+        return self._embed_columns(*self._told(self._fit, X, y, sample_weight, prepare=True))
 
-    def _told(self, fit, *given):
+    def _told(self, fit, *given, **settings):
         """Call a function that fits, and tell callbacks about its beginning and end."""
         context = begun(self, max_subtasks=None)
-        result = fit(*given)
+        result = fit(*given, **settings)
         if context is not None:
             context.call_on_fit_task_end(estimator=self)
         return result
@@ -174,7 +175,8 @@ class Learner(CallbackSupportMixin, Embedder):
         .. [1] M. Henderson et al., "Efficient Natural Language Response Suggestion for Smart
            Reply", 2017.
         """
-        return self._told(self._fit_pairs, left, right, similarity)
+        self._told(self._fit_pairs, left, right, similarity)
+        return self
 
     def _fit_pairs(self, left, right, similarity):
         with self._unchanged_by_failure():
@@ -200,4 +202,3 @@ class Learner(CallbackSupportMixin, Embedder):
                 self._fit_network(rows, partial(learned_from_pairs, self, rows, pairs, similarity))
 
             self._fit_checked(both, (keys, bad), fit_rows)
-        return self

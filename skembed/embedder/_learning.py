@@ -1,6 +1,6 @@
 """Learning in `fit`: from an embedder's rows and labels to what its network learned.
 
-Imports `network`, `training` and `base`.
+Imports `network`, `training`, `cache` and `base`.
 """
 
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from skembed.base._optional import require_optional
 from skembed.base._rows import spread, unique_keys
 from skembed.base._seeds import seed_of
 from skembed.base._threads import n_threads_for
+from skembed.cache._states import store_of_states
 from skembed.network._load import with_export
 from skembed.network._resolve import resolve
 from skembed.network._spec import folder_of
@@ -150,7 +151,7 @@ class _Subject:
         # The network that is trained needs no export.
         base = replace(request, backend="torch", precision="float32")
         self._request = replace(request if self.of_head else base, precompute=None)
-        self._sample = sample
+        self._sample, self._on_graph = sample, request.backend != "torch"
         with naming(request.model):
             self.spec = self._base_spec(request)
         self.n_threads = n_threads_for(embedder.n_threads)
@@ -232,7 +233,20 @@ class _Subject:
             return TrainedHead(self.spec, len(examples.inputs[0]), self.training)
         augment = self._augment()
         with naming(self.spec.path):
-            return TrainedNetwork(self.spec, self.training, augment)
+            return TrainedNetwork(self.spec, self.training, augment, **self._states())
+
+    def _states(self):
+        """Return where states are kept, and what computes them, as parameters of `KeptStates`."""
+        store, max_bytes = store_of_states(self.embedder._store())
+        # A network with random weights has a graph for each seed, which is not worth exporting.
+        # Apart from that, the choice must depend on parameters alone: so do the learned weights.
+        on_graph = self._on_graph and self.spec.device == "cpu" and self.spec.seed is None
+        return {
+            "store": store,
+            "max_bytes": max_bytes,
+            "on_graph": on_graph,
+            "n_threads": self.n_threads,
+        }
 
     def _augment(self):
         from skembed.training._augment import augmentation

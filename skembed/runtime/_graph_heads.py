@@ -79,10 +79,32 @@ def join(backbone, pieces, dense, head=None):
     if head is not None:
         names = [_finished(_Writer(graph, "head"), names, head)]
     _set_outputs(graph, names)
+    _prune(graph)
     for node in graph.node:  # these name the source files of the exporting machine
         del node.metadata_props[:]
         node.doc_string = ""
     graph.doc_string = ""
+
+
+def _prune(graph):
+    """Remove what no output needs, such as the layers above the pooled ones.
+
+    ONNX Runtime runs all operators of a graph, whether an output needs them or not.
+    """
+    needed, kept = {item.name for item in graph.output}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            for attribute in node.attribute:  # a part of a graph may use any value outside of it
+                parts = [attribute.g] if attribute.HasField("g") else []
+                for part in (*parts, *attribute.graphs):
+                    needed.update(name for inner in part.node for name in inner.input)
+    weights = [item for item in graph.initializer if item.name in needed]
+    for field, items in ((graph.node, reversed(kept)), (graph.initializer, weights)):
+        items = [type(item).FromString(item.SerializeToString()) for item in items]
+        del field[:]
+        field.extend(items)
 
 
 def _tokens(add, state, n_axes):

@@ -19,7 +19,6 @@ from skembed.training._sampling import epoch_batches
 _one_at_a_time = threading.Lock()
 
 _LEAST_RATE = 1e-2  # of layers that are thrown away afterwards
-_KEPT_ROWS = 64  # whose states are computed in one go
 
 
 @dataclass(frozen=True)
@@ -142,15 +141,8 @@ class _Course:
         return [rows[batch] for batch in found]
 
     def _keep(self, inputs):
-        """Compute what is kept of each input, those of one shape together."""
-        self.kept, self.shapes = [None] * len(inputs), [item.shape for item in inputs]
-        for shape in dict.fromkeys(self.shapes):
-            rows = [i for i, other in enumerate(self.shapes) if other == shape]
-            for start in range(0, len(rows), _KEPT_ROWS):
-                part = rows[start : start + _KEPT_ROWS]
-                batch = torch.from_numpy(np.stack([inputs[i] for i in part]))
-                for i, item in zip(part, self.trainee.kept(batch), strict=True):
-                    self.kept[i] = item
+        """Compute what is kept of each input."""
+        self.kept, self.shapes = self.trainee.kept(inputs), [item.shape for item in inputs]
         shapes = {shape: self.trainee.input_shape(shape) for shape in dict.fromkeys(self.shapes)}
         self.shapes = [tuple(shapes[shape]) for shape in self.shapes]
 

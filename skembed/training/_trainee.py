@@ -5,19 +5,24 @@ Imports torch, and so imported only when a network is trained.
 
 import copy
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import nn
 
 from skembed.base._optional import require_optional
+from skembed.base._threads import same_shape_batches
 from skembed.models._backbone import WithStem
 from skembed.models._folder import ModelFolder
 from skembed.models._projection import Projection
 from skembed.network._learned import Learned, low_rank_names
 from skembed.network._load import torch_network
 from skembed.training._augment import of_one_length
+from skembed.training._kept import KeptStates
 from skembed.training._sampling import parts_of
 from skembed.training._upper import Upper
+
+_KEPT_ROWS = 64  # that go through the stem in one go
 
 
 def mixed_precision(given, device):
@@ -95,8 +100,8 @@ class TrainedHead(nn.Module):
         self.n_dims = self.head.n_dims
 
     def kept(self, inputs):
-        """Return what is kept of inputs of one shape for all epochs."""
-        return inputs
+        """Return what is kept of each input for all epochs."""
+        return [torch.from_numpy(item) for item in inputs]
 
     def input_shape(self, shape):
         """Return the shape of an input of the backbone, for that of a network input."""
@@ -130,9 +135,11 @@ class TrainedNetwork(nn.Module):
         Its `trainable`, `projection_dim` and `lora_rank` are used.
     augment : callable or None
         Changes network inputs at random in each step. Then no states are kept.
+    **states
+        Parameters of `KeptStates`: where states are stored, what computes them.
     """
 
-    def __init__(self, spec, training, augment=None):
+    def __init__(self, spec, training, augment=None, **states):
         super().__init__()
         network = copy.deepcopy(torch_network(spec, spec.head_pieces))
         stemmed = isinstance(network.backbone, WithStem)
@@ -140,7 +147,7 @@ class TrainedNetwork(nn.Module):
         self.backbone = network.backbone.backbone if stemmed else network.backbone
         self.pieces = network.pieces
         self.requires_grad_(False)
-        self._augment, self._upper = augment, None
+        self._augment, self._upper, self._states_below = augment, None, None
         probes = [torch.from_numpy(probe) for probe in spec.preprocessor.probes()]
         probes = [self._stemmed(probe.to(spec.device)) for probe in probes]
         self._dtype, self._device = probes[0].dtype, probes[0].device
@@ -149,7 +156,7 @@ class TrainedNetwork(nn.Module):
         if self._lora:
             self.trained = _add_low_rank(self.backbone, training)
         else:
-            self.trained = self._layers(spec, training, probes[0])
+            self.trained = self._layers(spec, training, probes[0], states)
         self._before = {name: t.clone() for name, t in self.backbone.state_dict().items()}
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(name in self.trained)
@@ -164,19 +171,21 @@ class TrainedNetwork(nn.Module):
             self._padding = "repeat"
         self.n_dims = self.head.n_dims
 
-    def _layers(self, spec, training, probe):
+    def _layers(self, spec, training, probe, states):
         """Return the names of the parameters of the layers that are trained."""
         n_last = training.n_last
         if n_last is None:
             return {n for n, p in self.backbone.named_parameters() if p.is_floating_point()}
-        upper = Upper(self.backbone, _kept_layer(spec, n_last), probe)
+        layer = _kept_layer(spec, n_last)
+        upper = Upper(self.backbone, layer, probe)
         if self._augment is None:
             self._upper = upper
+            self._states_below = KeptStates(spec, layer, self._kept, **states)
         return upper.parameters
 
     def _masking_is_exact(self, probes):
         """Tell whether padded rows have the vectors that they have alone."""
-        kept = [self.kept(probe[:1])[0] for probe in probes]
+        kept = [self._kept(probe[:1])[0] for probe in probes]
         shapes = [tuple(probe.shape[1:]) for probe in probes]
         with torch.no_grad():
             alone = [self([item], [shape]) for item, shape in zip(kept, shapes, strict=True)]
@@ -186,10 +195,20 @@ class TrainedNetwork(nn.Module):
         with torch.no_grad():
             return inputs if self.stem is None else self.stem(inputs)
 
-    def kept(self, inputs):
-        """Return what is kept of inputs of one shape for all epochs, (n_rows, ...)."""
+    def _kept(self, inputs):
         inputs = self._stemmed(inputs.to(self._device))
         return inputs if self._upper is None else self._upper.kept_state(inputs)
+
+    def kept(self, inputs):
+        """Return what is kept of each input for all epochs: its state below, or itself."""
+        if self._states_below is not None:
+            return self._states_below.of(inputs)
+        kept = [None] * len(inputs)
+        for group in same_shape_batches(inputs, _KEPT_ROWS, None):
+            batch = self._kept(torch.from_numpy(np.stack([inputs[i] for i in group])))
+            for i, item in zip(group, batch, strict=True):
+                kept[i] = item
+        return kept
 
     def input_shape(self, shape):
         """Return the shape of an input of the backbone, for that of a network input."""
@@ -208,6 +227,8 @@ class TrainedNetwork(nn.Module):
         if len(set(shapes)) > 1 and self._padding == "repeat":
             items = list(of_one_length(items))
             shapes = [tuple(item.shape) for item in items]
+        if self._upper is not None:  # kept on the CPU, and perhaps in float16
+            items = [item.to(self._device, torch.float32) for item in items]
         if len(set(shapes)) == 1:
             states = self._states(torch.stack(items), shapes[0])
             return self.head(self._vectors(states))

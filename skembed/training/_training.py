@@ -47,9 +47,9 @@ class Training(BaseEstimator):
         ``"simclr"`` need the extra ``train``.
     trainable : {"head", "lora", "all"} or str, default="last:2"
         What changes. ``"head"``: only a projection of the vectors, which come from the cache.
-        ``"last:N"``: the last N layers; the states below them are computed once for each row of a
-        `fit` and used in all epochs. ``"lora"``: a change of low rank in each linear layer
-        [6]_; needs the extra ``train``. ``"all"``: the whole network.
+        ``"last:N"``: the last N layers; the states below them are computed once for each row and
+        kept in the embedder's `cache` for all fits. ``"lora"``: a change of low rank in each linear
+        layer [6]_; needs the extra ``train``. ``"all"``: the whole network.
     epochs : int or "auto", default="auto"
         Passes over the rows. "auto": as many as make about 200 steps, at most 20; for networks with
         random weights, about 1,000 steps, at most 60.

@@ -63,15 +63,20 @@ class Upper:
 
     def kept_state(self, inputs):
         """Return the state to be kept, for network inputs."""
-        found = []
+
+        def stop(module, given, output):
+            raise _StateFoundError(_tensor(output))
+
         module, _ = self._givers[-1]
-        handle = module.register_forward_hook(lambda *call: found.append(_tensor(call[2])))
+        handle = module.register_forward_hook(stop)
         try:
             with torch.no_grad():
                 self._backbone(inputs)
+        except _StateFoundError as found:
+            return found.state
         finally:
             handle.remove()
-        return found[-1]
+        raise AssertionError("the module that gives the state was not called")
 
     def _parameters_above(self, probe, state, layer):
         """Return the names of the parameters above the state; none may be used below it, too."""
@@ -94,6 +99,14 @@ class Upper:
         if above & below:
             raise _indivisible(f"its layers share weights, {min(above & below)} among them")
         return above
+
+
+class _StateFoundError(Exception):
+    """Ends a run of the network: the layers above the state are not needed."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.state = state
 
 
 def _indivisible(reason):

@@ -238,9 +238,11 @@ def test_kept_states_do_not_change_the_course(tiny_bert):
 
         real = TrainedNetwork.__init__
 
-        def whole(self, *given):
-            real(self, *given)
-            self._upper = None  # all layers run; those that are trained stay the same
+        def whole(self, *given, **states):
+            real(self, *given, **states)
+            self._upper = self._states_below = (
+                None  # all layers run; those that are trained stay the same
+            )
 
         patch.setattr(TrainedNetwork, "__init__", whole)
         uncut = learner(tiny_bert, trainable="last:1", training={"weight_decay": 0.0})

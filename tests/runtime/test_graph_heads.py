@@ -75,3 +75,30 @@ def test_finished_heads_are_those_of_numpy(tmp_path, given, projected):
     runner = joined(tmp_path / "finished.onnx", head, 3, finished=True)
     ((vectors,),) = runner.run([states], 1)
     np.testing.assert_allclose(vectors, head.finished(list(pieces)), atol=1e-5)
+
+
+def test_what_no_output_needs_is_left_out():
+    """ONNX Runtime would run it; values that a part of the graph uses stay."""
+    given = make_tensor_value_info("x", TensorProto.FLOAT, [None, 3, 4])
+    flag = make_tensor_value_info("flag", TensorProto.BOOL, [])
+    branches = {
+        f"{name}_branch": make_graph(
+            [make_node(operator, ["doubled"], [f"chosen_{name}"])],
+            name,
+            [],
+            [make_tensor_value_info(f"chosen_{name}", TensorProto.FLOAT, None)],
+        )
+        for name, operator in (("then", "Neg"), ("else", "Identity"))
+    }
+    nodes = [
+        make_node("Add", ["x", "x"], ["doubled"]),
+        make_node("If", ["flag"], ["state_0"], **branches),
+        make_node("Mul", ["state_0", "weight"], ["state_1"]),
+    ]
+    weight = onnx.numpy_helper.from_array(np.ones(4, dtype=np.float32), "weight")
+    outputs = [make_tensor_value_info(f"state_{i}", TensorProto.FLOAT, [None] * 3) for i in (0, 1)]
+    graph = make_graph(nodes, "backbone", [given, flag], outputs, [weight])
+    model = make_model(graph, opset_imports=[make_opsetid("", 20)], ir_version=10)
+    join(model, [Head(layers=(0,), pooling=())], None)
+    assert [node.op_type for node in model.graph.node] == ["Add", "If", "Identity"]
+    assert not model.graph.initializer

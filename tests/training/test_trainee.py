@@ -16,7 +16,7 @@ def spec_of(folder, **given):
 
 def inputs_of(spec):
     prepared, _ = spec.preprocessor.prepare(TEXTS, [b""] * len(TEXTS), 1)
-    return [torch.from_numpy(row.inputs[0]) for row in prepared]
+    return [row.inputs[0] for row in prepared]
 
 
 @pytest.mark.parametrize("trainable", ["last:1", "all", "lora"])
@@ -24,7 +24,7 @@ def inputs_of(spec):
 def test_padded_rows_are_as_alone(tiny_bert, trainable, pooling):
     spec = spec_of(tiny_bert, pooling=pooling, normalize=True)
     trainee = TrainedNetwork(spec, Training(trainable=trainable, mixed_precision=False))
-    items = [trainee.kept(item[None])[0] for item in inputs_of(spec)]
+    items = trainee.kept(inputs_of(spec))
     shapes = [tuple(item.shape) for item in inputs_of(spec)]
     assert trainee.parts_of(shapes) == [[2, 0, 3, 1]]
     together = trainee(items, shapes)
@@ -60,7 +60,7 @@ def test_rows_whose_mask_changes_something_are_not_padded(tiny_bert, monkeypatch
 def test_gradients_reach_exactly_the_named_parameters(tiny_bert, trainable, expected):
     spec = spec_of(tiny_bert)
     trainee = TrainedNetwork(spec, Training(trainable=trainable))
-    items = [trainee.kept(item[None])[0] for item in inputs_of(spec)]
+    items = trainee.kept(inputs_of(spec))
     trainee(items, [tuple(item.shape) for item in inputs_of(spec)]).sum().backward()
     found = {name for name, p in trainee.backbone.named_parameters() if p.grad is not None}
     assert found

@@ -60,6 +60,16 @@ def test_gradients_are_those_of_the_whole_network(tmp_path):
     torch.testing.assert_close(found, expected)
 
 
+def test_layers_above_do_not_run_for_a_kept_state(tmp_path):
+    backbone, inputs = backbone_of(tmp_path, "bert")
+    upper, calls = Upper(backbone, 1, inputs), []
+    for layer in backbone.model.encoder.layer:
+        layer.register_forward_hook(lambda module, given, output: calls.append(module))
+    state = upper.kept_state(inputs)
+    assert calls == [backbone.model.encoder.layer[0]]
+    torch.testing.assert_close(state, backbone(inputs)[1].detach())
+
+
 def test_layers_that_share_weights_are_refused(tmp_path):
     config = AlbertConfig(
         vocab_size=20,
