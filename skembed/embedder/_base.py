@@ -278,11 +278,8 @@ class Embedder(TransformerMixin, BaseEstimator):
         """Call `fit_rows` with the good rows, and the entries of each array that belong to them."""
         rows, (keys, bad) = columns.rows, checked
         used = self._uses_labels()
-        names = ("y", "sample_weight")
-        aligned = [
-            labels_of_rows(item, columns, name) if used else None
-            for item, name in zip(aligned, names, strict=False)  # fit_pairs() has neither
-        ]
+        named = zip(aligned, ("y", "sample_weight"), strict=False)  # fit_pairs() has neither
+        aligned = [labels_of_rows(item, columns, name) if used else None for item, name in named]
         good = range(len(rows))
         if bad:
             good = [i for i, key in enumerate(keys) if key is not None]

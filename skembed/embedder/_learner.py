@@ -87,11 +87,12 @@ class Learner(CallbackSupportMixin, Embedder):
         ----------
         X : sequence, array, column or frame of rows
             The rows. The columns of a frame are embedded separately and concatenated.
-        y : array-like of shape (n_rows,) or (n_rows, n_outputs), default=None
+        y : array-like or sparse matrix of shape (n_rows,) or (n_rows, n_outputs), default=None
             Labels, for an objective of `training` that uses them. Otherwise ignored; present for
             API consistency.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights of the rows in the loss of ``"classification"`` or ``"regression"``.
+            Weights of the rows in the loss of ``"classification"`` or ``"regression"``, on any
+            scale.
 
         Returns
         -------

@@ -73,9 +73,10 @@ class Training(BaseEstimator):
     lora_rank : int, default=8
         Rank of the changes of ``"lora"``.
     augment : callable or "auto", default="auto"
-        Changes a batch of network inputs, a float tensor of shape (n_rows, ...), at random. "auto":
+        Changes a batch of network inputs at random: takes a tensor of shape (n_rows, ...), of float
+        for images and sounds and of token ids for texts, and returns one with as many rows. "auto":
         for ``"simclr"``, and for images and sounds whose network starts from random weights. None:
-        no change.
+        no change. ``trainable="head"`` changes nothing.
     mixed_precision : bool or "auto", default="auto"
         Whether the network computes products in bfloat16 while it is trained, which is faster;
         weights are kept in float32. "auto": where the processor or GPU has such instructions.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.sparse import csr_array
 
 from skembed.base._labels import labels_of_rows
 from skembed.base._rows import columns_of, row_key
@@ -66,3 +67,21 @@ def test_another_number_of_labels_is_refused(y):
 def test_no_labels_are_no_labels():
     assert Recorder().fit(["a"]).seen_[1] is None
     assert labels_of_rows(None, columns_of(["a"], estimator="Recorder", kind="texts")) is None
+
+
+def test_columns_and_sparse_matrices_are_labels():
+    columns = columns_of(["a", "b"], estimator="Recorder", kind="texts")
+    assert labels_of_rows([["x"], ["y"]], columns).tolist() == ["x", "y"]
+    assert labels_of_rows(csr_array([[1, 0], [0, 1]]), columns).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([["x"], ["x", "y"]], "The entries of y have different lengths"),
+        (np.zeros((2, 1, 3)), "y must have one or two dimensions"),
+    ],
+)
+def test_labels_that_are_no_table(y, message):
+    with pytest.raises(ValueError, match=message):
+        labels_of_rows(y, columns_of(["a", "b"], estimator="Recorder", kind="texts"))

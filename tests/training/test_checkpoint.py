@@ -101,3 +101,9 @@ def test_a_damaged_file_is_not_used(content, tiny_bert, tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-100] if content is None else content)
     whole = learner(None, tiny_bert).fit(TEXTS, LABELS)
     assert embedder.fit(TEXTS, LABELS)._network.learned == whole._network.learned
+
+
+def test_a_file_is_no_folder(tiny_bert, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_folder=.* is not a folder"):
+        learner(tmp_path / "file", tiny_bert).fit(TEXTS, LABELS)
