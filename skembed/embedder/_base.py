@@ -137,7 +137,8 @@ class Embedder(TransformerMixin, BaseEstimator):
         BadRowsError
             If rows cannot be embedded and ``bad_rows="raise"``.
         """
-        return self._fit(X, y)
+        self._fit(X, y)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Rows, y: Any = None) -> Vectors:
@@ -155,7 +156,7 @@ class Embedder(TransformerMixin, BaseEstimator):
         ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`.
         """
-        return self._fit_transform(X, y)
+        return self._embed_columns(*self._fit(X, y, prepare=True))
 
     def transform(self, X: Rows) -> Vectors:
         """Embed rows.
@@ -262,25 +263,26 @@ class Embedder(TransformerMixin, BaseEstimator):
             with_paths=self._rows_are_files,
         )
 
-    def _fit(self, X, *aligned):
-        """Fit; what is `aligned` with the rows is passed to `_fit_rows`."""
-        with self._unchanged_by_failure():
-            columns = self._columns(X, reset=True)
-            self._fit_checked(columns, self._checked(columns), self._fit_rows, *aligned)
-        return self
+    def _fit(self, X, *aligned, prepare=False):
+        """Fit; what is `aligned` with the rows, `y` and weights, is passed to `_fit_rows`.
 
-    def _fit_transform(self, X, *aligned):
+        Returns the columns, keys and bad rows.
+        """
         with self._unchanged_by_failure():
             columns = self._columns(X, reset=True)
-            checked = self._checked(columns, prepare=True)
+            checked = self._checked(columns, prepare=prepare)
             self._fit_checked(columns, checked, self._fit_rows, *aligned)
-        return self._embed_columns(columns, *checked)
+        return columns, *checked
 
     def _fit_checked(self, columns, checked, fit_rows, *aligned):
         """Call `fit_rows` with the good rows, and the entries of each array that belong to them."""
         rows, (keys, bad) = columns.rows, checked
         used = self._uses_labels()
-        aligned = [labels_of_rows(item, columns) if used else None for item in aligned]
+        names = ("y", "sample_weight")
+        aligned = [
+            labels_of_rows(item, columns, name) if used else None
+            for item, name in zip(aligned, names, strict=False)  # fit_pairs() has neither
+        ]
         good = range(len(rows))
         if bad:
             good = [i for i, key in enumerate(keys) if key is not None]

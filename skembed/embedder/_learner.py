@@ -12,7 +12,7 @@ from skembed.base._callbacks import CallbackSupportMixin, begun, with_callbacks
 from skembed.base._rows import Columns
 from skembed.embedder._base import Embedder, _fit_context
 from skembed.embedder._learning import learned_from_pairs, learned_from_rows
-from skembed.training._objectives import OBJECTIVES, objective_of
+from skembed.training._objectives import OBJECTIVES
 from skembed.training._training import Training, training_of, with_nested
 
 if TYPE_CHECKING:
@@ -59,9 +59,18 @@ class Learner(CallbackSupportMixin, Embedder):
         """
         return super().set_params(**with_nested(params, self.training))
 
-    def _uses_labels(self):
+    def _validate_params(self):
+        super()._validate_params()
         training = training_of(self.training)
-        return training is not None and objective_of(training).labeled
+        if training is not None:
+            training.check()
+
+    def _uses_labels(self):
+        # Also called before parameters are checked, for the tags.
+        objective = getattr(training_of(self.training), "objective", None)
+        if isinstance(objective, str):
+            return objective in OBJECTIVES and OBJECTIVES[objective].labeled
+        return objective is not None
 
     def _fit_rows(self, rows, labels, weights=None):
         learn = None
@@ -96,7 +105,8 @@ class Learner(CallbackSupportMixin, Embedder):
         ValueError
             If labels or weights are missing or do not fit, or the network cannot be trained.
         """
-        return self._told(self._fit, X, y, sample_weight)
+        self._told(self._fit, X, y, sample_weight)
+        return self
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -119,12 +129,12 @@ class Learner(CallbackSupportMixin, Embedder):
         ndarray of shape (n_rows, n_features_out_), float32
             The vectors, in the order of `X`.
         """
-        return self._told(self._fit_transform, X, y, sample_weight)
+        return self._embed_columns(*self._told(self._fit, X, y, sample_weight, prepare=True))
 
-    def _told(self, fit, *given):
+    def _told(self, fit, *given, **settings):
         """Call a function that fits, and tell callbacks about its beginning and end."""
         context = begun(self, max_subtasks=None)
-        result = fit(*given)
+        result = fit(*given, **settings)
         if context is not None:
             context.call_on_fit_task_end(estimator=self)
         return result
@@ -164,7 +174,8 @@ class Learner(CallbackSupportMixin, Embedder):
         .. [1] M. Henderson et al., "Efficient Natural Language Response Suggestion for Smart
            Reply", 2017.
         """
-        return self._told(self._fit_pairs, left, right, similarity)
+        self._told(self._fit_pairs, left, right, similarity)
+        return self
 
     def _fit_pairs(self, left, right, similarity):
         with self._unchanged_by_failure():
@@ -190,4 +201,3 @@ class Learner(CallbackSupportMixin, Embedder):
                 self._fit_network(rows, partial(learned_from_pairs, self, rows, pairs, similarity))
 
             self._fit_checked(both, (keys, bad), fit_rows)
-        return self

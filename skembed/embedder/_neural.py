@@ -29,7 +29,8 @@ from skembed.embedder._kept import KeptPieces, Windows
 from skembed.embedder._learner import Learner
 from skembed.models._modality import Modality
 from skembed.network._export_folder import write_folder
-from skembed.network._load import found_again, relocated, runner_of, with_export
+from skembed.network._load import runner_of, with_export
+from skembed.network._moved import found_again, relocated
 from skembed.network._request import Request
 from skembed.network._resolve import preprocessor_of, resolve
 from skembed.runtime._backends import BACKENDS

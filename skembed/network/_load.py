@@ -7,17 +7,18 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from skembed.base._digest import changed_since_fit, check_unchanged, digest
+from skembed.base._digest import check_unchanged, digest
 from skembed.base._optional import exporter_versions, import_optional, require_optional
 from skembed.base._shared import Registry
-from skembed.exceptions import ModelFormatError, ModelNotFoundError
+from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
+from skembed.models._head import Head
 from skembed.models._storage import kept_folder, scratch_folder
 from skembed.network._learned import Learned
-from skembed.network._spec import FORMAT, NetworkSpec, folder_of
-from skembed.runtime._backends import BACKENDS
+from skembed.network._moved import checked_folder, found_again
+from skembed.network._spec import FORMAT, NetworkSpec
+from skembed.runtime._backends import BACKENDS, backends_of_graphs
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
 from skembed.runtime._reexport import has_fresh_norms
@@ -178,81 +179,6 @@ def _stem(spec):
     return stem and [type(stem).__name__, asdict(stem)]
 
 
-# -- files that have moved -------------------------------------------------------------------------
-
-
-def found_again(spec, model=None):
-    """Return the spec with the paths on this machine; it may be unpickled from another one.
-
-    Parameters
-    ----------
-    spec : NetworkSpec
-        What `fit` found.
-    model : str or path, default=None
-        A further place to look for the network.
-
-    Raises
-    ------
-    ModelNotFoundError
-        If it is nowhere; the message gives the recorded path and the remedy.
-    NetworkChangedError
-        If there is another network in that place.
-    """
-    if Path(spec.path).exists():
-        return spec
-    models = dict.fromkeys(map(os.fspath, (spec.model if model is None else model, spec.model)))
-    reasons = []
-    for name in models:
-        try:
-            folder = folder_of(spec.modality, name, spec.revision, spec.seed)
-        except (ModelNotFoundError, ModelFormatError) as error:
-            reasons.append(str(error))
-            continue
-        return _moved_to(spec, folder)
-    raise ModelNotFoundError(
-        f"The network that the estimator was fitted with is no longer in {spec.path}. If its "
-        "folder was moved, call relocate(folder) on the fitted embedder (of a pipeline: "
-        "pipeline.named_steps[name].relocate(folder)), or set_params(model=folder). The files are "
-        "compared with those of fit.\n" + "\n".join(reasons)
-    )
-
-
-def relocated(spec, model):
-    """Return the spec of the same network in another folder.
-
-    Raises
-    ------
-    NetworkChangedError
-        If there is another network, tokenizer or dense layer in the folder.
-    """
-    folder = folder_of(spec.modality, model, spec.revision, spec.seed)
-    spec = replace(_moved_to(spec, folder), model=os.fspath(model))
-    _checked_folder(spec)
-    files = [(dense.weights, dense.sha256) for dense in spec.head.dense]
-    for path, sha256 in (*files, *spec.preprocessor.files):
-        if not os.path.isfile(path):
-            raise changed_since_fit(path)
-        check_unchanged(path, sha256)
-    return spec
-
-
-def _moved_to(spec, folder):
-    """Return the spec with its files in another folder."""
-    found = str(folder.onnx or folder.path)
-    before = os.path.dirname(spec.path) if spec.ready_made else spec.path
-
-    def new_path(path):
-        return str(folder.path / os.path.relpath(path, before))
-
-    return replace(
-        spec,
-        path=found,
-        preprocessor=spec.preprocessor.moved(new_path),
-        head=spec.head.moved(new_path),
-        precomputed=tuple(piece.moved(new_path) for piece in spec.precomputed),
-    )
-
-
 # -- loading ---------------------------------------------------------------------------------------
 
 
@@ -280,7 +206,7 @@ class _Source:
     def graph(self):
         spec = self.spec
         if spec.ready_made:
-            return _checked_folder(spec).onnx, None if spec.output is None else (spec.output,)
+            return checked_folder(spec).onnx, None if spec.output is None else (spec.output,)
         _ensure_exported(spec, spec.pieces, verify=True)
         outputs = tuple(f"piece_{i}" for i in range(len(spec.pieces)))
         return _joined(spec, spec.pieces), outputs
@@ -295,10 +221,52 @@ def _load(spec):
     return BACKENDS[spec.backend].load(_Source(spec), spec.device)
 
 
+class _StateSource(_Source):
+    """The graph of one state. Its user compares it with torch."""
+
+    def graph(self):
+        return _joined(self.spec, self.spec.pieces), ("piece_0",)
+
+
+def of_state(spec, layer, *, on_graph):
+    """Return the spec of a network that ends in one of the backbone's states.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        On torch, in float32.
+    layer : int
+        Which state; 0 is the embedding layer.
+    on_graph : bool
+        Whether it is run as a graph, which is exported if necessary. It gives maps as tokens.
+
+    Returns
+    -------
+    spec : NetworkSpec or None
+        None: the network does not run as a graph.
+    """
+    if on_graph:
+        spec = replace(spec, backend=backends_of_graphs()[0], widths=())
+        # Not `with_export` for the state: it would compare it with torch in another process.
+        spec = with_export(spec)
+        if not spec.report["agrees"]:
+            return None
+        _ensure_exported(spec, spec.head_pieces, verify=True)
+    return replace(spec, head=Head(layers=(layer,), pooling=()), precomputed=())
+
+
+def state_runner(spec):
+    """Return the runner of a network that `of_state` returned, to be run as a graph."""
+    backend = BACKENDS[spec.backend]
+    return _runners.get(
+        digest(spec.fingerprints), lambda: backend.load(_StateSource(spec), spec.device)
+    )
+
+
 def graph_of(spec):
     """Return the path of a graph that gives the head's vectors."""
     if spec.ready_made:
-        return _checked_folder(spec).onnx
+        return checked_folder(spec).onnx
     return _joined(spec, spec.head_pieces, spec.head)
 
 
@@ -314,7 +282,7 @@ def torch_network(spec, pieces):
     precision = "float32" if BACKENDS[spec.backend].needs_export else spec.precision
 
     def load():
-        folder = _checked_folder(spec).backbone_path
+        folder = checked_folder(spec).backbone_path
         backbone = load_backbone(folder, spec.modality)
         spec.learned.apply(backbone)
         backbone = backbone.to(spec.device, getattr(torch, precision))
@@ -340,7 +308,7 @@ def load_alone(spec, name, load):
         Takes the backbone's folder. No other network is loaded meanwhile.
     """
     _with_loaders(spec, import_optional)
-    return _backbones.get(name, lambda: load(_checked_folder(spec).backbone_path))
+    return _backbones.get(name, lambda: load(checked_folder(spec).backbone_path))
 
 
 def check_dense(spec):
@@ -353,11 +321,3 @@ def _with_loaders(spec, function):
     """Call `import_optional` or `require_optional` with each library that loads a network."""
     for module in _LOADERS:
         function(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
-
-
-def _checked_folder(spec):
-    """Return the model's folder; raise NetworkChangedError if its files have changed."""
-    folder = ModelFolder(spec.path)
-    if folder.digest != spec.backbone_digest:
-        raise changed_since_fit(folder.path)
-    return folder

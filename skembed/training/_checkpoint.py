@@ -37,6 +37,8 @@ class Checkpoint:
         self._random = None
         if course.training.checkpoint_folder is not None:
             folder = Path(course.training.checkpoint_folder).expanduser().absolute()
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(f"checkpoint_folder={str(folder)!r} is not a folder.")
             folder.mkdir(parents=True, exist_ok=True)
             self._path = folder / f"{self._name()}.safetensors"
 

@@ -98,10 +98,13 @@ class _Course:
         self.random = np.random.default_rng(seed)
         self.device = next(p.device for p in trainee.parameters())
         self.labels = torch.from_numpy(examples.targets.values).to(self.device)
-        weights = examples.weights
-        self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.lengths = examples.lengths
         self.rows, self.held_out = self._split(seed)
+        weights = examples.weights
+        if weights is not None:  # with the mean 1, so that their scale does not matter
+            weights = torch.from_numpy(weights / max(weights[self.rows].mean(), 1e-12))
+            weights = weights.to(self.device)
+        self.weights = weights
         self._keep(examples.inputs)
         self.loss = examples.objective.loss(examples.targets, trainee.n_dims, training)
         self.loss.to(self.device)
@@ -153,10 +156,7 @@ class _Course:
             vectors.append(self.trainee([kept[i] for i in part], [shapes[i] for i in part]))
         vectors = torch.cat(vectors)[np.argsort(order)]
         losses = self.loss(self.labels[batch], *vectors.split(len(batch)))
-        if self.weights is None:
-            return losses
-        weights = self.weights[batch]
-        return losses * weights * (len(weights) / weights.sum().clamp_min(1e-12))
+        return losses if self.weights is None else losses * self.weights[batch]
 
     def _groups(self):
         network = [p for p in self.trainee.parameters() if p.requires_grad]

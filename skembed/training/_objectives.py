@@ -64,12 +64,12 @@ class Objective:
     weighted: bool = False
 
 
-def _as_numbers(labels, purpose, what="y"):
+def _as_numbers(labels, purpose="", what="y"):
     try:
         values = np.asarray(labels, dtype=np.float64)
     except (TypeError, ValueError) as error:
         found = np.asarray(labels).dtype
-        raise ValueError(f"{what} must hold numbers for {purpose}; got {found} values.") from error
+        raise ValueError(f"{what} must hold numbers{purpose}; got {found} values.") from error
     if not np.isfinite(values).all():
         raise ValueError(f"{what} holds NaN or infinite values. Leave out these rows.")
     return values
@@ -98,7 +98,7 @@ def _class_targets(labels):
 def _class_or_indicator_targets(labels):
     if labels.ndim == 1:
         return _class_targets(labels)
-    values = _as_numbers(labels, "several classes a row")
+    values = _as_numbers(labels, " for several classes a row")
     if not np.isin(values, (0, 1)).all():
         raise ValueError("A 2-D y must hold zeros and ones, a column for each class.")
     return Targets(values.astype(np.float32), values.shape[1])
@@ -117,7 +117,7 @@ def _paired_targets(labels):
 
 
 def _standardized_targets(labels):
-    values = _as_numbers(labels, "regression")
+    values = _as_numbers(labels, " for regression")
     values = values.reshape(len(values), -1)
     spread = values.std(axis=0)
     if not (spread > 0).any():
@@ -169,6 +169,10 @@ def _class_weights(targets, training):
     weights = compute_class_weight(
         training.class_weight, classes=targets.classes, y=targets.classes[targets.values]
     )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(
+            f"class_weight must hold finite numbers >= 0; got {training.class_weight}."
+        )
     return torch.tensor(weights, dtype=torch.float32)
 
 
@@ -299,7 +303,7 @@ def _no_targets(labels):
 
 
 def _similarities(labels):
-    values = _as_numbers(labels, "similarity", what="similarity")
+    values = _as_numbers(labels, what="similarity")
     if len(values) and values.min() == values.max():
         raise ValueError("similarity has the same value for all pairs: nothing can be learned.")
     return Targets(values.astype(np.float32), 1)

@@ -60,7 +60,8 @@ class FinishedHead(nn.Module):
             if projection_dim != n_dims:
                 weight = nn.init.orthogonal_(torch.empty(n_dims, projection_dim))
             self.projection = nn.Parameter(weight)
-        self.n_dims = min(projection_dim or n_dims, head.truncate_dim or n_dims)
+        n_dims = projection_dim or n_dims
+        self.n_dims = min(n_dims, head.truncate_dim or n_dims)
 
     def forward(self, vectors):
         """(n_rows, n_dims of the pieces) -> (n_rows, n_dims)."""
@@ -259,7 +260,7 @@ class TrainedNetwork(nn.Module):
             blank = torch.zeros((), dtype=self._dtype, device=self._device)
             return self._upper(blank.expand(len(kept), *shape), kept)
         if self._augment is not None and self.training:
-            kept = self._augment(kept)
+            kept = _changed(kept, self._augment)
         return self.backbone(kept)
 
     def _vectors(self, states):
@@ -285,6 +286,21 @@ class TrainedNetwork(nn.Module):
         if self._lora:
             changed = _low_rank_products(self.backbone)
         return Learned(weights=save(changed) if changed else b"", projection=self.head.learned())
+
+
+def _changed(batch, augment):
+    """Return what `augment` makes of a batch."""
+    changed = augment(batch)
+    if not isinstance(changed, torch.Tensor) or changed.shape[:1] != batch.shape[:1]:
+        found = getattr(changed, "shape", changed)
+        found = f"the shape {tuple(found)}" if isinstance(changed, torch.Tensor) else type(changed)
+        raise ValueError(
+            "augment takes a tensor and must return one with as many rows. It took the shape "
+            f"{tuple(batch.shape)} and returned {found}."
+        )
+    if not torch.isfinite(changed).all():
+        raise ValueError("augment returned NaN or infinite values.")
+    return changed
 
 
 def _kept_layer(spec, n_last):

@@ -88,7 +88,7 @@ def test_a_pair_with_a_bad_row_is_left_out(tiny_bert):
         (LEFT, RIGHT, [1, 2], r"left has 6 rows and similarity has the shape \(2,\)"),
         (LEFT, RIGHT, [1.0] * 6, "similarity has the same value for all pairs"),
         (LEFT, RIGHT, [np.nan, *range(5)], "similarity holds NaN or infinite values"),
-        (LEFT, RIGHT, ["much"] * 6, "similarity must hold numbers"),
+        (LEFT, RIGHT, ["much"] * 6, "similarity must hold numbers; got"),
         (LEFT[:1], RIGHT[:1], None, "compares pairs, and got 1 that can be used"),
         (pd.DataFrame({"a": LEFT, "b": RIGHT}), RIGHT, None, "left and right must be one column"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from pytorch_metric_learning.losses import ContrastiveLoss
 from pytorch_metric_learning.miners import PairMarginMiner
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -207,10 +208,24 @@ def test_a_projection_of_cached_vectors_runs_no_network_again(tiny_bert, monkeyp
     assert other.fingerprint_ != embedder.fingerprint_
 
 
-def test_a_projection_may_be_longer_than_the_vectors(tiny_bert):
+@pytest.mark.parametrize(("truncate_dim", "n_dims"), [(36, 36), (None, 40)])
+@pytest.mark.parametrize("trainable", ["last:1", "head"])
+def test_a_projection_may_be_longer_than_the_vectors(tiny_bert, trainable, truncate_dim, n_dims):
     training = {"projection_dim": 40, "epochs": 2}
-    embedder = learner(tiny_bert, truncate_dim=36, training=training)
-    assert embedder.fit_transform(TEXTS, LABELS).shape == (10, 36)
+    embedder = learner(tiny_bert, "classification", trainable, truncate_dim=truncate_dim)
+    embedder.set_params(**{f"training__{name}": value for name, value in training.items()})
+    assert embedder.fit_transform(TEXTS, LABELS).shape == (10, n_dims)
+
+
+def test_a_column_and_a_sparse_matrix_are_labels(tiny_bert):
+    training = {"epochs": 1}
+    plain = learner(tiny_bert, training=training).fit(TEXTS, LABELS)
+    column = learner(tiny_bert, training=training).fit(TEXTS, np.array(LABELS)[:, None])
+    assert column.fingerprint_ == plain.fingerprint_
+    indicator = np.stack([NUMBERS > 0.2, NUMBERS > 0.6], axis=1).astype(int)
+    dense = learner(tiny_bert, training=training).fit(TEXTS, indicator)
+    sparse = learner(tiny_bert, training=training).fit(TEXTS, csr_array(indicator))
+    assert sparse.fingerprint_ == dense.fingerprint_
 
 
 def test_kept_states_do_not_change_the_course(tiny_bert):
@@ -399,7 +414,7 @@ def test_weights_are_routed(tiny_bert):
     ("objective", "weights", "message"),
     [
         ("supcon", np.ones(10), "sample_weight is for objective='classification' and 'regression'"),
-        ("classification", np.ones(9), "X has 10 rows and y has 9 entries"),
+        ("classification", np.ones(9), "X has 10 rows and sample_weight has 9 entries"),
         ("classification", -np.ones(10), "one finite number >= 0 for each row"),
         ("classification", np.full(10, np.nan), "one finite number >= 0 for each row"),
         ("classification", np.zeros(10), "sample_weight is 0 for all rows"),
@@ -428,6 +443,14 @@ def test_class_weights_count(tiny_bert):
         ({}, [np.nan] + [1.0] * 9, r"y holds missing values \(row 0\)"),
         ({}, NUMBERS + 0.05, "y must hold one class for each row; got continuous"),
         ({}, np.full((10, 2), 3), "A 2-D y must hold zeros and ones"),
+        ({}, np.zeros((10, 2, 1)), r"y must have one or two dimensions; its shape is \(10, 2, 1\)"),
+        ({}, [["a", "b"], ["a"]] * 5, "different lengths. .*MultiLabelBinarizer"),
+        ({"class_weight": {"animal": np.nan}}, LABELS, "class_weight must hold finite numbers"),
+        ({"class_weight": {"animal": -1.0}}, LABELS, "class_weight must hold finite numbers"),
+        ({"objective": "supcn"}, LABELS, "'supcn' is no objective"),
+        ({"augment": lambda batch: batch[:1]}, LABELS, r"returned the shape \(1, "),
+        ({"augment": lambda batch: None}, LABELS, "returned <class 'NoneType'>"),
+        ({"augment": lambda batch: batch / 0}, LABELS, "augment returned NaN or infinite values"),
         ({"objective": "supcon"}, ["rare", *LABELS[1:]], "The class 'rare' has one row"),
         ({"objective": "triplet"}, ["rare", *LABELS[1:]], "The class 'rare' has one row"),
         ({"objective": "regression"}, LABELS, "y must hold numbers for regression"),
@@ -469,6 +492,14 @@ def test_warm_trains_too(tiny_bert):
     computed = cache.info()["computed"]
     embedder.transform(TEXTS)
     assert cache.info()["computed"] == computed
+
+
+@pytest.mark.parametrize("training", ["supcn", Training("supcn"), {"objective": "supcon"}, True])
+def test_tags_of_a_wrong_parameter_are_no_error(training):
+    embedder = BertEmbedder(training=training)
+    assert not get_tags(embedder).target_tags.required
+    with pytest.raises(ValueError, match=r"'supcn' is no objective|The 'training' parameter"):
+        embedder.fit(TEXTS, LABELS)
 
 
 def test_scikit_learn_is_told_that_labels_are_needed(tiny_bert):

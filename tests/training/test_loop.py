@@ -45,12 +45,12 @@ def spec(tiny_bert):
     return BertEmbedder(tiny_bert, backend="torch").fit(TEXTS)._network
 
 
-def run(spec, watch=None, **given):
+def run(spec, watch=None, weights=None, **given):
     given = {"batch_size": 4, "epochs": 4, "mixed_precision": False, **given}
     training = Training(trainable="last:1", **given)
     prepared, _ = spec.preprocessor.prepare(TEXTS, [b""] * len(TEXTS), 1)
     inputs = [row.inputs[0] for row in prepared]
-    examples = labeled_examples(inputs, np.arange(12), LABELS, objective_of(training))
+    examples = labeled_examples(inputs, np.arange(12), LABELS, objective_of(training), weights)
     return train(
         lambda: TrainedNetwork(spec, training),
         examples,
@@ -73,6 +73,14 @@ def test_the_rate_rises_and_falls(spec):
     assert watch.seen[0] == 12
     assert watch.seen.count(1) == 12
     assert watch.seen.count(f"loss {history['steps'][-1]['loss']:.4f}") >= 1
+
+
+def test_weights_of_rows_have_the_mean_one_over_all_batches(spec):
+    weights = np.arange(12.0)
+    _, history = run(spec, weights=weights, learning_rate=1e-12, epochs=1, batch_size=2)
+    found = [step["loss"] for step in history["steps"]]
+    assert np.mean(found) == pytest.approx(np.log(2), rel=0.2)  # of a classifier of zeros
+    assert np.ptp(found) > 0.2  # batches with heavier rows count more
 
 
 def test_epochs_hold_times_and_losses(spec):
