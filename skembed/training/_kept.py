@@ -18,7 +18,7 @@ from skembed.base._digest import digest
 from skembed.base._threads import same_shape_batches
 from skembed.cache import NoCache
 from skembed.exceptions import ExportError, MissingDependencyError, ModelFormatError
-from skembed.network._load import of_state, state_runner
+from skembed.network._states import of_state, state_runner
 
 _HALF_BYTES = 256 * 2**20  # states that take more in float32 are kept in float16
 _FILE_BYTES = 2**30  # states that take more lie in a file while a network is trained
@@ -120,11 +120,15 @@ class KeptStates:
         if missing:
             computed = self._computed([known[key] for key in missing])
             states |= {key: _as(item, dtype) for key, item in zip(missing, computed, strict=True)}
-            packed_ = [packed(states[key]) for key in missing]
-            self._room -= sum(map(len, packed_))
-            if self._room >= 0:
-                self._store.write(fingerprint, missing, packed_)
+            self._write(fingerprint, missing, [packed(states[key]) for key in missing])
         return [states[key] for key in keys]
+
+    def _write(self, fingerprint, keys, values):
+        """Store the values that there is room for."""
+        sizes = np.cumsum([len(value) for value in values])
+        n_kept = int((sizes <= self._room).sum())
+        self._room -= int(sizes[-1])
+        self._store.write(fingerprint, keys[:n_kept], values[:n_kept])
 
     def _computed(self, inputs):
         """Return the states of inputs, in float32."""

@@ -157,27 +157,3 @@ def test_two_modalities_do_not_share_a_backbone(tiny_bert):
     one = _load.torch_network(spec, spec.pieces).backbone
     assert _load.torch_network(spec, spec.pieces).backbone is one
     assert _load.torch_network(other, spec.pieces).backbone is not one
-
-
-def test_a_network_ends_in_a_state(tiny_bert):
-    import torch
-
-    spec = BertEmbedder(tiny_bert, backend="torch").fit(TEXTS)._network
-    ids = np.array([[2, 5, 6, 3]])
-    with torch.no_grad():
-        states = _load.torch_network(spec, ()).backbone(torch.from_numpy(ids))
-    fingerprints = set(spec.fingerprints)
-    for layer in (0, 1):
-        on_torch = _load.of_state(spec, layer, on_graph=False)
-        on_graph = _load.of_state(spec, layer, on_graph=True)
-        ((found,),) = _load.state_runner(on_graph).run([ids], 1)
-        np.testing.assert_allclose(found, states[layer].numpy(), atol=1e-5)
-        fingerprints |= {*on_torch.fingerprints, *on_graph.fingerprints}
-    assert len(fingerprints) == 5
-
-
-def test_a_network_without_a_graph_has_no_graph_of_a_state(tiny_bert, monkeypatch):
-    spec = BertEmbedder(tiny_bert, backend="torch").fit(TEXTS)._network
-    failed = {"agrees": False, "reason": "it does not export"}
-    monkeypatch.setattr(_load, "with_export", lambda spec: replace(spec, report=failed))
-    assert _load.of_state(spec, 1, on_graph=True) is None
