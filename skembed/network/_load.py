@@ -13,12 +13,11 @@ from skembed.base._optional import exporter_versions, import_optional, require_o
 from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError
 from skembed.models._folder import ModelFolder
-from skembed.models._head import Head
 from skembed.models._storage import kept_folder, scratch_folder
 from skembed.network._learned import Learned
 from skembed.network._moved import checked_folder, found_again
 from skembed.network._spec import FORMAT, NetworkSpec
-from skembed.runtime._backends import BACKENDS, backends_of_graphs
+from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
 from skembed.runtime._reexport import has_fresh_norms
@@ -219,48 +218,6 @@ def runner_of(spec):
 
 def _load(spec):
     return BACKENDS[spec.backend].load(_Source(spec), spec.device)
-
-
-class _StateSource(_Source):
-    """The graph of one state. Its user compares it with torch."""
-
-    def graph(self):
-        return _joined(self.spec, self.spec.pieces), ("piece_0",)
-
-
-def of_state(spec, layer, *, on_graph):
-    """Return the spec of a network that ends in one of the backbone's states.
-
-    Parameters
-    ----------
-    spec : NetworkSpec
-        On torch, in float32.
-    layer : int
-        Which state; 0 is the embedding layer.
-    on_graph : bool
-        Whether it is run as a graph, which is exported if necessary. It gives maps as tokens.
-
-    Returns
-    -------
-    spec : NetworkSpec or None
-        None: the network does not run as a graph.
-    """
-    if on_graph:
-        spec = replace(spec, backend=backends_of_graphs()[0], widths=())
-        # Not `with_export` for the state: it would compare it with torch in another process.
-        spec = with_export(spec)
-        if not spec.report["agrees"]:
-            return None
-        _ensure_exported(spec, spec.head_pieces, verify=True)
-    return replace(spec, head=Head(layers=(layer,), pooling=()), precomputed=())
-
-
-def state_runner(spec):
-    """Return the runner of a network that `of_state` returned, to be run as a graph."""
-    backend = BACKENDS[spec.backend]
-    return _runners.get(
-        digest(spec.fingerprints), lambda: backend.load(_StateSource(spec), spec.device)
-    )
 
 
 def graph_of(spec):
