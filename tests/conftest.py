@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from joblib.externals.loky import reusable_executor
 from tiny import save_tiny_bert
 from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
@@ -154,3 +155,16 @@ def bare_folder(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "any"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
     return tmp_path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_workers():
+    """End joblib's worker processes after each module.
+
+    With psutil installed, a worker whose memory grows, as it does when a later test loads torch in
+    it, leaves, and joblib can wait forever when all workers leave at once.
+    """
+    yield
+    executor = reusable_executor._executor
+    if executor is not None:
+        executor.shutdown(wait=True)

@@ -1,6 +1,5 @@
 """States below the trained layers: computed once, bounded, never those of something else."""
 
-import joblib
 import numpy as np
 import pytest
 import torch
@@ -221,7 +220,6 @@ def test_a_search_in_two_processes(tiny_bert, tmp_path, on_disk):
         models = [item["model"] for item in cache.info()]
         assert sum("states of layer 1" in model for model in models) == 1
         assert cache.verify()["damaged"] == 0
-    joblib.externals.loky.get_reusable_executor().shutdown()
 
 
 def test_states_are_tensors_on_the_cpu(tiny_bert):
