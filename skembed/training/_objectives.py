@@ -384,3 +384,15 @@ def check_objective(given):
             "objective must be a name, or a loss of pytorch-metric-learning or (loss, miner), as "
             f"objects: objective=SupConLoss(). Got {given!r} instead."
         )
+    for part, role, wrong in zip(parts, ("loss", "miner"), ("miners", "losses"), strict=False):
+        modules = [kind.__module__ for kind in type(part).__mro__]
+        if any(name.startswith(f"pytorch_metric_learning.{wrong}") for name in modules):
+            found = wrong.removesuffix("es" if wrong == "losses" else "s")
+            raise ValueError(
+                f"objective takes (loss, miner) in this order. The {role} is a {found}: {part!r}."
+            )
+        if any(name.startswith("torch.nn.modules.loss") for name in modules):
+            raise ValueError(
+                f"{part!r} is a loss of torch, which compares no vectors. Use "
+                "objective='classification' or 'regression', or a loss of pytorch-metric-learning."
+            )

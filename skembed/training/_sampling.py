@@ -18,7 +18,8 @@ def epoch_batches(lengths, classes, batch_size, random):
     classes : ndarray of shape (n_rows,), int, or None
         Class of each row, for losses that compare rows. None: any rows may come together.
     batch_size : int
-        Rows in a batch; the last one may be smaller.
+        Rows in a batch. The last batch may be smaller, and a row that would be alone in it joins
+        the batch before: losses that compare rows, and batch normalization, need two.
     random : numpy.random.Generator
         Draws the batches.
 
@@ -37,13 +38,17 @@ def epoch_batches(lengths, classes, batch_size, random):
     if classes is not None:
         return _balanced(classes, batch_size, random)
     order = random.permutation(len(lengths))
-    group = 16 * batch_size
     batches = []
-    for start in range(0, len(order), group):
-        part = order[start : start + group]
+    for part in np.split(order, _cuts(len(order), 16 * batch_size)):
         part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+        batches += np.split(part, _cuts(len(part), batch_size))
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def _cuts(n_rows, size):
+    """Return where to cut rows into parts of `size`, so that no row is alone."""
+    cuts = np.arange(size, n_rows, size)
+    return cuts[:-1] if len(cuts) and n_rows - cuts[-1] == 1 else cuts
 
 
 def _balanced(classes, batch_size, random):

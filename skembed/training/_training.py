@@ -220,6 +220,11 @@ class Training(BaseEstimator):
                 f"objective={self.objective!r} compares two views of a row, and trainable='head' "
                 "knows each row's frozen vector only. Use trainable='last:2', 'lora' or 'all'."
             )
+        if self.trainable == "head" and callable(self.augment):
+            raise ValueError(
+                "augment changes the network's input, and trainable='head' knows each row's frozen "
+                "vector only. Use trainable='last:2', 'lora' or 'all'."
+            )
 
 
 def training_of(given):

@@ -13,7 +13,14 @@ SIZES = st.integers(2, 40)
 def test_each_row_is_in_one_batch(lengths, size, seed):
     batches = epoch_batches(np.array(lengths), None, size, np.random.default_rng(seed))
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
-    assert max(map(len, batches)) <= size
+    assert max(map(len, batches)) <= size + 1
+
+
+@given(st.integers(2, 700), SIZES)
+def test_no_row_is_alone_in_a_batch(n_rows, size):
+    batches = epoch_batches(np.ones(n_rows), None, size, np.random.default_rng(0))
+    assert min(map(len, batches)) >= 2
+    assert sum(len(batch) > size for batch in batches) <= 1
 
 
 def test_batches_hold_few_lengths():

@@ -5,6 +5,7 @@ from numpydoc.validate import validate
 from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.miners import TripletMarginMiner
 from sklearn.base import clone
+from torch.nn import CrossEntropyLoss
 
 from skembed import Training
 from skembed.training._training import training_of
@@ -53,6 +54,25 @@ def test_objectives_are_names_or_losses():
         ):
             Training(wrong).check()
     Training((TripletMarginLoss(), TripletMarginMiner())).check()
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ((TripletMarginMiner(), TripletMarginLoss()), "The loss is a miner: TripletMarginMiner"),
+        (TripletMarginMiner(), "The loss is a miner: TripletMarginMiner"),
+        ((TripletMarginLoss(), TripletMarginLoss()), "The miner is a loss: TripletMarginLoss"),
+        (CrossEntropyLoss(), r"CrossEntropyLoss\(\) is a loss of torch, which compares no vectors"),
+    ],
+)
+def test_other_objects_of_torch_are_named(objective, message):
+    with pytest.raises(ValueError, match=message):
+        Training(objective).check()
+
+
+def test_augment_needs_a_network():
+    with pytest.raises(ValueError, match="augment changes the network's input, and trainable"):
+        Training(trainable="head", augment=abs).check()
 
 
 @pytest.mark.parametrize("objective", ["simcse", "simclr"])
