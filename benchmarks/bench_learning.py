@@ -4,12 +4,15 @@ For each draw, some rows of each class of AG News are training rows, and others 
 variants see the same rows. The classifier is a LogisticRegression with its defaults.
 
     python benchmarks/bench_learning.py [--draws 10] [--per-class 8 16 64] [--scored 2000]
-        [--variants frozen supcon ...]
+        [--variants frozen supcon ...] [--csv FILE]
+
+With `--csv`, a line is added to the file for each draw, and draws in the file are not run again.
 """
 
 import csv
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from _common import machine, parser, print_table
@@ -60,6 +63,17 @@ def scored(embedder, texts, labels, train, test):
     return classifier.score(embedder.transform(list(texts[test])), labels[test]), seconds
 
 
+def known_results(path):
+    """Return the (accuracy, seconds) of each (rows a class, draw, variant) in a file."""
+    if path is None or not path.exists():
+        return {}
+    with open(path, encoding="utf-8", newline="") as file:
+        return {
+            (int(n_per_class), int(draw), name): (float(score), float(seconds))
+            for n_per_class, draw, name, score, seconds in csv.reader(file)
+        }
+
+
 def main():
     from skembed import BertEmbedder, MemoryCache, Training
 
@@ -68,8 +82,10 @@ def main():
     given.add_argument("--per-class", type=int, nargs="+", default=[8])
     given.add_argument("--scored", type=int, default=2000)
     given.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    given.add_argument("--csv", type=Path)
     options = given.parse_args()
     print(machine("torch", "transformers", "scikit-learn"), flush=True)
+    known = known_results(options.csv)
     texts, labels = rows_of(options.data)
     cache = MemoryCache()
     for n_per_class in options.per_class:
@@ -77,6 +93,9 @@ def main():
         for draw in range(options.draws):
             train, test = drawn(labels, draw, n_per_class, options.scored)
             for name in options.variants:
+                if (n_per_class, draw, name) in known:
+                    found[name].append(known[n_per_class, draw, name])
+                    continue
                 variant = VARIANTS[name]
                 embedder = BertEmbedder(
                     training=variant and Training(**variant),
@@ -86,6 +105,9 @@ def main():
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     found[name].append(scored(embedder, texts, labels, train, test))
+                if options.csv:
+                    with open(options.csv, "a", encoding="utf-8", newline="") as file:
+                        csv.writer(file).writerow([n_per_class, draw, name, *found[name][-1]])
         print()
         print_table(
             (f"{n_per_class} rows a class", "accuracy", "deviation", "fit, s", "of each draw"),
