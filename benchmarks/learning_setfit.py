@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from _common import machine, parser, print_table
-from bench_learning import rows_of
+from bench_learning import drawn, rows_of
 
 
 def trained(model, texts, labels, seed, n_iterations, folder):
@@ -39,15 +39,6 @@ def trained(model, texts, labels, seed, n_iterations, folder):
     rows = Dataset.from_dict({"text": list(texts), "label": list(labels)})
     setfit.Trainer(model=model, args=arguments, train_dataset=rows).train()
     return model
-
-
-def drawn(labels, draw, n_per_class, n_scored):
-    """Return the training rows and the scored rows of a draw, as bench_learning.py draws them."""
-    order = np.random.default_rng(draw).permutation(len(labels))
-    train = np.concatenate(
-        [[i for i in order if labels[i] == c][:n_per_class] for c in np.unique(labels)]
-    ).astype(int)
-    return train, np.setdiff1d(order, train, assume_unique=True)[:n_scored]
 
 
 def main():

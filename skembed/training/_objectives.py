@@ -364,6 +364,9 @@ def objective_of(training):
     return _OWN_LOSS
 
 
+_PACKAGES = {"loss": "losses", "miner": "miners"}  # of pytorch-metric-learning
+
+
 def check_objective(given):
     """Raise a ValueError unless an objective is a name of the table or a loss, with a miner or not.
 
@@ -384,12 +387,11 @@ def check_objective(given):
             "objective must be a name, or a loss of pytorch-metric-learning or (loss, miner), as "
             f"objects: objective=SupConLoss(). Got {given!r} instead."
         )
-    for part, role, wrong in zip(parts, ("loss", "miner"), ("miners", "losses"), strict=False):
+    for part, role, other in zip(parts, ("loss", "miner"), ("miner", "loss"), strict=False):
         modules = [kind.__module__ for kind in type(part).__mro__]
-        if any(name.startswith(f"pytorch_metric_learning.{wrong}") for name in modules):
-            found = wrong.removesuffix("es" if wrong == "losses" else "s")
+        if any(name.startswith(f"pytorch_metric_learning.{_PACKAGES[other]}") for name in modules):
             raise ValueError(
-                f"objective takes (loss, miner) in this order. The {role} is a {found}: {part!r}."
+                f"objective takes (loss, miner) in this order. The {role} is a {other}: {part!r}."
             )
         if any(name.startswith("torch.nn.modules.loss") for name in modules):
             raise ValueError(

@@ -76,7 +76,7 @@ class Training(BaseEstimator):
         Changes a batch of network inputs at random: takes a tensor of shape (n_rows, ...), of float
         for images and sounds and of token ids for texts, and returns one with as many rows. "auto":
         for ``"simclr"``, and for images and sounds whose network starts from random weights. None:
-        no change. ``trainable="head"`` changes nothing.
+        no change. A function is an error with ``trainable="head"``, which sees no inputs.
     mixed_precision : bool or "auto", default="auto"
         Whether the network computes products in bfloat16 while it is trained, which is faster;
         weights are kept in float32. "auto": where the processor or GPU has such instructions.
