@@ -33,6 +33,7 @@ LAZY_MODULES = {
     "models/_attention.py",
     "audio/_backbone.py",
     "audio/_cnns.py",
+    "audio/_statistics.py",
     "models/_backbone.py",
     "models/_backbone_folder.py",
     "image/_backbone.py",

@@ -55,6 +55,10 @@ SOUNDS = Modality(
     chunk=16,
     batch_elements=320_000,
     manifest_types={"listening": dict, "in_graph": bool},
+    popular=("mfcc-statistics",),
+    packaged_remedy=(
+        'for features without a network: AudioEmbedder("mfcc-statistics"), which needs no download'
+    ),
     untrained_remedy=(
         "for a baseline without pretrained weights: "
         'AudioEmbedder("cnn-small", pretrained=False), whose random weights need no download'
@@ -76,8 +80,10 @@ class AudioEmbedder(NeuralEmbedder):
         ``preprocessor_config.json``), a folder written by :meth:`export` or by ``python -m skembed
         convert panns``, an ``.onnx`` file (see `front_end`), or a hub id. AST, Wav2Vec2, HuBERT,
         CLAP, Whisper (its encoder) and ConvNeXT and EfficientNet of one channel are supported.
-        With ``pretrained=False``: the name of an architecture, "cnn14" [2]_ (80 M parameters, 2,048
-        dimensions), "cnn-small" (1 M parameters) or "vggish" [3]_.
+        "mfcc-statistics" is no network: mean, standard deviation, minimum and maximum of 30 MFCC
+        [4]_ over time, and the deviation of their changes, 150 numbers. With ``pretrained=False``:
+        the name of an architecture, "cnn14" [2]_ (80 M parameters, 2,048 dimensions), "cnn-small"
+        (1 M parameters) or "vggish" [3]_.
     revision : str, default=None
         Branch, tag or commit of a hub id.
     pretrained : bool, default=True
@@ -108,8 +114,8 @@ class AudioEmbedder(NeuralEmbedder):
     front_end : str or dict, default="auto"
         Features that are computed from a window. "auto": those of the model's own
         ``preprocessor_config.json``. A preset of log-mel spectrograms: "ast", "panns", "vggish",
-        "whisper", "clap" or "birdset", as these networks require. A dict with the settings of
-        log-mel spectrograms: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``, ``win_length``,
+        "whisper", "clap" or "birdset", as these networks require, or "mfcc". A dict with settings
+        of log-mel spectrograms: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``, ``win_length``,
         ``hop_length`` (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk", "slaney",
         "kaldi"), ``log`` ("dB", "ln", "log10"), ``reference`` and others; with the key ``preset``,
         it changes only these settings of a preset. "waveform": none, the network takes waveforms.
@@ -215,6 +221,8 @@ class AudioEmbedder(NeuralEmbedder):
        Pretrained Audio Neural Networks for Audio Pattern Recognition", TASLP 2020.
     .. [3] S. Hershey et al., "CNN Architectures for Large-Scale Audio Classification", ICASSP
        2017.
+    .. [4] S. Davis, P. Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word
+       Recognition in Continuously Spoken Sentences", IEEE TASSP 28, 1980.
 
     Examples
     --------

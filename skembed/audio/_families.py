@@ -120,12 +120,14 @@ FAMILIES = {
     "efficientnet": _convolutional(efficientnet_blocks, _maps_and_last, fixed_pooler=True),
     "skembed-cnn14": Family(lambda config: 5),
     "skembed-cnn-small": Family(lambda config: 4),
+    "skembed-mfcc-statistics": Family(lambda config: 1),
     "skembed-vggish": Family(lambda config: 3),
 }
 # model_type -> class of a network that skembed implements.
 NETWORKS = {
     "skembed-cnn14": "skembed.audio._cnns:Cnn14",
     "skembed-cnn-small": "skembed.audio._cnns:CnnSmall",
+    "skembed-mfcc-statistics": "skembed.audio._statistics:MfccStatistics",
     "skembed-vggish": "skembed.audio._cnns:Vggish",
 }
 
@@ -134,14 +136,16 @@ NETWORKS = {
 IMPLIED_INPUTS = {"attention_mask": lambda waves: np.ones(waves.shape, dtype=np.int64)}
 
 
-def _architecture(model_type, preset, **settings):
+def _architecture(model_type, preset, fixed=False, **settings):
     """Return an `Architecture` whose preprocessor_config.json names a preset."""
     preprocessing = {"feature_extractor_type": "skembed", "preset": preset, **settings}
-    return Architecture({"model_type": model_type}, {"preprocessor_config.json": preprocessing})
+    files = {"preprocessor_config.json": preprocessing}
+    return Architecture({"model_type": model_type}, files, fixed=fixed)
 
 
 ARCHITECTURES = {
     "cnn14": _architecture("skembed-cnn14", "panns"),
     "cnn-small": _architecture("skembed-cnn-small", "vggish"),
+    "mfcc-statistics": _architecture("skembed-mfcc-statistics", "mfcc", fixed=True),
     "vggish": _architecture("skembed-vggish", "vggish", n_frames=96),
 }

@@ -258,7 +258,7 @@ _WHISPER: dict = {
 }
 _KALDI: dict = {"mel_scale": "kaldi", "area": False, "center": False, "log": "ln"}
 
-# Settings of published networks, by the code of their papers.
+# Settings of published networks, by the code of their papers, and our own.
 PRESETS = {
     # Gong et al., "AST: Audio Spectrogram Transformer", 2021.
     "ast": LogMel(
@@ -282,4 +282,6 @@ PRESETS = {
         32000, 128, 1024, 1024, 320, 0, 16000, mel_scale="htk", area=False, dynamic_range=80,
         reference=-4.268, spread=4.569,
     ),
+    # For "mfcc-statistics": the bands of speech and of most other sounds.
+    "mfcc": LogMel(32000, 64, 1024, 1024, 320, 20, 14000),
 }  # fmt: skip

@@ -61,11 +61,14 @@ class Architecture:
         Further JSON files, by name.
     prepare : str, default=None
         ``"module:name"`` of a function that is called with a new network of random weights.
+    fixed : bool, default=False
+        Whether the weights are computed, not drawn. Then ``pretrained=True`` builds it, too.
     """
 
     config: dict
     files: dict
     prepare: str | None = None
+    fixed: bool = False
 
     def write(self, folder, weights=None):
         """Write the files to a folder.

@@ -1,5 +1,6 @@
 """NetworkSpec: the identity of a network and what `fit` learned, as data for a pickle."""
 
+import os
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib import metadata
@@ -137,6 +138,9 @@ def folder_of(modality, model, revision, seed):
     ModelNotFoundError, ModelFormatError, MissingDependencyError, ValueError
         If there is no such model.
     """
+    architecture = modality.architectures.get(os.fspath(model))
+    if architecture is not None and architecture.fixed and not os.path.exists(model):
+        seed = 0
     if seed is None and is_checkpoint(model, modality):
         return ModelFolder(checkpoint_folder(model, revision, modality))
     if seed is None:
