@@ -39,7 +39,7 @@ def photos(data, n_images):
 # -- speed ----------------------------------------------------------------------------------------
 
 
-def _transformers(folder):
+def transformers_pipeline(folder):
     """AutoImageProcessor and model as their documentation has them, in batches of 8."""
     import torch
     from PIL import Image
@@ -100,7 +100,7 @@ def speed(arguments):
         who: CNNImageEmbedder(arguments.model, **settings, **more).fit(files[:64])
         for who, more in contenders.items()
     }
-    peer = _transformers(embedders["skembed"]._network.path)
+    peer = transformers_pipeline(embedders["skembed"]._network.path)
     reference = peer(files[:16])
     for who, embedder in embedders.items():
         vectors = embedder.transform(files[:16])

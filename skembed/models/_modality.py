@@ -5,6 +5,7 @@ Imports only `exceptions`.
 """
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -49,7 +50,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network to be built with random weights, as the files of a model's folder.
+    """A network without weights, as the files of a model's folder.
 
     Parameters
     ----------
@@ -59,12 +60,59 @@ class Architecture:
     files : dict
         Further JSON files, by name.
     prepare : str, default=None
-        ``"module:name"`` of a function that is called with the new network.
+        ``"module:name"`` of a function that is called with a new network of random weights.
     """
 
     config: dict
     files: dict
     prepare: str | None = None
+
+    def write(self, folder, weights=None):
+        """Write the files to a folder.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            The folder.
+        weights : dict of str to tensor, default=None
+            Also write them and config.json. None: transformers has written both.
+        """
+        files = dict(self.files)
+        if weights is not None:
+            from safetensors.torch import save_file
+
+            weights = {name: weight.contiguous() for name, weight in weights.items()}
+            save_file(weights, folder / "model.safetensors")
+            files["config.json"] = self.config
+        for name, content in files.items():
+            text = json.dumps(content, indent=1) + "\n"
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Pretrained weights in a file of a package on the package index.
+
+    Parameters
+    ----------
+    package, version : str
+        Name of the package as a module, and its version.
+    file : str
+        Path of the file inside the package. It is a pickle that contains tensors by name.
+    sha256 : str
+        SHA-256 of the file. No other file is read.
+    extra : str
+        The extra of skembed that installs the package.
+    convert : str
+        ``"module:name"`` of a function from these tensors to the weights of the architecture.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    extra: str
+    convert: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +144,8 @@ class Modality:
         ``"module:name"`` of `Backbone` classes of our own, by ``model_type``.
     architectures : dict, default={}
         `Architecture` by name: what ``pretrained=False`` builds.
+    checkpoints : dict, default={}
+        `Checkpoint` by name of an architecture: what ``pretrained=True`` loads for this name.
     auto_pooling : tuple of str, default=("mean",)
         Pooling of a model whose files do not name one.
     has_pooled_state : bool, default=True
@@ -127,8 +177,9 @@ class Modality:
     check_config : callable, default=None
         Called with config.json's content and the folder's path; raises ModelFormatError for
         networks that are not supported.
-    untrained_remedy : str, default=""
-        What to do without pretrained weights, for the message about a model that was not found.
+    packaged_remedy, untrained_remedy : str, default=""
+        What to do without a hub, and without pretrained weights, for the message about a model that
+        was not found.
     """
 
     reference: str
@@ -142,6 +193,7 @@ class Modality:
     any_family: bool = False
     networks: Mapping = field(default_factory=dict)
     architectures: Mapping = field(default_factory=dict)
+    checkpoints: Mapping = field(default_factory=dict)
     auto_pooling: tuple = ("mean",)
     has_pooled_state: bool = True
     sentence_modules: bool = False
@@ -155,6 +207,7 @@ class Modality:
     manifest_types: Mapping = field(default_factory=dict)
     check_settings: Callable | None = None
     check_config: Callable | None = None
+    packaged_remedy: str = ""
     untrained_remedy: str = ""
 
     def __reduce__(self):

@@ -4,16 +4,13 @@ A folder has the layout of transformers, so it is used like that of a published 
 imported inside functions, because an existing folder is used without it.
 """
 
-import json
 import os
-
-from filelock import FileLock
+from functools import partial
 
 from skembed.base._digest import digest
-from skembed.base._folders import written_aside
 from skembed.base._optional import exporter_versions, import_optional
 from skembed.models._modality import imported
-from skembed.models._storage import kept_folder
+from skembed.models._storage import written_once
 
 
 def seeded_folder(architecture, seed, modality):
@@ -49,19 +46,12 @@ def seeded_folder(architecture, seed, modality):
         )
     known = modality.architectures[name]
     parts = [name, known.config, known.files, known.prepare is not None, seed, exporter_versions()]
-    folder = kept_folder(f"seeded-{digest(parts)[:32]}", "config.json")
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.exists():
-                _write(folder, known, seed, modality)
-    return folder
+    write = partial(_write, architecture=known, seed=seed, modality=modality)
+    return written_once(f"seeded-{digest(parts)[:32]}", write)
 
 
 def _write(folder, architecture, seed, modality):
     torch = import_optional("torch", extra="torch", purpose="pretrained=False")
-    from safetensors.torch import save_file
-
     import_optional("transformers", extra="torch", purpose="pretrained=False")
     from skembed.models._backbone import build, quiet_transformers
 
@@ -70,16 +60,9 @@ def _write(folder, architecture, seed, modality):
         network = build(architecture.config, modality)
         if architecture.prepare is not None:
             imported(architecture.prepare)(network)
-    with written_aside(folder, mode=0o700) as aside:
-        if architecture.config["model_type"] in modality.networks:
-            save_file(network.state_dict(), aside / "model.safetensors")
-            _write_json(aside / "config.json", architecture.config)
-        else:
-            with quiet_transformers():
-                network.save_pretrained(aside)
-        for name, content in architecture.files.items():
-            _write_json(aside / name, content)
-
-
-def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if architecture.config["model_type"] in modality.networks:
+        architecture.write(folder, network.state_dict())
+    else:
+        with quiet_transformers():
+            network.save_pretrained(folder)
+        architecture.write(folder)

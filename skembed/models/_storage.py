@@ -1,4 +1,4 @@
-"""Choose the folders of networks that skembed writes: exports, and networks with random weights.
+"""Choose the folders of networks that skembed writes: exports, random weights, conversions.
 
 Imports only `_config`, `base` and `exceptions`.
 """
@@ -11,8 +11,10 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock
+
 from skembed._config import get_config
-from skembed.base._folders import warn_if_others_may_write
+from skembed.base._folders import warn_if_others_may_write, written_aside
 from skembed.base._warnings import callers_level
 from skembed.exceptions import CacheWarning, RuntimeFallbackWarning
 
@@ -67,6 +69,30 @@ def kept_folder(name, complete, weights=None):
             "skembed.set_config(cache_folder=folder)",
         )
     return scratch / "networks" / name
+
+
+def written_once(name, write):
+    """Return the folder of a network with ``config.json``; write it if it does not exist.
+
+    Parameters
+    ----------
+    name : str
+        Name that identifies the content of the network.
+    write : callable
+        Called with an empty folder to write to. Other processes wait meanwhile.
+
+    Returns
+    -------
+    folder : pathlib.Path
+    """
+    folder = kept_folder(name, "config.json")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                with written_aside(folder, mode=0o700) as aside:
+                    write(aside)
+    return folder
 
 
 def _existing(chosen, name, complete):

@@ -99,13 +99,17 @@ def preprocessor_of(request, modality):
 
 
 def _folder_or_remedy(request, modality):
-    """Return the model's folder; if it is missing, the error also suggests an untrained network."""
+    """Return the model's folder; if it is missing, the error also suggests other networks."""
     try:
         return folder_of(modality, request.model, request.revision, request.seed)
     except ModelNotFoundError as error:
-        if not modality.untrained_remedy or "pretrained=" in str(error):
-            raise
-        raise ModelNotFoundError(f"{error}\n  - {modality.untrained_remedy}") from None
+        message = str(error)
+        # The message of a packaged or an untrained network already names this remedy.
+        remedies = {"skembed[": modality.packaged_remedy, "pretrained=": modality.untrained_remedy}
+        for sign, remedy in remedies.items():
+            if remedy and sign not in str(error):
+                message += f"\n  - {remedy}"
+        raise ModelNotFoundError(message) from None
 
 
 def _runtime(request, folder):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skembed.base._digest import digest
+from skembed.models._checkpoints import checkpoint_folder, is_checkpoint
 from skembed.models._folder import ModelFolder
 from skembed.models._head import Head
 from skembed.models._locate import locate
@@ -136,6 +137,8 @@ def folder_of(modality, model, revision, seed):
     ModelNotFoundError, ModelFormatError, MissingDependencyError, ValueError
         If there is no such model.
     """
+    if seed is None and is_checkpoint(model, modality):
+        return ModelFolder(checkpoint_folder(model, revision, modality))
     if seed is None:
         return ModelFolder(
             locate(

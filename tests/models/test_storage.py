@@ -114,3 +114,18 @@ def test_a_folder_that_others_may_write_to_is_warned_of(folder):
     with pytest.warns(CacheWarning, match=r"networks may be written by everybody.*chmod go-w"):
         _storage.kept_folder("name", "file")
     _storage.kept_folder("name", "file")  # once a process
+
+
+def test_a_network_is_written_once_and_whole(folder):
+    """A failed attempt leaves nothing behind."""
+
+    def fail(aside):
+        (aside / "part").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _storage.written_once("name", fail)
+    assert [path.name for path in (folder / "networks").iterdir()] == ["name.lock"]
+    written = _storage.written_once("name", lambda aside: (aside / "config.json").touch())
+    assert written == folder / "networks" / "name"
+    assert _storage.written_once("name", fail) == written

@@ -119,7 +119,36 @@ def test_models_that_are_not_found_name_random_weights(estimator, row):
 def test_texts_have_no_random_weights():
     with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
         BertEmbedder("acme/none").fit(["row"])
-    assert "pretrained" not in str(raised.value)
+    assert "pretrained=" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "row", "model", "extra"),
+    [
+        (CNNImageEmbedder, np.zeros((8, 8), np.uint8), '"efficientnet-lite0"', "efficientnet"),
+        (BertEmbedder, "row", "BertEmbedder()", "minilm"),
+    ],
+)
+@pytest.mark.parametrize("missing", ["acme/none", "./none"])
+def test_models_that_are_not_found_name_a_packaged_one(estimator, row, model, extra, missing):
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        estimator(missing).fit([row])
+    (remedy,) = [line for line in str(raised.value).splitlines() if f"skembed[{extra}]" in line]
+    assert model in remedy
+
+
+def test_a_packaged_model_is_named_once(monkeypatch):
+    """The default model of texts, where its package is missing."""
+    monkeypatch.setattr("skembed.models._locate.util.find_spec", lambda name: None)
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        BertEmbedder().fit(["row"])
+    assert str(raised.value).count("skembed[minilm]") == 1
+
+
+def test_a_misspelled_checkpoint_is_told_its_name():
+    with skembed.config_context(offline=True), pytest.raises(ModelNotFoundError) as raised:
+        CNNImageEmbedder("EfficientNet_Lite0").fit([np.zeros((8, 8), np.uint8)])
+    assert "did you mean 'efficientnet-lite0'?" in str(raised.value)
 
 
 # -- parts of it by themselves --------------------------------------------------------------------
