@@ -127,7 +127,7 @@ def main():
     made.add_argument("--minilm-rows", type=int, default=100)
     made.add_argument("--repeats", type=int, default=7)
     arguments = made.parse_args()
-    print(machine("skembed", "model2vec", "tokenizers", "scipy", "numpy", "scikit-learn"), "\n")
+    print(machine("model2vec", "tokenizers", "scipy", "numpy", "scikit-learn"), "\n")
     rows = ag_news(arguments.data, arguments.rows)
     speeds(rows, arguments.minilm_rows, arguments.repeats)
     print()
