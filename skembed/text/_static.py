@@ -111,8 +111,9 @@ class StaticEmbedder(Embedder):
     Sentence Transformers pools their vector. A text without any token has the zero vector. There
     are no special tokens.
 
-    The default is ``cache=None``, because computing a row takes about as long as reading it from a
-    cache.
+    The default is ``cache=None``: computing a row takes some 25 microseconds, and the room of a
+    cache is left to the rows of networks. ``cache="memory"`` makes a search faster, because reading
+    a row takes a fifth of that.
 
     References
     ----------

@@ -2,11 +2,13 @@
 
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import save_tiny_static
 
+import skembed
 from skembed import StaticEmbedder
 from skembed.exceptions import ModelNotFoundError, NetworkChangedError
 from skembed.text import _static_table
@@ -33,8 +35,22 @@ def test_the_shipped_folder_is_below_ten_megabytes():
     assert sum(path.stat().st_size for path in files) < 10_000_000
 
 
+def test_the_wheel_contains_the_shipped_folder_and_the_notice():
+    tomllib = pytest.importorskip("tomllib", reason="tomllib is new in Python 3.11")
+    package = Path(skembed.__file__).parent
+    pyproject = tomllib.loads((package.parent / "pyproject.toml").read_text())
+    patterns = pyproject["tool"]["setuptools"]["package-data"]["skembed"]
+    declared = {path for pattern in patterns for path in package.glob(pattern)}
+    files = set(folder_of(DEFAULT_MODEL).path.iterdir())
+    assert {path.name for path in files} >= {"model.safetensors", "tokenizer.json"}
+    assert files <= declared
+    assert "NOTICE" in pyproject["project"]["license-files"]
+    assert "Apache License, Version 2.0" in (package.parent / "NOTICE").read_text()
+
+
 def test_a_moved_folder_is_found_by_the_parameter(tmp_path):
-    folder = save_tiny_static(tmp_path / "a") if (tmp_path / "a").mkdir() is None else None
+    (tmp_path / "a").mkdir()
+    folder = save_tiny_static(tmp_path / "a")
     embedder = StaticEmbedder(folder).fit(TEXTS)
     expected = embedder.transform(TEXTS)
     content = pickle.dumps(embedder)
