@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skembed.base._bad_rows import BadRow
     from skembed.cache import EmbeddingCache, MemoryCache, memory_cache
     from skembed.image import CNNImageEmbedder
-    from skembed.text import BertEmbedder, TokenEmbeddings
+    from skembed.text import BertEmbedder, StaticEmbedder, TokenEmbeddings
     from skembed.training import Training
     from skembed.words import (
         FastTextVectorizer,
@@ -44,6 +44,7 @@ _LAZY = {
     "GloVeVectorizer": "skembed.words",
     "MemoryCache": "skembed.cache",
     "Neighbor": "skembed.words",
+    "StaticEmbedder": "skembed.text",
     "TokenEmbeddings": "skembed.text",
     "Training": "skembed.training",
     "Word2VecVectorizer": "skembed.words",
@@ -63,6 +64,7 @@ __all__ = [
     "GloVeVectorizer",
     "MemoryCache",
     "Neighbor",
+    "StaticEmbedder",
     "TokenEmbeddings",
     "Training",
     "Word2VecVectorizer",

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from joblib.externals.loky import reusable_executor
-from tiny import save_tiny_bert
+from tiny import save_tiny_bert, save_tiny_static
 from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
 
@@ -77,6 +77,18 @@ def tiny_plain(tmp_path_factory):
     path = folder / "tokenizer.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_static(tmp_path_factory):
+    """Folder of a static model in model2vec's layout: int8 vectors with weights."""
+    return save_tiny_static(tmp_path_factory.mktemp("tiny-static"))
+
+
+@pytest.fixture(scope="session")
+def tiny_static_sentence(tmp_path_factory):
+    """Folder of a static model in Sentence Transformers' layout."""
+    return save_tiny_static(tmp_path_factory.mktemp("tiny-static"), sentence=True)
 
 
 @pytest.fixture(scope="session")

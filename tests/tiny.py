@@ -163,3 +163,36 @@ def change_json(path, **changes):
     """Change keys of a JSON file; write it if it does not exist."""
     content = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**content, **changes}))
+
+
+def save_tiny_static(folder, sentence=False, tensors=None, **config):
+    """Write a static model of eight dimensions as its authors' packages do; return the folder.
+
+    Without them: model2vec's layout, or that of Sentence Transformers.
+    """
+    place = folder / "0_StaticEmbedding" if sentence else folder
+    place.mkdir(exist_ok=True)
+    n_tokens = save_tiny_tokenizer(place)
+    (place / "tokenizer_config.json").unlink()
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(n_tokens, 8, generator=random)
+    kinds = ["StaticEmbedding", "Normalize"]
+    paths = [place.name if sentence else ".", "1_Normalize"]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    if sentence:
+        tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.save(str(place / "tokenizer.json"))
+        own = {"embedding.weight": vectors}
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(config))
+    else:
+        codes = (vectors * 30).round().to(torch.int8)
+        own = {"embeddings": codes, "weights": torch.rand(n_tokens, generator=random) + 0.5}
+        config = {"model_type": "model2vec", "normalize": True, "max_length": None} | config
+        (folder / "config.json").write_text(json.dumps(config))
+    save_file(own if tensors is None else tensors, str(place / "model.safetensors"))
+    return folder

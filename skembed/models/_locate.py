@@ -47,7 +47,14 @@ _HUB_URL = re.compile(
 )
 
 
-def locate(model, revision=None, organization=None, architectures=(), popular=()):
+def locate(
+    model,
+    revision=None,
+    organization=None,
+    architectures=(),
+    popular=(),
+    first_module="Transformer",
+):
     """Return the folder or .onnx file of a model.
 
     It is searched in this order: a path; the hub's local cache; a packaged copy with the right
@@ -66,6 +73,8 @@ def locate(model, revision=None, organization=None, architectures=(), popular=()
         Names of networks that are built with ``pretrained=False``, for the message.
     popular : collection of str, default=()
         Ids that the message may suggest.
+    first_module : str, default="Transformer"
+        Kind of the first module in a ``modules.json``.
 
     Returns
     -------
@@ -86,23 +95,23 @@ def locate(model, revision=None, organization=None, architectures=(), popular=()
         )
     path = Path(os.path.expanduser(name))
     if os.path.exists(path):  # `Path.exists` raises an error if the name is too long
-        return _local(path)
+        return _local(path, first_module)
     tried = [f"a local path: {path} does not exist"]
     if path.is_absolute() or name.count("/") > 1 or name[0] in "~." or _is_windows(name):
         raise _not_found(name, tried, hub=False)
-    return _by_id(name, revision, organization, architectures, popular, tried)
+    return _by_id(name, revision, organization, architectures, popular, tried, first_module)
 
 
-def _local(path):
+def _local(path, first_module):
     """Return an existing path if it is that of a model."""
     if path.is_dir():
-        return _with_weights(path.resolve())
+        return _with_weights(path.resolve(), first_module)
     if path.suffix != ".onnx":
         raise ModelFormatError(f"{path} is neither a folder nor an .onnx file.")
     return path.absolute()  # links are not resolved, since the other files are beside the link
 
 
-def _by_id(name, revision, organization, architectures, popular, tried):
+def _by_id(name, revision, organization, architectures, popular, tried, first_module):
     """Search a hub id in all places; `tried` is the list of places for the message."""
     short = organization is not None and "/" not in name
     names = [f"{organization}/{name}", name] if short else [name]
@@ -110,7 +119,7 @@ def _by_id(name, revision, organization, architectures, popular, tried):
         for full_name in names:
             found, outcome = place(full_name, revision)
             if found is not None:
-                return _with_weights(found)
+                return _with_weights(found, first_module)
             tried.append(f"{full_name}: {outcome}" if short else outcome)
     raise _not_found(name, tried, full_name=names[0], architectures=architectures, popular=popular)
 
@@ -136,7 +145,9 @@ def _in_hub_cache(name, revision):
         return None, f"{place}: {name!r} is not a valid hub id"
     folder = Path(folder)
     weights = weight_files(folder)
-    complete = weights and (weights[0].parent / "config.json").exists()
+    static = bool(weights) and weights[0].parent.name == "0_StaticEmbedding"  # has no config.json
+    file = "tokenizer.json" if static else "config.json"
+    complete = weights and (weights[0].parent / file).exists()
     return (folder, "") if complete else (None, f"{place}: incomplete")
 
 
@@ -210,9 +221,9 @@ def _shards_of_index(folder):
     return list(shards.values())
 
 
-def _with_weights(folder):
+def _with_weights(folder, first_module):
     """Return `folder`; raise a ModelFormatError if its modules or weights are not supported."""
-    check_modules(folder)
+    check_modules(folder, first_module)
     if weight_files(folder) or (folder / "model.onnx").exists():
         return folder
     pickled = [name for name in _PICKLED if (folder / name).exists()]

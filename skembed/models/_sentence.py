@@ -50,6 +50,13 @@ _MODULES = {
     "Normalize": {"module_input_name", "module_output_name"},
     "Dropout": {"dropout"},
 }
+# Supported orders of modules, by the kind of the first.
+_ORDERS = {
+    "Transformer": "Transformer, then Pooling, then Dense, Normalize and Dropout",
+    "StaticEmbedding": "StaticEmbedding, then Normalize and Dropout",
+}
+# Which embedder supports another module.
+_ELSEWHERE = {"StaticEmbedding": " For static models, use StaticEmbedder."}
 # Modules that require a config.json.
 _WITH_CONFIG = ("Pooling", "Dense")
 
@@ -93,11 +100,18 @@ def read_modules(folder):
             dense.append(_dense(place, config))
         elif kind == "Normalize":
             settings["normalize"] = True
-    return Modules(dense=tuple(dense), **settings, **_model_settings(folder.path))
+    return Modules(dense=tuple(dense), **settings, **model_settings(folder.path))
 
 
-def check_modules(path):
+def check_modules(path, first="Transformer"):
     """Return kind and path of each module of a folder; an empty list without ``modules.json``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    first : {"Transformer", "StaticEmbedding"}, default="Transformer"
+        The kind of its first module.
 
     Raises
     ------
@@ -116,20 +130,26 @@ def check_modules(path):
                 f"{file} contains the module {kind}, code from outside Sentence Transformers, "
                 "which skembed never runs."
             )
-        if name not in _MODULES:
+        if name not in _MODULES and name != first:
             raise ModelFormatError(
                 f"{file} contains a module that skembed does not support: {name} ({kind}). "
-                f"Supported modules: {', '.join(_MODULES)}."
+                f"Supported modules: {', '.join(_MODULES)}.{_ELSEWHERE.get(name, '')}"
             )
-    first = kinds[:2] == ["Transformer", "Pooling"] and kinds.count("Pooling") == 1
-    if kinds and not (first and "Transformer" not in kinds[1:]):
+    if kinds and not _in_order(kinds, first):
         raise ModelFormatError(
-            f"{file}: the modules are {', '.join(kinds)}. skembed supports Transformer, then "
-            "Pooling, then Dense, Normalize and Dropout."
+            f"{file}: the modules are {', '.join(kinds)}. skembed supports {_ORDERS[first]}."
         )
     if "Normalize" in kinds and "Dense" in kinds[kinds.index("Normalize") :]:
         raise ModelFormatError(f"{file}: Dense after Normalize is not supported.")
     return [(name, module_path) for name, (_, module_path) in zip(kinds, entries, strict=True)]
+
+
+def _in_order(kinds, first):
+    """Tell whether modules of these kinds follow one another in a supported order."""
+    if first == "StaticEmbedding":
+        return kinds[0] == first and set(kinds[1:]) <= {"Normalize", "Dropout"}
+    once = kinds.count("Pooling") == 1 and "Transformer" not in kinds[1:]
+    return kinds[:2] == ["Transformer", "Pooling"] and once
 
 
 def _module_config(place, kind):
@@ -200,7 +220,7 @@ def _dense(place, config):
     )
 
 
-def _model_settings(path):
+def model_settings(path):
     """Return prompts and ``truncate_dim`` of ``config_sentence_transformers.json``."""
     file = path / "config_sentence_transformers.json"
     config = read_json(file, {})

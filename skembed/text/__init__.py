@@ -1,4 +1,4 @@
-"""Embed texts: `BertEmbedder`. Imports no other modality.
+"""Embed texts: `BertEmbedder` and `StaticEmbedder`. Imports no other modality.
 
 The names of the word-vector estimators in `skembed.words` are available here, too. Public names are
 loaded on first use.
@@ -11,6 +11,7 @@ import importlib
 TYPE_CHECKING = False  # True for type checkers; `typing.TYPE_CHECKING` would require an import
 if TYPE_CHECKING:
     from skembed.text._bert import BertEmbedder, TokenEmbeddings
+    from skembed.text._static import StaticEmbedder
     from skembed.words import FastTextVectorizer, GloVeVectorizer, Neighbor, Word2VecVectorizer
 
 _LAZY = {
@@ -18,6 +19,7 @@ _LAZY = {
     "FastTextVectorizer": "skembed.words._fasttext",
     "GloVeVectorizer": "skembed.words._glove",
     "Neighbor": "skembed.words._table",
+    "StaticEmbedder": "skembed.text._static",
     "TokenEmbeddings": "skembed.text._bert",
     "Word2VecVectorizer": "skembed.words._word2vec",
 }
@@ -27,6 +29,7 @@ __all__ = [
     "FastTextVectorizer",
     "GloVeVectorizer",
     "Neighbor",
+    "StaticEmbedder",
     "TokenEmbeddings",
     "Word2VecVectorizer",
 ]

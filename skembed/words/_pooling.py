@@ -1,7 +1,7 @@
 """From the vectors of a row's words to the vector of the row.
 
 A pooling is an entry of `POOLINGS`: word weights, a divisor, common components to remove.
-`fit_pooling` learns the weights and components from the rows. Imports nothing of skembed.
+`fit_pooling` learns the weights and components from the rows. Imports `base`.
 """
 
 from collections.abc import Callable
@@ -10,27 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skembed.base._bags import weighted_means
+
 _SIF_A = 1e-3  # Arora et al. recommend 1e-3 to 1e-4
-
-
-class Bag(NamedTuple):
-    """Bag of words of some rows.
-
-    Attributes
-    ----------
-    counts : scipy.sparse.csr_matrix of shape (n_rows, n_columns), float32
-        Ones, with one entry for each occurrence of a word. A word that occurs twice in a row has
-        two entries.
-    vectors : ndarray of shape (n_columns, n_dims), float32
-        Vector of each column.
-    ids : ndarray of shape (n_columns,) or None
-        Index in the vocabulary of each column's word; -1 for a word outside the vocabulary. None:
-        the columns are the vocabulary.
-    """
-
-    counts: object
-    vectors: np.ndarray
-    ids: np.ndarray | None = None
 
 
 class _WordCounts(NamedTuple):
@@ -144,7 +126,7 @@ class Pooling:
         known = np.diff(bag.counts.indptr) > 0
         if POOLINGS[self.name].reductions:
             return self._reduce(bag, known), known
-        vectors = self._weighted_sums(bag)
+        vectors = weighted_means(bag, self.weights, POOLINGS[self.name].divisor)
         if self.components is not None:
             # The projection on each component is removed in proportion to its strength.
             vectors -= (vectors @ self.components.T * self.strengths) @ self.components
@@ -164,20 +146,6 @@ class Pooling:
                 for ufunc in POOLINGS[self.name].reductions
             ]
             vectors[known] = np.concatenate(parts, axis=1)
-        return vectors
-
-    def _weighted_sums(self, bag):
-        counts, method = bag.counts, POOLINGS[self.name]
-        if self.weights is not None:
-            # Index -1, a word outside the vocabulary, takes the last weight.
-            weights = self.weights if bag.ids is None else self.weights[bag.ids]
-            counts.data = weights[counts.indices]
-        vectors = counts @ bag.vectors
-        if method.divisor == "words":
-            vectors /= np.maximum(np.diff(counts.indptr), 1).astype(np.float32)[:, None]
-        elif method.divisor == "weights":
-            totals = counts @ np.ones(counts.shape[1], dtype=np.float32)
-            vectors /= np.where(totals > 0, totals, 1)[:, None]
         return vectors
 
 

@@ -7,9 +7,8 @@ from operator import ne
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
-from skembed.words._pooling import Bag
+from skembed.base._bags import bag_of
 from skembed.words._subwords import CheckedOnLoad, FastTextState, Subwords
 
 _EPSILON = 1e-6  # keeps the quotient of 3CosMul finite; gensim's value, 1e-3 in the paper
@@ -131,15 +130,7 @@ class WordTable(CheckedOnLoad):
         vectors, columns = self.vectors, None
         if unknown and self.subwords is not None:
             ids, vectors, columns = self._with_unknown(ids, unknown)
-        # Unknown words have no entry in the matrix. `n_before` counts the entries before each word,
-        # so that it turns positions of words into positions of entries.
-        known = ids >= 0
-        n_before = np.zeros(len(ids) + 1, dtype=np.int64)
-        np.cumsum(known, out=n_before[1:])
-        ones = np.ones(n_before[-1], dtype=np.float32)
-        shape = (len(starts) - 1, len(vectors))
-        counts = sparse.csr_matrix((ones, ids[known], n_before[starts]), shape)
-        return Bag(counts, vectors, columns)
+        return bag_of(ids, starts, vectors, columns)
 
     def _with_unknown(self, ids, unknown):
         """Give unknown words vectors from their n-grams.

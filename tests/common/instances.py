@@ -17,6 +17,7 @@ from skembed import (
     CNNImageEmbedder,
     FastTextVectorizer,
     GloVeVectorizer,
+    StaticEmbedder,
     Word2VecVectorizer,
 )
 
@@ -242,6 +243,23 @@ CASES = [
         )
         for backend in ("onnx", "torch")
     ),
+    Case(
+        "static",
+        StaticEmbedder,
+        {"model": "{tiny_static}"},
+        TEXTS,
+        1e-6,
+        ("normalize", False),
+    ),
+    Case(
+        "static-cached",
+        StaticEmbedder,
+        {"model": "{tiny_static_sentence}", "cache": "memory", "prompt": "a "},
+        TEXTS,
+        1e-6,
+        ("truncate_dim", 3),
+    ),
+    Case("static-shipped", StaticEmbedder, {}, TEXTS, 1e-6, ("truncate_dim", 64)),
     Case("word2vec", Word2VecVectorizer, SMALL | {"pooling": "sif"}, WORDS, 1e-6, ("sg", 1), True),
     Case("fasttext", FastTextVectorizer, SMALL | {"bucket": 99}, WORDS, 1e-6, ("max_n", 4), True),
     Case("glove", GloVeVectorizer, SMALL, WORDS, 1e-6, ("window", 1), True),

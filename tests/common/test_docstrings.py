@@ -16,12 +16,12 @@ ESTIMATORS = [
 ]
 # Names whose meaning differs -> how many texts there are, and why.
 DIFFERENT = {
-    "model": (3, "each modality has its own files and families"),
+    "model": (4, "each modality has its own files and families; static models are no networks"),
     "max_value": (2, "white in images, full scale in sounds"),
     "pooling": (4, "tokens, maps, windows and words have different poolings"),
     "layers": (3, "layers of transformers, stages of convolutional networks, states of both"),
-    "normalize": (2, "folders of Sentence Transformers say it, others do not"),
-    "truncate_dim": (3, "folders of Sentence Transformers say it; sounds have windows"),
+    "normalize": (3, "folders of Sentence Transformers say it, others do not"),
+    "truncate_dim": (4, "folders of Sentence Transformers say it; sounds have windows"),
     "precision": (3, "each kind of network loses something else in 8-bit integers"),
     "random_state": (3, "random weights, training, nothing"),
     "epochs": (2, "passes over texts or over counts of pairs"),

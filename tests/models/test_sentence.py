@@ -114,9 +114,11 @@ def test_a_module_that_is_not_supported_is_named_before_anything_is_read(folder,
     (folder / "sentence_bert_config.json").write_text("{broken")
     with pytest.raises(ModelFormatError) as raised:
         modules_of(folder)
+    elsewhere = " For static models, use StaticEmbedder." if kind == "StaticEmbedding" else ""
     assert str(raised.value) == (
         f"{folder / 'modules.json'} contains a module that skembed does not support: {kind} "
         f"({PACKAGE}.{kind}). Supported modules: Transformer, Pooling, Dense, Normalize, Dropout."
+        + elsewhere
     )
 
 

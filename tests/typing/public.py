@@ -20,6 +20,7 @@ from skembed import (
     GloVeVectorizer,
     MemoryCache,
     Neighbor,
+    StaticEmbedder,
     TokenEmbeddings,
     Word2VecVectorizer,
 )
@@ -46,6 +47,12 @@ assert_type(bert.show_runtime(), dict[str, Any])
 tokens = bert.embed_tokens(TEXTS)
 assert_type(tokens, list[TokenEmbeddings])
 assert_type(tokens[0].tokens, list[str])
+
+static = StaticEmbedder(truncate_dim=64, cache="memory")
+assert_type(static.fit(TEXTS), StaticEmbedder)
+assert_type(static.transform(TEXTS), NDArray[np.float32])
+assert_type(static.export(Path("folder")), Path)
+assert_type(StaticEmbedder.distill(bert, "folder", TEXTS, int8=True), StaticEmbedder)
 
 images = CNNImageEmbedder("resnet-18", pretrained=False, image_size=(32, 32), random_state=0)
 assert_type(images.fit(np.zeros((2, 32, 32), np.uint8)), CNNImageEmbedder)

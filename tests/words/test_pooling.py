@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from skembed.words._pooling import POOLINGS, Bag, fit_pooling
+from skembed.base._bags import Bag
+from skembed.words._pooling import POOLINGS, fit_pooling
 from skembed.words._table import WordTable
 from skembed.words._tokenize import word_ids
 
