@@ -114,11 +114,11 @@ class AudioEmbedder(NeuralEmbedder):
     front_end : str or dict, default="auto"
         Features that are computed from a window. "auto": those of the model's own
         ``preprocessor_config.json``. A preset of log-mel spectrograms: "ast", "panns", "vggish",
-        "whisper", "clap" or "birdset", as these networks require, or "mfcc". A dict with settings
-        of log-mel spectrograms: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``, ``win_length``,
-        ``hop_length`` (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk", "slaney",
-        "kaldi"), ``log`` ("dB", "ln", "log10"), ``reference`` and others; with the key ``preset``,
-        it changes only these settings of a preset. "waveform": none, the network takes waveforms.
+        "whisper", "clap", "birdset" or "mfcc-statistics", as these networks require. A dict with
+        settings of log-mel spectrograms: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``,
+        ``win_length``, ``hop_length`` (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk",
+        "slaney", "kaldi"), ``log`` ("dB", "ln", "log10"), ``reference`` and others; with the key
+        ``preset``, it changes only these settings of a preset. "waveform": none, the network takes waveforms.
         Required for an ``.onnx`` file that was not written by skembed.
     pooling : {"auto", "mean", "max", "mean_max", "cls"} or list, default="auto"
         How the states of a layer are pooled into the vector of a window: their mean over time (and

@@ -146,6 +146,6 @@ def _architecture(model_type, preset, fixed=False, **settings):
 ARCHITECTURES = {
     "cnn14": _architecture("skembed-cnn14", "panns"),
     "cnn-small": _architecture("skembed-cnn-small", "vggish"),
-    "mfcc-statistics": _architecture("skembed-mfcc-statistics", "mfcc", fixed=True),
+    "mfcc-statistics": _architecture("skembed-mfcc-statistics", "mfcc-statistics", fixed=True),
     "vggish": _architecture("skembed-vggish", "vggish", n_frames=96),
 }

@@ -282,6 +282,6 @@ PRESETS = {
         32000, 128, 1024, 1024, 320, 0, 16000, mel_scale="htk", area=False, dynamic_range=80,
         reference=-4.268, spread=4.569,
     ),
-    # For "mfcc-statistics": the bands of speech and of most other sounds.
-    "mfcc": LogMel(32000, 64, 1024, 1024, 320, 20, 14000),
+    # Our own: the bands of speech and of most other sounds.
+    "mfcc-statistics": LogMel(32000, 64, 1024, 1024, 320, 20, 14000),
 }  # fmt: skip
