@@ -118,8 +118,8 @@ class AudioEmbedder(NeuralEmbedder):
         settings of log-mel spectrograms: ``sampling_rate`` (Hz), ``n_mels``, ``n_fft``,
         ``win_length``, ``hop_length`` (samples), ``f_min``, ``f_max`` (Hz), ``mel_scale`` ("htk",
         "slaney", "kaldi"), ``log`` ("dB", "ln", "log10"), ``reference`` and others; with the key
-        ``preset``, it changes only these settings of a preset. "waveform": none, the network takes waveforms.
-        Required for an ``.onnx`` file that was not written by skembed.
+        ``preset``, it changes only these settings of a preset. "waveform": none, the network takes
+        waveforms. Required for an ``.onnx`` file that was not written by skembed.
     pooling : {"auto", "mean", "max", "mean_max", "cls"} or list, default="auto"
         How the states of a layer are pooled into the vector of a window: their mean over time (and
         frequency, in a convolutional network), their maximum, both concatenated, or the first
