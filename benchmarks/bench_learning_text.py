@@ -29,9 +29,9 @@ from sklearn.pipeline import make_pipeline
 TRAINING = {
     "trec": {
         "objective": "classification",
-        "trainable": "last:3",
-        "epochs": 5,
-        "learning_rate": 2e-4,
+        "trainable": "all",
+        "epochs": 4,
+        "learning_rate": 1e-4,
     },
     "sst2": {"objective": "classification", "trainable": "last:3", "epochs": 2},
     "stsb": {"trainable": "last:3", "epochs": 4},
