@@ -139,7 +139,7 @@ def set_config(
     n_threads : int or None
         Number of threads of estimators with ``n_threads=None``. None: the number of cores.
     progress : bool
-        True: show progress bars, as with ``verbose=1``.
+        True: show progress bars and the duration of exports, as with ``verbose=1``.
 
     Raises
     ------

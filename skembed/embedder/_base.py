@@ -328,8 +328,11 @@ class Embedder(TransformerMixin, BaseEstimator):
 
     def _progress(self, total, *, unit, shown=False):
         """Return a context whose value has ``update(n)``: a progress bar, if one is asked for."""
-        shown = shown or self.verbose or get_config()["progress"]
+        shown = shown or self._speaker()
         return progress_bar(total, type(self).__name__, unit) if shown else no_bar()
+
+    def _speaker(self):  # for `speaking`
+        return type(self).__name__ if self.verbose or get_config()["progress"] else None
 
     # -- interface of scikit-learn ---------------------------------------------------------------
 

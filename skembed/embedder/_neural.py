@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skembed.base._digest import plain
 from skembed.base._failures import naming
 from skembed.base._on_access import taken
+from skembed.base._progress import speaking
 from skembed.base._rows import unique_keys
 from skembed.base._seeds import seed_of
 from skembed.base._threads import n_threads_for, same_shape_batches
@@ -121,12 +122,13 @@ class NeuralEmbedder(Learner):
             return [window for row in prepared for window in row.inputs[:1]]
 
         vars(self).pop("training_history_", None)
-        with naming(self.model):
-            request, learned = self._request(), None
-        if learn is not None:
-            learned, self.training_history_ = learn(request, sample)
-        with naming(self.model):
-            self._set_network(resolve(request, self._modality, sample, learned))
+        with speaking(self._speaker()):
+            with naming(self.model):
+                request, learned = self._request(), None
+            if learn is not None:
+                learned, self.training_history_ = learn(request, sample)
+            with naming(self.model):
+                self._set_network(resolve(request, self._modality, sample, learned))
 
     def _set_network(self, network):
         self._network = network
@@ -149,14 +151,20 @@ class NeuralEmbedder(Learner):
 
     def _found(self):
         """Return the fitted network with the current paths of its files."""
-        return found_again(self._network, self.model)
+        with speaking(self._speaker()):
+            return found_again(self._network, self.model)
+
+    def _ready(self, network):
+        """Return the network with its export, which is made if it is not on this machine."""
+        with speaking(self._speaker()):
+            return with_export(network)
 
     def _store(self):
         return store_of(self.cache)
 
     def _embed(self, rows, keys, bad, *, progress=False):
         """Yield blocks of vectors: from the cache, computed, or computed by other processes."""
-        network = with_export(self._found())
+        network = self._ready(self._found())
         for positions, windows in self._windows(network, rows, keys, bad, progress=progress):
             yield self._block(network, positions, windows)
 
@@ -245,7 +253,9 @@ class NeuralEmbedder(Learner):
     def _run_batches(self, network, stacked):
         """Yield the network's outputs for batches; errors of its library name the model."""
         with naming(network.path):
-            yield from runner_of(network).run(stacked, n_threads_for(self.n_threads))
+            with speaking(self._speaker()):
+                runner = runner_of(network)
+            yield from runner.run(stacked, n_threads_for(self.n_threads))
 
     # -- beyond scikit-learn ----------------------------------------------------------------------
 
@@ -302,7 +312,7 @@ class NeuralEmbedder(Learner):
             If the embedder is not fitted.
         """
         check_is_fitted(self)
-        network = with_export(self._found())
+        network = self._ready(self._found())
         names = ("model", "path", "backend", "device", "precision", "n_dims", "fingerprint")
         runtime = {name: getattr(network, name) for name in names}
         runtime["n_threads"] = n_threads_for(self.n_threads)
@@ -380,4 +390,5 @@ class NeuralEmbedder(Learner):
             If the embedder is not fitted.
         """
         check_is_fitted(self)
-        return write_folder(self._found(), folder, type(self).__name__, format)
+        with speaking(self._speaker()):
+            return write_folder(self._found(), folder, type(self).__name__, format)

@@ -162,7 +162,8 @@ class CNNImageEmbedder(NeuralEmbedder):
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
-        If 1, a progress bar is shown.
+        If 1, show progress bars, and a line with the duration of each download, conversion and
+        export. With 0, these steps are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------

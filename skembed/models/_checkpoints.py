@@ -60,7 +60,8 @@ def checkpoint_folder(model, revision, modality):
     def write(folder):
         architecture.write(folder, _weights(name, checkpoint))
 
-    return written_once(f"checkpoint-{digest(parts)[:32]}", write)
+    title = f"converting the checkpoint of {name}"
+    return written_once(f"checkpoint-{digest(parts)[:32]}", write, title)
 
 
 def _weights(name, checkpoint):

@@ -3,6 +3,7 @@
 There is no network call if a model is found locally.
 """
 
+import contextlib
 import difflib
 import os
 import re
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from skembed._config import get_config
 from skembed.base._digest import file_sha256
 from skembed.base._failures import first_line
+from skembed.base._progress import is_speaking, step
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
 from skembed.models._files import file_in, read_json
 from skembed.models._sentence import check_modules
@@ -178,9 +180,34 @@ def _on_hub(name, revision):
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES)), ""
+        with _quiet_hub(), step(f"downloading {name}", has_bar=True):
+            return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES)), ""
     except Exception as error:  # errors of the hub's client, of requests and of urllib
         return None, f"the hub: {type(error).__name__}: {first_line(error)}"
+
+
+@contextlib.contextmanager
+def _quiet_hub():
+    """Hide the hub's progress bars inside a ``with`` block, unless `step` prints lines.
+
+    Bars that the user has switched on or off by an environment variable stay so.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    chosen = constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
+    if is_speaking() or chosen or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 def weight_files(folder):

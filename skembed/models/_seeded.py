@@ -47,7 +47,8 @@ def seeded_folder(architecture, seed, modality):
     known = modality.architectures[name]
     parts = [name, known.config, known.files, known.prepare is not None, seed, exporter_versions()]
     write = partial(_write, architecture=known, seed=seed, modality=modality)
-    return written_once(f"seeded-{digest(parts)[:32]}", write)
+    title = f"building {name} with {'fixed' if known.fixed else 'random'} weights"
+    return written_once(f"seeded-{digest(parts)[:32]}", write, title)
 
 
 def _write(folder, architecture, seed, modality):

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from skembed._config import get_config
 from skembed.base._folders import warn_if_others_may_write, written_aside
+from skembed.base._progress import step
 from skembed.base._warnings import callers_level
 from skembed.exceptions import CacheWarning, RuntimeFallbackWarning
 
@@ -71,7 +72,7 @@ def kept_folder(name, complete, weights=None):
     return scratch / "networks" / name
 
 
-def written_once(name, write):
+def written_once(name, write, title):
     """Return the folder of a network with ``config.json``; write it if it does not exist.
 
     Parameters
@@ -80,6 +81,8 @@ def written_once(name, write):
         Name that identifies the content of the network.
     write : callable
         Called with an empty folder to write to. Other processes wait meanwhile.
+    title : str
+        What it does, for `step`.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def written_once(name, write):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
-                with written_aside(folder, mode=0o700) as aside:
+                with step(title), written_aside(folder, mode=0o700) as aside:
                     write(aside)
     return folder
 

@@ -125,6 +125,7 @@ def _ensure_exported(spec, pieces, *, verify=False):
             verify=verify,
             require=partial(_with_loaders, spec, require_optional),
             base=partial(_base_of, spec, pieces) if spec.learned.weights else None,
+            title=f"exporting {spec.model} to ONNX",
         )
 
     return _in_export_folder(spec, export)

@@ -7,6 +7,7 @@ import contextlib
 import sys
 
 from skembed.base._optional import require_optional
+from skembed.base._progress import step
 from skembed.runtime._child import call_in_child
 from skembed.runtime._export_folder import (
     REPORT,
@@ -37,6 +38,7 @@ def ensure_exported(
     verify=False,
     require=None,
     base=None,
+    title="exporting a network to ONNX",
 ):
     """Return the record of a backbone's export and its pieces; export what is missing.
 
@@ -69,6 +71,8 @@ def ensure_exported(
         Of a trained network: returns the folder of the export in float32 before training, and the
         backbone before training; None if it has no export. Its graph is used again if torch is
         loaded in this process, as it is after training.
+    title : str, default="exporting a network to ONNX"
+        What an export is called in the line that reports it.
 
     Returns
     -------
@@ -91,8 +95,9 @@ def ensure_exported(
                 if require is not None:
                     require()
                 require_optional("onnxscript", extra="torch", purpose="Exporting a network to ONNX")
-                if base is None or not _reused(base, job):
-                    call_in_child(export, *job) if in_child else export(*job)
+                with step(title):
+                    if base is None or not _reused(base, job):
+                        call_in_child(export, *job) if in_child else export(*job)
                 found = _known(folder, pieces, verify=False)
     return found
 

@@ -17,7 +17,6 @@ from skembed.base._rows import row_key
 from skembed.base._text_rows import text_problem
 from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
-from skembed.network._load import with_export
 from skembed.text._families import FAMILIES, IMPLIED_INPUTS, POPULAR, check_encoder, check_settings
 from skembed.text._static_names import PACKAGED_REMEDY, UNTRAINED_REMEDY
 from skembed.text._tokens import text_preprocessor
@@ -164,7 +163,8 @@ class BertEmbedder(NeuralEmbedder):
         Present for API consistency. A pretrained network has no random part, so vectors do not
         depend on it.
     verbose : int, default=0
-        If 1, a progress bar is shown.
+        If 1, show progress bars, and a line with the duration of each download, conversion and
+        export. With 0, these steps are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------
@@ -354,7 +354,7 @@ class BertEmbedder(NeuralEmbedder):
             raise ValueError(f"embed_tokens takes one column of texts; got {len(columns.names)}.")
         keys, bad = self._checked(columns)
         spec = replace(network, head=network.head.for_tokens(), precomputed=(), widths=())
-        network = with_export(spec)
+        network = self._ready(spec)
         tokens = {
             i: network.preprocessor.tokens(columns.rows[i])
             for i, key in enumerate(keys)

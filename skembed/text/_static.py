@@ -18,6 +18,7 @@ from skembed.base._bad_rows import Problem
 from skembed.base._digest import plain
 from skembed.base._failures import naming
 from skembed.base._folders import written_aside
+from skembed.base._progress import speaking
 from skembed.base._rows import row_key
 from skembed.base._text_rows import text_problem
 from skembed.base._threads import in_threads, n_threads_for
@@ -83,7 +84,8 @@ class StaticEmbedder(Embedder):
         How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
         their vectors are zeros or NaN.
     verbose : int, default=0
-        If 1, a progress bar is shown.
+        If 1, show a progress bar, and a line with the duration of a download. With 0, a download is
+        only logged (logger "skembed", level INFO).
 
     Attributes
     ----------
@@ -188,7 +190,7 @@ class StaticEmbedder(Embedder):
     def _fit_rows(self, rows, labels):
         names = ("revision", "normalize", "truncate_dim", "max_length", "prompt")
         given = {name: plain(getattr(self, name)) for name in names}
-        with naming(self.model):
+        with naming(self.model), speaking(self._speaker()):
             self._table = static_table(type(self).__name__, self.model, **given)
         self._n_dims = self._table.n_dims
         self.fingerprint_ = self._table.fingerprint

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -147,6 +148,41 @@ def test_show_runtime(tiny_bert, texts):
     assert runtime["n_dims"] == 16
     assert runtime["max_difference"] <= 1e-4
     assert runtime["library"].startswith("onnxruntime ")
+
+
+def test_the_first_run_talks_if_asked_to(tmp_path, capsys, caplog):
+    """One line for each step, with its seconds; quiet: only a record of each."""
+    images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    embedder = CNNImageEmbedder("resnet-small-32", pretrained=False, random_state=0, cache=None)
+    steps = [
+        "building resnet-small-32 with random weights",
+        "exporting resnet-small-32 to ONNX",
+    ]
+    with skembed.config_context(cache_folder=tmp_path / "quiet"), caplog.at_level("INFO", "skembed"):
+        embedder.fit(images).transform(images)
+    assert capsys.readouterr() == ("", "")
+    ends = [record for record in caplog.records if record.getMessage().endswith(" s")]
+    assert [record.getMessage().rpartition(":")[0] for record in ends] == steps
+    assert {(record.name, record.levelname) for record in ends} == {("skembed", "INFO")}
+    with skembed.config_context(cache_folder=tmp_path / "verbose"):
+        embedder.set_params(verbose=1).fit(images)
+        lines = capsys.readouterr().err.splitlines()
+        embedder.fit(images)
+    for line, title in zip(lines, steps, strict=True):
+        assert re.fullmatch(rf"CNNImageEmbedder: {title} \.\.\. \d+\.\d s", line)
+    assert capsys.readouterr().err == ""  # they are done once
+
+
+def test_the_first_run_of_a_process_prints_nothing(tiny_bert, tmp_path):
+    """Torch's exporter warns; warnings are errors in that process, and stderr is read, too."""
+    code = f"""
+    import os
+    os.dup2(1, 2)
+    from skembed import BertEmbedder
+    BertEmbedder({str(tiny_bert)!r}).fit_transform(["a cat", "a dog"])
+    """
+    assert run_python(code, SKEMBED_CACHE=str(tmp_path)) == ""
+    assert list(tmp_path.glob("networks/*/export.json"))
 
 
 def test_settings_reach_a_worker_process(tiny_bert, tmp_path):

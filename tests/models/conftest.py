@@ -34,12 +34,14 @@ def hub(monkeypatch):
 
     class Hub:
         calls = []
+        bars = []  # whether the client showed them
         answer = OSError("no route to the hub\nand more about it")
 
     def snapshot_download(name, *, local_files_only=False, **arguments):
         Hub.calls.append({"name": name, "local_files_only": local_files_only, **arguments})
         if local_files_only:
             raise LocalEntryNotFoundError("not there")
+        Hub.bars.append(not are_progress_bars_disabled())
         if isinstance(Hub.answer, Exception):
             raise Hub.answer
         return str(Hub.answer)

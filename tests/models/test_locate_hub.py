@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants, utils
 from locating import OLDER, message_of, save_in_hub_cache
 from tiny import save_tiny_bert
 
 import skembed
+from skembed.base._progress import speaking
 from skembed.exceptions import ModelFormatError
 from skembed.models._locate import locate
 
@@ -96,6 +98,29 @@ def test_what_the_hub_has_is_checked_too(hub, tmp_path):
         pytest.raises(ModelFormatError, match="never pickle"),
     ):
         locate("acme/old")
+
+
+@pytest.mark.parametrize("speaker", [None, "BertEmbedder"])
+def test_a_download_shows_bars_and_a_line_only_if_asked_to(
+    hub, tiny_bert, monkeypatch, capsys, speaker
+):
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    hub.answer = tiny_bert
+    with skembed.config_context(offline=False), speaking(speaker):
+        locate("acme/tiny")
+    assert hub.bars == [speaker is not None]
+    assert not utils.are_progress_bars_disabled()
+    line = "BertEmbedder: downloading acme/tiny ... 0.0 s\n"
+    assert capsys.readouterr() == ("", line if speaker else "")
+
+
+def test_bars_that_the_user_has_switched_on_stay_on(hub, tiny_bert, monkeypatch):
+    """By the hub's variable; its client would warn of a change."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", False)
+    hub.answer = tiny_bert
+    with skembed.config_context(offline=False):
+        locate("acme/tiny")
+    assert hub.bars == [True]
 
 
 def test_offline_the_hub_is_not_asked_and_the_error_lists_all_places(hub, hub_cache):

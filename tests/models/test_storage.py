@@ -124,8 +124,8 @@ def test_a_network_is_written_once_and_whole(folder):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _storage.written_once("name", fail)
+        _storage.written_once("name", fail, "writing")
     assert [path.name for path in (folder / "networks").iterdir()] == ["name.lock"]
-    written = _storage.written_once("name", lambda aside: (aside / "config.json").touch())
+    written = _storage.written_once("name", lambda aside: (aside / "config.json").touch(), "writing")
     assert written == folder / "networks" / "name"
-    assert _storage.written_once("name", fail) == written
+    assert _storage.written_once("name", fail, "writing") == written
