@@ -4,48 +4,8 @@ The poolings are in `base._poolings`, for torch and for graphs. Imports onnx ins
 graph that is already exported runs without it.
 """
 
-import numpy as np
-
+from skembed.base._graph_writer import GraphWriter
 from skembed.base._poolings import POOLINGS, floats, ints
-
-
-class _Writer:
-    """Append operators to a graph; calls return the names of outputs, to be used as inputs.
-
-    Parameters
-    ----------
-    graph : onnx.GraphProto
-        Changed in place.
-    prefix : str
-        Beginning of the names of outputs and constants, which must differ between writers.
-    """
-
-    def __init__(self, graph, prefix):
-        self._graph, self._prefix, self._n = graph, prefix, 0
-
-    def _name(self):
-        self._n += 1
-        return f"{self._prefix}/{self._n}"
-
-    def constant(self, value):
-        """Append a constant; return its name."""
-        from onnx import numpy_helper
-
-        name = self._name()
-        self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def __call__(self, operator, *inputs, output=None, **attributes):
-        """Append an operator; return the name of its output.
-
-        Arrays among its inputs become constants.
-        """
-        from onnx.helper import make_node
-
-        inputs = [item if isinstance(item, str) else self.constant(item) for item in inputs]
-        output = output or self._name()
-        self._graph.node.append(make_node(operator, inputs, [output], **attributes))
-        return output
 
 
 def join(backbone, pieces, dense, head=None):
@@ -68,16 +28,16 @@ def join(backbone, pieces, dense, head=None):
     tokens = {}  # of each state
     names = []
     for number, piece in enumerate(pieces):
-        add = _Writer(graph, f"head_{number}")
+        add = GraphWriter(graph, f"head_{number}")
         state = f"state_{piece.layers[0]}"
         if state not in tokens:
-            tokens[state] = _tokens(_Writer(graph, f"tokens/{state}"), state, n_axes[state])
+            tokens[state] = _tokens(GraphWriter(graph, f"tokens/{state}"), state, n_axes[state])
         pooled = _pooled(add, tokens[state], piece)
         if piece.dense:
             pooled = _append(graph, dense(piece), pooled, f"dense_{number}/")
         names.append(add("Identity", pooled, output=f"piece_{number}"))
     if head is not None:
-        names = [_finished(_Writer(graph, "head"), names, head)]
+        names = [_finished(GraphWriter(graph, "head"), names, head)]
     _set_outputs(graph, names)
     _prune(graph)
     for node in graph.node:  # these name the source files of the exporting machine
