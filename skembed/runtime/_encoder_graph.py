@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from skembed.base._graph_writer import GraphWriter
 from skembed.base._poolings import ints
+from skembed.runtime._graph_writer import Writer
 from skembed.runtime._initializers import save_with_weights
 
 _OPSET, _CONTRIB, _IR_VERSION = 20, "com.microsoft", 9
@@ -68,7 +68,7 @@ class NativeGraph:
         return n_states
 
 
-class EncoderWriter(GraphWriter):
+class EncoderWriter(Writer):
     """Append the layers of a transformer to a graph.
 
     Parameters
@@ -80,7 +80,7 @@ class EncoderWriter(GraphWriter):
     """
 
     def __init__(self, graph, read):
-        super().__init__(graph, "encoder")
+        super().__init__(graph, "encoder", _OPSET)
         self.read = read
 
     def weight(self, name, *shape):

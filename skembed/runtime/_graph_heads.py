@@ -4,8 +4,8 @@ The poolings are in `base._poolings`, for torch and for graphs. Imports onnx ins
 graph that is already exported runs without it.
 """
 
-from skembed.base._graph_writer import GraphWriter
 from skembed.base._poolings import POOLINGS, floats, ints
+from skembed.runtime._graph_writer import Writer, opset_of
 
 
 def join(backbone, pieces, dense, head=None):
@@ -18,26 +18,26 @@ def join(backbone, pieces, dense, head=None):
     pieces : list of Head
         The pieces. Their layers are counted from 0.
     dense : callable
-        Returns the ``onnx.ModelProto`` of a piece's dense layers.
+        Returns the ``onnx.ModelProto`` of a piece's dense layers (see `_graph_dense`).
     head : Head, default=None
         How the pieces are joined to one output, ``vectors``. None: one output for each piece,
         ``piece_0``, ``piece_1``, ...
     """
-    graph = backbone.graph
+    graph, opset = backbone.graph, opset_of(backbone)
     n_axes = {item.name: len(item.type.tensor_type.shape.dim) for item in graph.output}
     tokens = {}  # of each state
     names = []
     for number, piece in enumerate(pieces):
-        add = GraphWriter(graph, f"head_{number}")
+        add = Writer(graph, f"head_{number}", opset)
         state = f"state_{piece.layers[0]}"
         if state not in tokens:
-            tokens[state] = _tokens(GraphWriter(graph, f"tokens/{state}"), state, n_axes[state])
+            tokens[state] = _tokens(Writer(graph, f"tokens/{state}", opset), state, n_axes[state])
         pooled = _pooled(add, tokens[state], piece)
         if piece.dense:
             pooled = _append(graph, dense(piece), pooled, f"dense_{number}/")
         names.append(add("Identity", pooled, output=f"piece_{number}"))
     if head is not None:
-        names = [_finished(GraphWriter(graph, "head"), names, head)]
+        names = [_finished(Writer(graph, "head", opset), names, head)]
     _set_outputs(graph, names)
     _prune(graph)
     for node in graph.node:  # these name the source files of the exporting machine
@@ -56,15 +56,24 @@ def _prune(graph):
         if needed.intersection(node.output):
             kept.append(node)
             needed.update(node.input)
-            for attribute in node.attribute:  # a part of a graph may use any value outside of it
-                parts = [attribute.g] if attribute.HasField("g") else []
-                for part in (*parts, *attribute.graphs):
-                    needed.update(name for inner in part.node for name in inner.input)
+            needed.update(_used_inside(node))
+            needed.discard("")  # stands for an input that is left out
     weights = [item for item in graph.initializer if item.name in needed]
     for field, items in ((graph.node, reversed(kept)), (graph.initializer, weights)):
         items = [type(item).FromString(item.SerializeToString()) for item in items]
         del field[:]
         field.extend(items)
+
+
+def _used_inside(node):
+    """Yield the names of values that the graphs inside a node use; any outer value may be one."""
+    for attribute in node.attribute:
+        parts = [attribute.g] if attribute.HasField("g") else []
+        for part in (*parts, *attribute.graphs):
+            yield from (item.name for item in part.output)
+            for inner in part.node:
+                yield from inner.input
+                yield from _used_inside(inner)
 
 
 def _tokens(add, state, n_axes):
