@@ -98,16 +98,14 @@ class PostNormEncoder:
         )
 
     def append(self, add, config, ids):
-        """Append the network to a graph; return the number of states."""
+        """Append the network to a graph."""
         settings = self._settings(config)
-        bias = ""
-        if self.relative_positions:
-            bias = self._relative(add, settings, ids)
+        scores = self._relative(add, settings) if self.relative_positions else ""
         states = self._embedded(add, settings, ids)
         for number in range(settings["num_hidden_layers"]):
-            output = f"state_{number + 1}"
-            states = self._layer(add, settings, states, self.layer.format(number), bias, output)
-        return settings["num_hidden_layers"] + 1
+            add.state(number, states, settings["hidden_size"])
+            states = self._layer(add, settings, states, self.layer.format(number), scores)
+        add.state(settings["num_hidden_layers"], states, settings["hidden_size"])
 
     def _embedded(self, add, settings, ids):
         n_dims = settings["hidden_size"]
@@ -123,36 +121,33 @@ class PostNormEncoder:
             counted = add("Mul", add("CumSum", real, _ONE), real)
             found = add("Gather", positions, add("Add", counted, padding))
         else:
-            found = add("Slice", positions, ints(0), add.n_tokens(ids), ints(0))
-        states = add("Add", add("Gather", words, ids), found)
-        epsilon = settings["layer_norm_eps"]
-        return add.norm(states, "embeddings.LayerNorm", n_dims, epsilon, output="state_0")
+            found = add("Slice", positions, ints(0), add.n_tokens, ints(0))
+        states = add.flat(add("Add", add("Gather", words, ids), found), n_dims)
+        return add.norm(states, "embeddings.LayerNorm", n_dims, settings["layer_norm_eps"])
 
-    def _layer(self, add, settings, states, at, bias, output):
+    def _layer(self, add, settings, states, at, scores):
         n_dims, n_inner = settings["hidden_size"], settings["intermediate_size"]
         epsilon = settings["layer_norm_eps"]
-        of_attention = [
+        parts = [
             add.linear(states, at + name, n_dims, n_dims)
             for name in (self.query, self.key, self.value)
         ]
-        attended = add.attention(*of_attention, settings["num_attention_heads"], n_dims, bias)
+        attended = add.attention(parts, settings["num_attention_heads"], n_dims, scores=scores)
         attended = add.linear(attended, at + self.combine, n_dims, n_dims)
-        states = add.norm(
-            add("Add", attended, states), at + self.attention_norm, n_dims, epsilon
-        )
+        states = add.norm(add("Add", attended, states), at + self.attention_norm, n_dims, epsilon)
         inner = add.linear(states, at + self.expand, n_dims, n_inner)
         inner = add.activation(inner, settings["hidden_act"])
         inner = add.linear(inner, at + self.contract, n_inner, n_dims)
-        return add.norm(add("Add", inner, states), at + self.norm, n_dims, epsilon, output=output)
+        return add.norm(add("Add", inner, states), at + self.norm, n_dims, epsilon)
 
-    def _relative(self, add, settings, ids):
+    def _relative(self, add, settings):
         """Append what the distances of tokens add to scores, (1, n_heads, n_tokens, n_tokens)."""
         n_heads, n_most = settings["num_attention_heads"], settings["max_position_embeddings"]
         n_buckets = settings["relative_attention_num_buckets"]
         table = add.read(self.relative_positions, (n_buckets, n_heads))
         distances = np.arange(1 - n_most, n_most)
         by_distance = np.ascontiguousarray(table[_bucket(distances)].T)
-        positions = add("Range", _ZERO, add("Squeeze", add.n_tokens(ids)), _ONE)
+        positions = add("Range", _ZERO, add("Squeeze", add.n_tokens), _ONE)
         columns, rows = (add("Unsqueeze", positions, ints(axis)) for axis in (0, 1))
         index = add("Add", add("Sub", columns, rows), np.int64(n_most - 1))
         return add("Unsqueeze", add("Gather", by_distance, index, axis=1), ints(0))
@@ -271,44 +266,42 @@ class ModernEncoder:
         )
 
     def append(self, add, config, ids):
-        """Append the network to a graph; return the number of states."""
+        """Append the network to a graph."""
         settings = self._settings(config)
         n_dims, n_layers = settings["hidden_size"], settings["num_hidden_layers"]
-        local = _outside(add, settings["local_attention"] // 2, ids)
+        local = _outside(add, settings["local_attention"] // 2)
         kinds = {
             "full_attention": ("", self._angles(add, settings, settings["full"])),
             "sliding_attention": (local, self._angles(add, settings, settings["sliding"])),
         }
         words = add.weight(self.first, settings["vocab_size"], n_dims)
-        states = self._norm(add, settings, add("Gather", words, ids), "embeddings.norm", "state_0")
+        states = add.flat(add("Gather", words, ids), n_dims)
+        states = self._norm(add, settings, states, "embeddings.norm")
         for number in range(n_layers):
+            add.state(number, states, n_dims)
             kind = kinds[settings["layer_types"][number]]
-            last = number == n_layers - 1
-            states = self._layer(add, settings, states, number, kind, last)
-        self._norm(add, settings, states, "final_norm", f"state_{n_layers}")
-        return n_layers + 1
+            states = self._layer(add, settings, states, number, kind)
+        add.state(n_layers, self._norm(add, settings, states, "final_norm"), n_dims)
 
-    def _norm(self, add, settings, states, name, output=None):
-        epsilon, bias = settings["norm_eps"], settings["norm_bias"]
-        return add.norm(states, name, settings["hidden_size"], epsilon, bias, output)
+    def _norm(self, add, settings, states, name):
+        return add.norm(
+            states, name, settings["hidden_size"], settings["norm_eps"], settings["norm_bias"]
+        )
 
-    def _layer(self, add, settings, states, number, kind, last):
-        mask, angles = kind
+    def _layer(self, add, settings, states, number, kind):
+        scores, angles = kind
         n_dims, n_heads = settings["hidden_size"], settings["num_attention_heads"]
         at, bias = f"layers.{number}.", settings["attention_bias"]
         normed = self._norm(add, settings, states, f"{at}attn_norm") if number else states
-        packed = add.linear(normed, f"{at}attn.Wqkv", n_dims, 3 * n_dims, bias)
-        query, key, value = add.split(packed, 3)
-        query, key = (add.rotated(part, angles, n_heads) for part in (query, key))
-        attended = add.attention(query, key, value, n_heads, n_dims, mask)
-        states = add("Add", states, add.linear(attended, f"{at}attn.Wo", n_dims, n_dims, bias))
+        parts = add.split(add.linear(normed, f"{at}attn.Wqkv", n_dims, 3 * n_dims, bias), 3)
+        attended = add.attention(parts, n_heads, n_dims, scores=scores, angles=angles)
+        attended = add.linear(attended, f"{at}attn.Wo", n_dims, n_dims, bias)
+        states = add("Add", states, attended)
         normed = self._norm(add, settings, states, f"{at}mlp_norm")
         n_inner, bias = settings["intermediate_size"], settings["mlp_bias"]
         inner, gate = add.split(add.linear(normed, f"{at}mlp.Wi", n_dims, 2 * n_inner, bias), 2)
         inner = add("Mul", add.activation(inner, settings["hidden_activation"]), gate)
-        inner = add.linear(inner, f"{at}mlp.Wo", n_inner, n_dims, bias)
-        # The state after the last layer is the normed one.
-        return add("Add", states, inner, output=None if last else f"state_{number + 1}")
+        return add("Add", states, add.linear(inner, f"{at}mlp.Wo", n_inner, n_dims, bias))
 
     def _angles(self, add, settings, rotation):
         """Append cosines and sines of the angles of all positions, (n_positions, n_dims / 2)."""
@@ -320,9 +313,9 @@ class ModernEncoder:
         return [add.constant(function(angles)) for function in (np.cos, np.sin)]
 
 
-def _outside(add, reach, ids):
+def _outside(add, reach):
     """Append -inf for tokens farther apart than `reach`, (1, 1, n_tokens, n_tokens)."""
-    positions = add("Range", _ZERO, add("Squeeze", add.n_tokens(ids)), _ONE)
+    positions = add("Range", _ZERO, add("Squeeze", add.n_tokens), _ONE)
     columns, rows = (add("Unsqueeze", positions, ints(*axes)) for axes in ((0, 1, 2), (0, 1, 3)))
     far = add("Greater", add("Abs", add("Sub", columns, rows)), np.int64(reach))
     lowest = np.float32(np.finfo(np.float32).min)
