@@ -11,6 +11,7 @@ import skembed
 from skembed import AudioEmbedder, BertEmbedder, CNNImageEmbedder
 from skembed.exceptions import (
     ExportError,
+    ModelFormatError,
     ModelNotFoundError,
     RuntimeFallbackWarning,
 )
