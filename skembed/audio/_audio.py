@@ -126,7 +126,7 @@ class AudioEmbedder(NeuralEmbedder):
         state. "auto": the network's own pooling, else the mean. A list is concatenated.
     layers : int, str or list of int, default=-1
         Layer whose states are pooled: 0 is the input of the first block, -1 is the last block. A
-        list is concatenated. For an ``.onnx`` file, the name of the output.
+        list is concatenated. Of an ONNX file made elsewhere, the name of an output.
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None

@@ -12,6 +12,7 @@ from skembed.base._digest import check_unchanged, digest
 from skembed.base._optional import exporter_versions, import_optional, require_optional
 from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError
+from skembed.models._dense import dense_tensors
 from skembed.models._folder import ModelFolder
 from skembed.models._storage import kept_folder, scratch_folder
 from skembed.network._learned import Learned
@@ -20,6 +21,8 @@ from skembed.network._spec import FORMAT, NetworkSpec
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
+from skembed.runtime._external_graph import ensure_external
+from skembed.runtime._graph_dense import dense_model
 from skembed.runtime._reexport import has_fresh_norms
 
 # The second remedy if torch is missing.
@@ -53,7 +56,8 @@ def with_export(spec):
     pairs = zip(spec.precomputed, others, strict=True)
     spec = replace(
         spec,
-        report=_report(export["sha256"], needed),
+        # A graph made elsewhere is identified by its own files, which are in the backbone's digest.
+        report=_report(None if spec.external_graph else export["sha256"], needed),
         n_states=export["n_states"],
         precomputed=tuple(piece for piece, verdict in pairs if verdict["agrees"]),
     )
@@ -105,13 +109,16 @@ def _report(sha256, verdicts):
         "reason": failed[0]["reason"] if failed else "",
         "sha256": sha256,
     }
-    if not failed:
+    if not failed and "max_difference" in verdicts[0]:  # of graphs made elsewhere, there is none
         report["max_difference"] = max(verdict["max_difference"] for verdict in verdicts)
         report["min_cosine"] = min(verdict["min_cosine"] for verdict in verdicts)
     return report
 
 
 def _ensure_exported(spec, pieces, *, verify=False):
+    if spec.external_graph:
+        return _in_export_folder(spec, partial(_take_over, spec, pieces, verify=verify))
+
     def export(folder):
         return ensure_exported(
             folder,
@@ -128,6 +135,18 @@ def _ensure_exported(spec, pieces, *, verify=False):
         )
 
     return _in_export_folder(spec, export)
+
+
+def _take_over(spec, pieces, folder, *, verify):
+    """Write a graph made elsewhere to the export's folder, as a backbone."""
+
+    def dense(piece):
+        check_dense(spec)
+        return dense_model([(dense_tensors(item), item.activation) for item in piece.dense])
+
+    probes, inputs = spec.preprocessor.probes, _Source(spec).inputs
+    given = (dense, probes, inputs)
+    return ensure_external(folder, pieces, checked_folder(spec).onnx, *given, verify=verify)
 
 
 def _base_of(spec, pieces):
@@ -168,7 +187,9 @@ def export_folder(spec):
     parts += [spec.preprocessor.fixed_shape, spec.learned.ranges]
     if spec.learned.digest is not None:
         parts.append(spec.learned.digest)
-    folder = kept_folder(digest([*parts, exporter_versions()])[:32], REPORT, weights=spec.path)
+    # Graphs made elsewhere depend on no exporter.
+    parts.append("external graph" if spec.external_graph else exporter_versions())
+    folder = kept_folder(digest(parts)[:32], REPORT, weights=spec.path)
     return _copies.get(folder, folder)
 
 
@@ -188,16 +209,18 @@ class _Source:
     spec: NetworkSpec
 
     @property
-    def input_name(self):
-        return self.spec.modality.input_name
-
-    @property
-    def any_input_name(self):
-        return self.spec.modality.any_input_name
-
-    @property
-    def implied_inputs(self):
-        return self.spec.modality.implied_inputs
+    def inputs(self):
+        spec, modality = self.spec, self.spec.modality
+        inputs = {
+            "input_name": modality.input_name,
+            "any_name": modality.any_input_name,
+            "implied": modality.implied_inputs,
+        }
+        if spec.ready_made or spec.external_graph:
+            operators = ModelFolder(spec.path).graph.operators
+            inputs["one_by_one"] = any(name.startswith("DynamicQuantize") for name in operators)
+            inputs["name"] = spec.path
+        return inputs
 
     def network(self):
         return torch_network(self.spec, self.spec.pieces)

@@ -20,7 +20,8 @@ from skembed.base._digest import digest, file_sha256
 from skembed.base._folders import written_whole
 from skembed.base._optional import import_optional
 from skembed.exceptions import ExportError
-from skembed.runtime._graph_heads import join
+from skembed.runtime._graph_heads import join, keep_output
+from skembed.runtime._initializers import load_whole
 
 REPORT = "export.json"
 
@@ -60,7 +61,10 @@ def joined(folder, pieces, head=None):
     backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)
     join(backbone, pieces, lambda piece: onnx.load(dense_file(folder, piece)), head)
     model = onnx.helper.make_model(
-        backbone.graph, opset_imports=backbone.opset_import, ir_version=backbone.ir_version
+        backbone.graph,
+        opset_imports=backbone.opset_import,
+        functions=backbone.functions,
+        ir_version=backbone.ir_version,
     )
     return model.SerializeToString(deterministic=True)
 
@@ -107,7 +111,7 @@ def write(path, content):
         file.write(content)
 
 
-def write_standalone(graph, target):
+def write_standalone(graph, target, output=None):
     """Write a copy of a graph that contains its weights.
 
     Parameters
@@ -116,6 +120,8 @@ def write_standalone(graph, target):
         The graph; weights may lie beside it.
     target : path
         The new file. Weights over 1.5 GiB go to ``<target>.data``.
+    output : str, default=None
+        The output that the copy has. None: all.
 
     Raises
     ------
@@ -124,9 +130,11 @@ def write_standalone(graph, target):
     """
     onnx = import_optional("onnx", extra="torch", purpose="export()")
     try:
-        model = onnx.load(graph)
+        model = load_whole(graph)
     except Exception as error:
         raise ExportError(f"{graph} cannot be read: {error}") from error
+    if output is not None:
+        keep_output(model.graph, output)
     size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if size < 1.5 * 2**30:
         write(Path(target), model.SerializeToString())

@@ -6,6 +6,7 @@ graph that is already exported runs without it.
 
 from skembed.base._poolings import POOLINGS, floats, ints
 from skembed.runtime._graph_writer import Writer, opset_of
+from skembed.runtime._initializers import graphs_inside
 
 
 def join(backbone, pieces, dense, head=None):
@@ -46,6 +47,14 @@ def join(backbone, pieces, dense, head=None):
     graph.doc_string = ""
 
 
+def keep_output(graph, name):
+    """Leave one output in a graph, and what it needs."""
+    kept = [type(item).FromString(item.SerializeToString()) for item in graph.output]
+    del graph.output[:]
+    graph.output.extend(item for item in kept if item.name == name)
+    _prune(graph)
+
+
 def _prune(graph):
     """Remove what no output needs, such as the layers above the pooled ones.
 
@@ -67,13 +76,10 @@ def _prune(graph):
 
 def _used_inside(node):
     """Yield the names of values that the graphs inside a node use; any outer value may be one."""
-    for attribute in node.attribute:
-        parts = [attribute.g] if attribute.HasField("g") else []
-        for part in (*parts, *attribute.graphs):
-            yield from (item.name for item in part.output)
-            for inner in part.node:
-                yield from inner.input
-                yield from _used_inside(inner)
+    for graph in graphs_inside(node):
+        yield from (item.name for item in graph.output)
+        for inner in graph.node:
+            yield from inner.input
 
 
 def _tokens(add, state, n_axes):

@@ -140,3 +140,36 @@ def test_not_found_is_an_os_error():
     """As a missing file is, so that callers may catch both."""
     with pytest.raises(OSError, match="was not found"):
         locate("acme/tiny")
+
+
+# -- ONNX graphs of the hub ------------------------------------------------------------------------
+
+
+def as_graph(snapshot, place="onnx/model.onnx"):
+    """Replace the weights of a snapshot with a graph."""
+    (snapshot / "model.safetensors").unlink()
+    (snapshot / place).parent.mkdir(exist_ok=True)
+    (snapshot / place).write_bytes(b"graph")
+    return snapshot
+
+
+@pytest.mark.parametrize("place", ["model.onnx", "onnx/model.onnx"])
+def test_a_cached_graph_is_a_hit_where_there_are_no_weights(hub_cache, asked_of_the_hub, place):
+    snapshot = as_graph(save_in_hub_cache(hub_cache, "acme/tiny"), place)
+    assert locate("acme/tiny") == snapshot
+    config = (snapshot / "config.json").read_text()
+    (snapshot / "config.json").unlink()
+    with skembed.config_context(offline=True):
+        assert f"  - the hub's local cache ({hub_cache}): incomplete\n" in message_of("acme/tiny")
+    (snapshot / "onnx").mkdir(exist_ok=True)
+    (snapshot / "onnx" / "config.json").write_text(config)
+    assert locate("acme/tiny") == snapshot
+    assert asked_of_the_hub == []
+
+
+def test_a_graph_is_fetched_only_if_there_are_no_weights(hub, tmp_path):
+    hub.answer = as_graph(save_tiny_bert(tmp_path / "tiny"))
+    with skembed.config_context(offline=False):
+        assert locate("acme/tiny") == hub.answer
+    weights, graph = (call["allow_patterns"] for call in hub.calls[1:])
+    assert set(graph) - set(weights) == {"model.onnx*", "onnx/model.onnx*"}

@@ -95,13 +95,14 @@ def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
         BertEmbedder(tmp_path / "mine.onnx").fit(texts)
 
 
-def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
+def test_a_graph_without_pooling_and_without_axes_is_refused(tiny_bert, tmp_path):
+    """Whether an output is pooled is decided by the number of axes that the graph states."""
     shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
     spec = BertEmbedder(tiny_bert).fit(["a"])._network
     states = _load.with_export(replace(spec, head=spec.head.for_tokens()))
 
     write_standalone(_load.graph_of(states), tmp_path / "states.onnx")
-    with pytest.raises(ModelFormatError, match="its graph must end in a pooling"):
+    with pytest.raises(ModelFormatError, match="the graph must state the number of axes"):
         BertEmbedder(tmp_path / "states.onnx", max_length=32).fit(["a"])
 
 
