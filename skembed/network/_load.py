@@ -17,13 +17,15 @@ from skembed.models._folder import ModelFolder
 from skembed.models._storage import kept_folder, scratch_folder
 from skembed.network._learned import Learned
 from skembed.network._moved import checked_folder, found_again
+from skembed.network._native import VERSION, native_graph
 from skembed.network._spec import FORMAT, NetworkSpec
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
-from skembed.runtime._external_graph import ensure_external
+from skembed.runtime._external_graph import ExternalGraph
 from skembed.runtime._graph_dense import dense_model
 from skembed.runtime._reexport import has_fresh_norms
+from skembed.runtime._written_graph import ensure_written
 
 # The second remedy if torch is missing.
 _EXPORT = (
@@ -109,15 +111,15 @@ def _report(sha256, verdicts):
         "reason": failed[0]["reason"] if failed else "",
         "sha256": sha256,
     }
-    if not failed and "max_difference" in verdicts[0]:  # of graphs made elsewhere, there is none
+    if not failed and "max_difference" in verdicts[0]:  # graphs that torch did not export have none
         report["max_difference"] = max(verdict["max_difference"] for verdict in verdicts)
         report["min_cosine"] = min(verdict["min_cosine"] for verdict in verdicts)
     return report
 
 
 def _ensure_exported(spec, pieces, *, verify=False):
-    if spec.external_graph:
-        return _in_export_folder(spec, partial(_take_over, spec, pieces, verify=verify))
+    if spec.native or spec.external_graph:
+        return _in_export_folder(spec, partial(_written, spec, pieces, verify=verify))
 
     def export(folder):
         return ensure_exported(
@@ -137,16 +139,24 @@ def _ensure_exported(spec, pieces, *, verify=False):
     return _in_export_folder(spec, export)
 
 
-def _take_over(spec, pieces, folder, *, verify):
-    """Write a graph made elsewhere to the export's folder, as a backbone."""
+def _written(spec, pieces, folder, *, verify):
+    """Write a graph that is not exported from torch to the export's folder."""
 
     def dense(piece):
         check_dense(spec)
         return dense_model([(dense_tensors(item), item.activation) for item in piece.dense])
 
-    probes, inputs = spec.preprocessor.probes, _Source(spec).inputs
-    given = (dense, probes, inputs)
-    return ensure_external(folder, pieces, checked_folder(spec).onnx, *given, verify=verify)
+    source = native_graph(spec) if spec.native else ExternalGraph(checked_folder(spec).onnx)
+    return ensure_written(
+        folder,
+        pieces,
+        source,
+        dense,
+        spec.preprocessor.probes,
+        _Source(spec).inputs,
+        precision=spec.precision,
+        verify=verify,
+    )
 
 
 def _base_of(spec, pieces):
@@ -187,8 +197,11 @@ def export_folder(spec):
     parts += [spec.preprocessor.fixed_shape, spec.learned.ranges]
     if spec.learned.digest is not None:
         parts.append(spec.learned.digest)
-    # Graphs made elsewhere depend on no exporter.
-    parts.append("external graph" if spec.external_graph else exporter_versions())
+    # Graphs that are built, or made elsewhere, depend on no exporter.
+    if spec.native:
+        parts.append(["built", VERSION])
+    else:
+        parts.append("external graph" if spec.external_graph else exporter_versions())
     folder = kept_folder(digest(parts)[:32], REPORT, weights=spec.path)
     return _copies.get(folder, folder)
 

@@ -20,6 +20,7 @@ from skembed.network._external import pooled_outputs
 from skembed.network._head import head_of, precomputed_of
 from skembed.network._learned import Learned
 from skembed.network._load import export_folder, runner_of, with_export
+from skembed.network._native import is_native
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import (
     BACKENDS,
@@ -77,6 +78,7 @@ def resolve(request, modality, sample, learned=None):
         precision=precision,
         device=device,
         ready_made=unchanged,
+        native=is_native(modality, folder),
         external_graph=folder.onnx is not None and not unchanged,
         learned=replace(learned, projection=None),  # it is in the head
     )

@@ -5,7 +5,7 @@ which order it computes them, and how its weights are named. Imports onnx inside
 that is already exported runs without it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,40 +28,52 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class NativeGraph:
-    """A network whose graph is built from its weights.
+    """A graph that is built from a network's weights; see `ensure_written`.
 
     Parameters
     ----------
     encoder : object
         Its method ``append`` takes an `EncoderWriter`, the config and the name of the input, and
-        appends the layers. Their states are ``state_0``, ``state_1``, ...; it returns how many
-        there are.
+        appends the layers.
     config : dict
         Content of ``config.json``.
     read : callable
         Takes the name of a tensor and its shape, returns it as float32 array.
+    input_name : str
+        Name of the token ids.
+    precision : {"float32", "int8"}, default="float32"
+        What matrix products are computed in.
     """
 
     encoder: Any
     config: Any
     read: Any
+    input_name: str
+    precision: str = "float32"
 
-    def write(self, path, input_name, writer):
-        """Write the graph to a file, its weights to ``<path>.data``; return the number of states.
+    def __str__(self):
+        return f"the network {self.config.get('model_type')!r}"
+
+    @property
+    def reference(self):
+        """The graph in float32, for one in another precision."""
+        return None if self.precision == "float32" else replace(self, precision="float32")
+
+    def write(self, path):
+        """Write the graph to a file, its weights to ``<path>.data``.
 
         The same config and weights give the same bytes, whatever libraries are installed.
         """
         from onnx import TensorProto, helper
 
-        ids = helper.make_tensor_value_info(input_name, TensorProto.INT64, ["rows", "tokens"])
+        ids = helper.make_tensor_value_info(self.input_name, TensorProto.INT64, [None, None])
         graph = helper.make_graph([], "network", [ids], [])
-        self.encoder.append(writer(graph, self.read, input_name), self.config, input_name)
-        # The order of states is that of the layers.
+        writer = _WRITERS[self.precision](graph, self.read, self.input_name)
+        self.encoder.append(writer, self.config, self.input_name)
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         model.producer_name = "skembed"
         save_with_weights(model, path)
-        return len(graph.output)
 
 
 class EncoderWriter(Writer):
@@ -197,3 +209,6 @@ class IntegerWriter(EncoderWriter):
         scales = self("Mul", ranges, floats(1 / MAX_STATE))
         integers = self("QuantizeLinear", states, scales, self._zeros, axis=0)
         return integers, self("Unsqueeze", scales, ints(1))
+
+
+_WRITERS = {"float32": EncoderWriter, "int8": IntegerWriter}

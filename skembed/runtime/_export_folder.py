@@ -54,11 +54,14 @@ def dense_file(folder, piece):
     return folder / f"dense-{digest(piece.settings()['dense'])[:16]}.onnx"
 
 
-def joined(folder, pieces, head=None):
-    """Return the graph of backbone and pieces, serialized."""
+def joined(folder, pieces, head=None, backbone=None):
+    """Return the graph of backbone and pieces, serialized.
+
+    `backbone` is another folder that the backbone is in.
+    """
     onnx = import_optional("onnx", extra="torch", purpose="Another head of an exported network")
     # Not merge_models: it would look for the weights' file in the working folder.
-    backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)
+    backbone = onnx.load((backbone or folder) / "backbone.onnx", load_external_data=False)
     join(backbone, pieces, lambda piece: onnx.load(dense_file(folder, piece)), head)
     model = onnx.helper.make_model(
         backbone.graph,
