@@ -40,7 +40,7 @@ class Family:
     fixed_pooler : bool, default=False
         Whether the model's own pooler has a window of one size, to be replaced by one that pools
         maps of any size.
-    encoder : str, default=None
+    graph : str, default=None
         ``"module:name"`` of the description from which the graph is built without torch. None: it
         is exported from torch.
     """
@@ -49,7 +49,7 @@ class Family:
     model_class: str | None = None
     attention: bool = True
     fixed_pooler: bool = False
-    encoder: str | None = None
+    graph: str | None = None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,6 @@ class Learned:
         if unknown:
             raise ModelFormatError(f"The network has no weights {unknown[0]!r}, which fit learned.")
 
-
     def reader(self, read):
         """Return a function that reads the weights of the network, without torch.
 

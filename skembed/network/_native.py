@@ -39,7 +39,7 @@ def _encoder(modality, folder):
     if folder.onnx is not None:
         return None
     family = modality.families.get(folder.config.get("model_type"))
-    reference = getattr(family, "encoder", None)
+    reference = getattr(family, "graph", None)
     return reference and imported(reference)
 
 

@@ -18,7 +18,6 @@ from filelock import FileLock
 
 from skembed.base._digest import digest, file_sha256
 from skembed.base._folders import written_whole
-from skembed.base._optional import import_optional
 from skembed.exceptions import ExportError
 from skembed.runtime._graph_heads import join, keep_output
 from skembed.runtime._initializers import load_whole
@@ -59,7 +58,8 @@ def joined(folder, pieces, head=None, backbone=None):
 
     `backbone` is another folder that the backbone is in.
     """
-    onnx = import_optional("onnx", extra="torch", purpose="Another head of an exported network")
+    import onnx
+
     # Not merge_models: it would look for the weights' file in the working folder.
     backbone = onnx.load((backbone or folder) / "backbone.onnx", load_external_data=False)
     join(backbone, pieces, lambda piece: onnx.load(dense_file(folder, piece)), head)
@@ -131,7 +131,8 @@ def write_standalone(graph, target, output=None):
     ExportError
         If onnx cannot read the graph.
     """
-    onnx = import_optional("onnx", extra="torch", purpose="export()")
+    import onnx
+
     try:
         model = load_whole(graph)
     except Exception as error:

@@ -7,7 +7,7 @@ a config leaves out. `supports` tells whether a config asks for nothing else. Im
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -164,33 +164,27 @@ def _bucket(distances):
     return np.where(distances > 0, n_of_sign, 0) + np.where(size < n_exact, size, large)
 
 
-_BERT_NAMES = {
-    "layer": "encoder.layer.{}.",
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "combine": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "expand": "intermediate.dense",
-    "contract": "output.dense",
-    "norm": "output.LayerNorm",
-}
-BERT = PostNormEncoder(**_BERT_NAMES)
-ROBERTA = PostNormEncoder(
-    **_BERT_NAMES, positions_after_padding=True, defaults={"vocab_size": 50265}
+BERT = PostNormEncoder(
+    layer="encoder.layer.{}.",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    combine="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    expand="intermediate.dense",
+    contract="output.dense",
+    norm="output.LayerNorm",
 )
-XLM_ROBERTA = PostNormEncoder(**_BERT_NAMES, positions_after_padding=True)
-MPNET = PostNormEncoder(
-    **_BERT_NAMES
-    | {
-        "query": "attention.attn.q",
-        "key": "attention.attn.k",
-        "value": "attention.attn.v",
-        "combine": "attention.attn.o",
-        "attention_norm": "attention.LayerNorm",
-    },
+XLM_ROBERTA = replace(BERT, positions_after_padding=True)
+ROBERTA = replace(XLM_ROBERTA, defaults={"vocab_size": 50265})
+MPNET = replace(
+    XLM_ROBERTA,
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    combine="attention.attn.o",
+    attention_norm="attention.LayerNorm",
     token_types=False,
-    positions_after_padding=True,
     relative_positions="encoder.relative_attention_bias.weight",
     defaults={"vocab_size": 30527, "relative_attention_num_buckets": _BUCKETS},
 )

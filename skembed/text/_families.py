@@ -51,7 +51,7 @@ _ENCODERS_OF_PAIRS = {
 
 
 def _built(name):
-    return Family(encoder=f"skembed.text._encoders:{name}")
+    return Family(graph=f"skembed.text._encoders:{name}")
 
 
 # The same, and families whose graph is built without torch.

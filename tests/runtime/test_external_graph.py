@@ -12,8 +12,9 @@ from onnx_files import save_graph
 from skembed.exceptions import ModelFormatError
 from skembed.models._head import Head
 from skembed.runtime._export_folder import REPORT, ensure_joined
-from skembed.runtime._external_graph import ensure_external
+from skembed.runtime._external_graph import ExternalGraph
 from skembed.runtime._onnx import OnnxRunner
+from skembed.runtime._written_graph import ensure_written
 
 PROBES = [np.full(shape, 2.0, dtype=np.float32) for shape in ((2, 3, 4), (1, 5, 4))]
 X = ("x", ["r", "t", 4])
@@ -21,11 +22,17 @@ Y = ("y", ["r", "t", 4])
 INPUTS = {"input_name": "x"}
 
 
+def written(folder, pieces, graph, probes=PROBES):
+    source = ExternalGraph(graph)
+    given = (folder, pieces, source, None, lambda: probes, INPUTS)
+    return ensure_written(*given, precision="float32")
+
+
 def taken_over(folder, graph, head=None):
     """Take a graph over; return the record and the vectors of a head for the first probe."""
     head = head or Head(layers=(0,))
     pieces = list(head.pieces())
-    found = ensure_external(folder, pieces, graph, None, lambda: PROBES, INPUTS)
+    found = written(folder, pieces, graph)
     path = ensure_joined(folder, pieces)
     outputs = tuple(f"piece_{i}" for i in range(len(pieces)))
     return found, next(iter(OnnxRunner(path, "x", outputs).run(PROBES, 1)))
@@ -114,7 +121,7 @@ def test_reserved_names_are_renamed_also_inside_of_branches(tmp_path):
     model = make_model(onnx.load(graph).graph, opset_imports=[make_opsetid("", 18)], ir_version=8)
     onnx.save(model, graph)
     probes = [np.ones((2, 4, 4), dtype=np.float32)]
-    ensure_external(tmp_path / "t", list(Head((0,)).pieces()), graph, None, lambda: probes, INPUTS)
+    written(tmp_path / "t", list(Head((0,)).pieces()), graph, probes)
     runner = OnnxRunner(ensure_joined(tmp_path / "t", list(Head((0,)).pieces())), "x")
     ((vectors,),) = runner.run(probes, 1)
     np.testing.assert_array_equal(vectors, np.full((2, 4), 3 + 3 / 4))

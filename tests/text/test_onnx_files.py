@@ -111,8 +111,6 @@ def test_vectors_per_row_are_taken_as_they_are(tiny_bert, tmp_path, texts, monke
         embedder.set_params(pooling="max").fit(texts)
     with pytest.raises(ValueError, match="is a ready-made graph, which returns one vector"):
         BertEmbedder(tmp_path).fit(texts).embed_tokens(texts)
-    with pytest.raises(MissingDependencyError, match=r"Pooling .*model.onnx needs onnx.* pip inst"):
-        BertEmbedder(tmp_path, layers="hidden_0").fit(texts)
 
 
 def test_a_graph_that_was_pooled_once_runs_without_onnx(graph, texts):
