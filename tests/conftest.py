@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 from joblib.externals.loky import reusable_executor
+from onnx_files import export_bert
 from tiny import save_tiny_bert, save_tiny_static
 from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
@@ -77,6 +78,13 @@ def tiny_plain(tmp_path_factory):
     path = folder / "tokenizer.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_graph(tiny_bert, tmp_path_factory):
+    """Folder of the tiny BERT as an ONNX file made elsewhere, whose output is pooled."""
+    path = tmp_path_factory.mktemp("tiny-graph") / "model.onnx"
+    return export_bert(tiny_bert, path).parent
 
 
 @pytest.fixture(scope="session")

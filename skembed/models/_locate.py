@@ -14,6 +14,7 @@ from skembed._config import get_config
 from skembed.base._digest import file_sha256
 from skembed.base._failures import first_line
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
+from skembed.models._external_data import external_files
 from skembed.models._files import file_in, read_json
 from skembed.models._sentence import check_modules
 
@@ -188,12 +189,26 @@ def _on_hub(name, revision):
     try:
         folder = fetched(_FILES)
         if not weight_files(folder):
-            folder = fetched([*_FILES, *(f"{graph}*" for graph in _GRAPHS)])
+            _fetch_graph(fetched)
         return folder, ""
     except ModelFormatError:
         raise
     except Exception as error:  # errors of the hub's client, of requests and of urllib
         return None, f"the hub: {type(error).__name__}: {first_line(error)}"
+
+
+def _fetch_graph(fetched):
+    """Fetch the ONNX graph of a repository, and the files with its weights.
+
+    `fetched` takes patterns, and returns the folder.
+    """
+    patterns = [*_FILES, *(f"{name}*" for name in _GRAPHS)]  # also model.onnx_data
+    folder = fetched(patterns)
+    graph = graph_file(folder)
+    names = [] if graph is None else external_files(graph)
+    files = [(graph.parent / name).relative_to(folder).as_posix() for name in names]
+    if not all((folder / file).exists() for file in files):
+        fetched([*patterns, *files])
 
 
 def graph_file(folder):

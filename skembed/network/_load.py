@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from skembed.base._digest import check_unchanged, digest
 from skembed.base._optional import exporter_versions, import_optional, require_optional
@@ -14,6 +15,7 @@ from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError
 from skembed.models._dense import dense_tensors
 from skembed.models._folder import ModelFolder
+from skembed.models._locate import graph_file
 from skembed.models._storage import kept_folder, scratch_folder
 from skembed.network._learned import Learned
 from skembed.network._moved import checked_folder, found_again
@@ -312,5 +314,7 @@ def check_dense(spec):
 
 def _with_loaders(spec, function):
     """Call `import_optional` or `require_optional` with each library that loads a network."""
+    graph = graph_file(Path(spec.path))
+    hint = _EXPORT if graph is None else f"{_EXPORT} Or give its ONNX file as model: {graph}"
     for module in _LOADERS:
-        function(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+        function(module, extra="torch", purpose=f"Loading {spec.model}", hint=hint)

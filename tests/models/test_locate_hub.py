@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
 from locating import OLDER, message_of, save_in_hub_cache
 from tiny import save_tiny_bert
@@ -149,7 +150,7 @@ def as_graph(snapshot, place="onnx/model.onnx"):
     """Replace the weights of a snapshot with a graph."""
     (snapshot / "model.safetensors").unlink()
     (snapshot / place).parent.mkdir(exist_ok=True)
-    (snapshot / place).write_bytes(b"graph")
+    (snapshot / place).write_bytes(b"\x08\x08")  # no more than its version
     return snapshot
 
 
@@ -173,3 +174,18 @@ def test_a_graph_is_fetched_only_if_there_are_no_weights(hub, tmp_path):
         assert locate("acme/tiny") == hub.answer
     weights, graph = (call["allow_patterns"] for call in hub.calls[1:])
     assert set(graph) - set(weights) == {"model.onnx*", "onnx/model.onnx*"}
+
+
+def test_weights_of_a_graph_are_fetched_whatever_their_names(hub, tmp_path):
+    hub.answer = as_graph(save_tiny_bert(tmp_path / "tiny"))
+    tensor = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="weights.bin")
+    model = onnx.ModelProto(graph=onnx.GraphProto(initializer=[tensor]))
+    (hub.answer / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
+    with skembed.config_context(offline=False):
+        locate("acme/tiny")
+        assert hub.calls[-1]["allow_patterns"][-1] == "onnx/weights.bin"
+        (hub.answer / "onnx" / "weights.bin").write_bytes(b"")
+        n_calls = len(hub.calls)
+        locate("acme/tiny")
+    assert len(hub.calls) - n_calls == 3  # the cache, the settings, the graph

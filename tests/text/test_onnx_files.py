@@ -190,6 +190,37 @@ def test_weights_come_before_a_graph(tiny_bert, tmp_path, graph):
         assert (embedder.show_runtime()["precision"] == "as in the graph") is is_graph
 
 
+def test_without_torch_the_error_names_the_graph(tiny_bert, tmp_path, graph, monkeypatch):
+    folder = shutil.copytree(tiny_bert, tmp_path / "both")
+    shutil.copy(graph, folder)
+    change_json(folder / "config.json", name="another network")  # which has no export yet
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"Or give its ONNX file as model: .*both/mod"):
+        BertEmbedder(folder).fit(["a"])
+
+
+def test_a_snapshot_of_the_hub(graph, tmp_path, texts, monkeypatch):
+    """Its files, also those with weights, are links to blobs."""
+    from huggingface_hub import constants
+
+    before = with_external_data(graph, tmp_path / "onnx" / "model.onnx").parent
+    storage = tmp_path / "hub" / "models--acme--tiny"
+    snapshot = storage / "snapshots" / ("a" * 40)
+    for folder in (storage / "refs", storage / "blobs", snapshot / "onnx"):
+        folder.mkdir(parents=True)
+    (storage / "refs" / "main").write_text("a" * 40)
+    for file in before.iterdir():
+        place = snapshot / "onnx" if file.name.startswith("model") else snapshot
+        file.rename(storage / "blobs" / file.name)
+        (place / file.name).symlink_to(storage / "blobs" / file.name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for layers in (-1, "pooler_output"):
+        vectors = BertEmbedder("acme/tiny", layers=layers).fit_transform(texts)
+        layers = STATES if layers == -1 else layers
+        expected = BertEmbedder(graph, layers=layers).fit_transform(texts)
+        np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
 # -- number formats and files ---------------------------------------------------------------------
 
 
