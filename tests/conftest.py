@@ -13,7 +13,7 @@ import torch
 import transformers
 from joblib.externals.loky import reusable_executor
 from onnx_files import export_bert
-from tiny import save_tiny_bert, save_tiny_static
+from tiny import save_tiny_bert, save_tiny_model, save_tiny_static
 from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
 
@@ -69,6 +69,22 @@ def _empty_memory_cache():
 def tiny_bert(tmp_path_factory):
     """Folder of a BERT of two layers and 16 dimensions, in transformers' layout."""
     return save_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def tiny_electra(tmp_path_factory):
+    """Folder of a network of two layers whose graph is exported from torch, as of most families."""
+    return save_tiny_model(
+        tmp_path_factory.mktemp("tiny-electra"),
+        transformers.ElectraConfig,
+        transformers.ElectraModel,
+        embedding_size=16,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=40,
+    )
 
 
 @pytest.fixture(scope="session")

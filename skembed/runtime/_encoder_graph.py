@@ -60,7 +60,7 @@ class NativeGraph:
         return None if self.precision == "float32" else replace(self, precision="float32")
 
     def write(self, path):
-        """Write the graph to a file, its weights to ``<path>.data``.
+        """Write the graph to a file, its weights to ``<path>.data``; return the number of states.
 
         The same config and weights give the same bytes, whatever libraries are installed.
         """
@@ -74,6 +74,7 @@ class NativeGraph:
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         model.producer_name = "skembed"
         save_with_weights(model, path)
+        return len(graph.output)
 
 
 class EncoderWriter(Writer):

@@ -27,7 +27,7 @@ class ExternalGraph:
         return str(self.path)
 
     def write(self, path):
-        """Write the graph with its outputs as states, and its weights.
+        """Write the graph with its outputs as states, and its weights; return their number.
 
         Raises
         ------
@@ -43,6 +43,7 @@ class ExternalGraph:
         inputs = [item for item in model.graph.input if item.name not in weights]
         del model.graph.input[:]
         model.graph.input.extend(inputs)
+        n_states = len(model.graph.output)
         _add_states(model.graph, opset)
         model = onnx.helper.make_model(
             model.graph,
@@ -51,6 +52,7 @@ class ExternalGraph:
             ir_version=max(_MIN_IR, model.ir_version),
         )
         save_with_weights(model, path)
+        return n_states
 
 
 def _add_states(graph, opset):

@@ -38,7 +38,8 @@ def ensure_written(folder, pieces, source, dense, probes, inputs, *, precision, 
         Those that are asked for.
     source : object
         Its method ``write`` takes a path, and writes a graph with the outputs ``state_0``,
-        ``state_1``, ... there, and its weights beside it. ``reference`` is the source of the graph
+        ``state_1``, ... there, and its weights beside it; it returns the number of states.
+        ``reference`` is the source of the graph
         that vectors are compared with, or None. Its str is for messages.
     dense : callable
         Returns the ``onnx.ModelProto`` of a piece's dense layers.
@@ -91,13 +92,10 @@ def _write(folder, pieces, source, dense, probes, inputs, precision):
 
 def _write_backbone(folder, source):
     """Write the graph and its weights; return the number of states."""
-    import onnx
-
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = Path(scratch, "backbone.onnx")
-        source.write(path)
-        n_states = len(onnx.load(path, load_external_data=False).graph.output)
+        n_states = source.write(path)
         data = path.with_name("backbone.onnx.data")
         data.touch()  # there is none if all weights are small
         for file in (data, path):

@@ -58,7 +58,10 @@ class PostNormEncoder:
     token_types : bool, default=True
         Whether there is a table of token types.
     positions_after_padding : bool, default=False
-        Whether positions are counted from ``pad_token_id + 1``, and padding tokens have none.
+        Whether positions are counted from the id after that of the padding token, which has none
+        itself.
+    padding : int, default=None
+        Id of the padding token. None: the setting ``pad_token_id``.
     relative_positions : str, default=None
         Table of what the distance of two tokens adds to their score.
     defaults : dict, default={}
@@ -78,6 +81,7 @@ class PostNormEncoder:
     norm: str
     token_types: bool = True
     positions_after_padding: bool = False
+    padding: int | None = None
     relative_positions: str | None = None
     defaults: Mapping = field(default_factory=dict)
     keys: Mapping = field(default_factory=dict)
@@ -116,7 +120,7 @@ class PostNormEncoder:
             shape = settings["type_vocab_size"], n_dims
             positions = positions + add.read("embeddings.token_type_embeddings.weight", shape)[0]
         if self.positions_after_padding:
-            padding = np.int64(settings["pad_token_id"])
+            padding = np.int64(settings["pad_token_id"] if self.padding is None else self.padding)
             real = add("Cast", add("Not", add("Equal", ids, padding)), to=7)
             counted = add("Mul", add("CumSum", real, _ONE), real)
             found = add("Gather", positions, add("Add", counted, padding))
@@ -185,6 +189,7 @@ MPNET = replace(
     combine="attention.attn.o",
     attention_norm="attention.LayerNorm",
     token_types=False,
+    padding=1,  # whatever the config says
     relative_positions="encoder.relative_attention_bias.weight",
     defaults={"vocab_size": 30527, "relative_attention_num_buckets": _BUCKETS},
 )
