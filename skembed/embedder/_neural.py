@@ -294,9 +294,10 @@ class NeuralEmbedder(Learner):
         -------
         runtime : dict
             ``model``, ``path``, ``backend``, ``device``, ``precision``, ``library``,
-            ``n_threads``, ``n_dims`` and ``fingerprint``. For an exported network, also the
-            difference from torch: ``max_difference`` and ``min_cosine``. Of an ONNX graph made
-            elsewhere, the precision is "as in the graph".
+            ``n_threads``, ``n_dims`` and ``fingerprint``. Also
+            ``max_difference`` and ``min_cosine``: of a network that was exported from torch, the
+            difference from torch; of a built graph in int8, the difference from float32. Of an
+            ONNX graph made elsewhere, the precision is "as in the graph".
 
         Raises
         ------
