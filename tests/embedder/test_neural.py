@@ -140,8 +140,8 @@ def test_bad_rows_are_never_cached(tiny_bert):
 # -- networks -------------------------------------------------------------------------------------
 
 
-def test_show_runtime(tiny_bert, texts):
-    runtime = BertEmbedder(tiny_bert, n_threads=1).fit(texts).show_runtime()
+def test_show_runtime(tiny_electra, texts):
+    runtime = BertEmbedder(tiny_electra, n_threads=1).fit(texts).show_runtime()
     assert runtime["backend"] == "onnx"
     assert runtime["n_threads"] == 1
     assert runtime["n_dims"] == 16

@@ -190,8 +190,8 @@ def test_weights_come_before_a_graph(tiny_bert, tmp_path, graph):
         assert (embedder.show_runtime()["precision"] == "as in the graph") is is_graph
 
 
-def test_without_torch_the_error_names_the_graph(tiny_bert, tmp_path, graph, monkeypatch):
-    folder = shutil.copytree(tiny_bert, tmp_path / "both")
+def test_without_torch_the_error_names_the_graph(tiny_electra, tmp_path, graph, monkeypatch):
+    folder = shutil.copytree(tiny_electra, tmp_path / "both")
     shutil.copy(graph, folder)
     change_json(folder / "config.json", name="another network")  # which has no export yet
     monkeypatch.setitem(sys.modules, "torch", None)
