@@ -12,7 +12,8 @@ import pytest
 import torch
 import transformers
 from joblib.externals.loky import reusable_executor
-from tiny import save_tiny_bert, save_tiny_static
+from onnx_files import export_bert
+from tiny import save_tiny_bert, save_tiny_model, save_tiny_static
 from tiny_images import save_tiny_cnn
 from tiny_sounds import save_tiny_hearing
 
@@ -71,12 +72,35 @@ def tiny_bert(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_electra(tmp_path_factory):
+    """Folder of a network of two layers whose graph is exported from torch, as of most families."""
+    return save_tiny_model(
+        tmp_path_factory.mktemp("tiny-electra"),
+        transformers.ElectraConfig,
+        transformers.ElectraModel,
+        embedding_size=16,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=40,
+    )
+
+
+@pytest.fixture(scope="session")
 def tiny_plain(tmp_path_factory):
     """The same with a tokenizer that adds no special tokens."""
     folder = save_tiny_bert(tmp_path_factory.mktemp("tiny-plain"))
     path = folder / "tokenizer.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_graph(tiny_bert, tmp_path_factory):
+    """Folder of the tiny BERT as an ONNX file made elsewhere, whose output is pooled."""
+    path = tmp_path_factory.mktemp("tiny-graph") / "model.onnx"
+    return export_bert(tiny_bert, path).parent
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "image/_preprocessor": "tested through tests/image/test_cnn.py",
     "image/_quiet": "tested through tests/image/test_formats.py",
     "text/_families": "tested through tests/text/test_bert_families.py",
+    "text/_token_embeddings": "tested through tests/text/test_embed_tokens.py",
     "text/_static_names": "tested through tests/text/test_static_table.py",
     "text/_tokenizer_families": "tested through tests/text/test_tokenizer.py",
     "base/_graph_names": "tested through tests/models/test_backbone.py",

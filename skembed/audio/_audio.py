@@ -126,7 +126,7 @@ class AudioEmbedder(NeuralEmbedder):
         state. "auto": the network's own pooling, else the mean. A list is concatenated.
     layers : int, str or list of int, default=-1
         Layer whose states are pooled: 0 is the input of the first block, -1 is the last block. A
-        list is concatenated. For an ``.onnx`` file, the name of the output.
+        list is concatenated. Of an ONNX file made elsewhere, the name of an output.
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
@@ -169,8 +169,8 @@ class AudioEmbedder(NeuralEmbedder):
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
-        If 1, show progress bars, and a line with the duration of each download, conversion and
-        export. With 0, these steps are only logged (logger "skembed", level INFO).
+        If 1, show progress bars, and the seconds of steps that are done once, such as a download
+        or an export. With 0, these are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ def step(title, has_bar=False):
     speaker, start, end = _speaker.get(), time.perf_counter(), "failed after "
     _log.info("%s ...", title)
     if speaker and not has_bar:
-        print(f"{speaker}: {title} ... ", end="", file=sys.stderr, flush=True)
+        _say(f"{speaker}: {title} ... ")
     try:
         with speaking(None):
             yield
@@ -72,7 +72,12 @@ def step(title, has_bar=False):
         _log.info("%s: %s", title, end)
         if speaker:
             before = f"{speaker}: {title} ... " if has_bar else ""
-            print(f"{before}{end}", file=sys.stderr, flush=True)
+            _say(f"{before}{end}\n")
+
+
+def _say(text):
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def is_speaking():

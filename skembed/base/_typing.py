@@ -42,8 +42,7 @@ RandomState: TypeAlias = int | np.random.RandomState | None
 BadRows: TypeAlias = Literal["raise", "zero", "nan"]
 
 # Parameters of the estimators that run a network.
-Layers: TypeAlias = int | list[int] | tuple[int, ...]
-NamedLayers: TypeAlias = int | str | list[int] | tuple[int, ...]
+NamedLayers: TypeAlias = int | str | list[int] | list[str] | tuple[int | str, ...]
 Pooling: TypeAlias = str | list[str]
 Precompute: TypeAlias = dict[str, list[Any]] | None
 # Names in the tables BACKENDS and PRECISIONS, which grow in one place.

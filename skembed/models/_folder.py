@@ -8,8 +8,12 @@ from skembed.exceptions import ModelFormatError
 from skembed.models._config_keys import check_config
 from skembed.models._external_data import external_files
 from skembed.models._files import file_in, inside, read_json
-from skembed.models._locate import weight_files
+from skembed.models._graph_summary import graph_summary
+from skembed.models._locate import graph_file, weight_files
 from skembed.models._sentence import read_modules
+
+# Files by which the folder of an .onnx file is found, see `_home_of`.
+_SETTINGS = ("config.json", "tokenizer.json", "preprocessor_config.json")
 
 
 class ModelFolder:
@@ -18,29 +22,43 @@ class ModelFolder:
     Parameters
     ----------
     path : path
-        The folder, or an ``.onnx`` file in the folder.
+        The folder, or an ``.onnx`` file in the folder or in a folder of it. The graph of a folder
+        is used only if the folder has no weights in safetensors files.
     """
 
     def __init__(self, path):
         path = Path(path)
         self.onnx = path if path.suffix == ".onnx" and not path.is_dir() else None
-        self.path = path.parent if self.onnx else path
+        self.path = _home_of(path) if self.onnx else path
         if self.onnx is None and not weight_files(self.path):
-            self.onnx = file_in(self.path, "model.onnx")
+            self.onnx = graph_file(self.path)
         if self.onnx is not None and self.onnx.exists() and not self.onnx.is_file():
             raise ModelFormatError(f"{self.onnx} is not a regular file.")
 
     @cached_property
     def manifest(self):
         """The manifest of an exported folder; None for other folders."""
+        if self.onnx is not None and self.onnx.parent != self.path:
+            return None  # it is about another graph
         manifest = read_json(self.path / "manifest.json", kind=object)
         return manifest if isinstance(manifest, dict) and "skembed" in manifest else None
 
     @cached_property
     def backbone_path(self):
-        """The folder of the backbone: that of the first module, else the folder itself."""
+        """The folder of the backbone: that of the first module, else the folder itself.
+
+        Of a graph, the folder of its settings, which may be the graph's own.
+        """
         first = (self._modules() or [{}])[0]
-        return inside(self.path, first.get("path", ""))
+        path = inside(self.path, first.get("path", ""))
+        if self.onnx is not None and not _has_settings(path) and _has_settings(self.onnx.parent):
+            return self.onnx.parent
+        return path
+
+    @cached_property
+    def graph(self):
+        """Outputs and operators of the graph, a `GraphSummary`."""
+        return graph_summary(self.onnx)
 
     @cached_property
     def config(self):
@@ -86,6 +104,25 @@ class ModelFolder:
     def modules(self):
         """The modules of Sentence Transformers after the backbone, a `_sentence.Modules`."""
         return read_modules(self)
+
+
+def _has_settings(path):
+    return any((path / name).exists() for name in _SETTINGS)
+
+
+def _home_of(graph):
+    """Return the folder of the model of an .onnx file: its own, or the one above.
+
+    Many models on the hub have their settings in a folder, and graphs in the folder ``onnx`` in it.
+    """
+    own, above = graph.parent, graph.parent.parent
+    if (own / "manifest.json").exists():
+        return own
+    for has in (lambda place: (place / "modules.json").exists(), _has_settings):
+        for place in (own, above):
+            if has(place):
+                return place
+    return own
 
 
 def _external_weights(graph):

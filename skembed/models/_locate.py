@@ -16,10 +16,13 @@ from skembed.base._digest import file_sha256
 from skembed.base._failures import first_line
 from skembed.base._progress import is_speaking, step
 from skembed.exceptions import ModelFormatError, ModelNotFoundError
+from skembed.models._external_data import external_files
 from skembed.models._files import file_in, read_json
 from skembed.models._sentence import check_modules
 
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*/config.json", "*/model.safetensors"]
+# Places of an ONNX graph in a folder, by precedence. It is fetched if there are no weights.
+_GRAPHS = ("model.onnx", "onnx/model.onnx")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "model.ckpt")
 
 
@@ -147,6 +150,9 @@ def _in_hub_cache(name, revision):
         return None, f"{place}: {name!r} is not a valid hub id"
     folder = Path(folder)
     weights = weight_files(folder)
+    if not weights and graph_file(folder) is not None:
+        whole = any((place / "config.json").exists() for place in (folder, folder / "onnx"))
+        return (folder, "") if whole else (None, f"{place}: incomplete")
     static = bool(weights) and weights[0].parent.name == "0_StaticEmbedding"  # has no config.json
     file = "tokenizer.json" if static else "config.json"
     complete = weights and (weights[0].parent / file).exists()
@@ -179,9 +185,17 @@ def _on_hub(name, revision):
         )
     from huggingface_hub import snapshot_download
 
+    def fetched(patterns):
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+
     try:
         with _quiet_hub(), step(f"downloading {name}", has_bar=True):
-            return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES)), ""
+            folder = fetched(_FILES)
+            if not weight_files(folder):
+                _fetch_graph(fetched)
+        return folder, ""
+    except ModelFormatError:
+        raise
     except Exception as error:  # errors of the hub's client, of requests and of urllib
         return None, f"the hub: {type(error).__name__}: {first_line(error)}"
 
@@ -208,6 +222,32 @@ def _quiet_hub():
         yield
     finally:
         enable_progress_bars()
+
+
+def _fetch_graph(fetched):
+    """Fetch the ONNX graph of a repository, and the files with its weights.
+
+    `fetched` takes patterns, and returns the folder.
+    """
+    patterns = [*_FILES, *(f"{name}*" for name in _GRAPHS)]  # also model.onnx_data
+    folder = fetched(patterns)
+    graph = graph_file(folder)
+    names = [] if graph is None else external_files(graph)
+    files = [(graph.parent / name).relative_to(folder).as_posix() for name in names]
+    if not all((folder / file).exists() for file in files):
+        fetched([*patterns, *files])
+
+
+def graph_file(folder):
+    """Return the ONNX graph of a folder; None if there is none.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is outside the folder, or is not a regular file.
+    """
+    found = (file_in(folder, name) for name in _GRAPHS)
+    return next((path for path in found if path is not None), None)
 
 
 def weight_files(folder):
@@ -251,7 +291,7 @@ def _shards_of_index(folder):
 def _with_weights(folder, first_module):
     """Return `folder`; raise a ModelFormatError if its modules or weights are not supported."""
     check_modules(folder, first_module)
-    if weight_files(folder) or (folder / "model.onnx").exists():
+    if weight_files(folder) or any((folder / name).exists() for name in _GRAPHS):
         return folder
     pickled = [name for name in _PICKLED if (folder / name).exists()]
     if pickled:

@@ -40,12 +40,16 @@ class Family:
     fixed_pooler : bool, default=False
         Whether the model's own pooler has a window of one size, to be replaced by one that pools
         maps of any size.
+    graph : str, default=None
+        ``"module:name"`` of the description from which the graph is built without torch. None: it
+        is exported from torch.
     """
 
     n_layers: Callable | None = None
     model_class: str | None = None
     attention: bool = True
     fixed_pooler: bool = False
+    graph: str | None = None
 
 
 @dataclass(frozen=True)

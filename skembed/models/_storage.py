@@ -38,7 +38,8 @@ def kept_folder(name, complete, weights=None):
     complete : str
         Name of the file that is written last. If it exists, the network is only read.
     weights : path, default=None
-        A folder whose weights will be exported; it determines the required space.
+        A folder or an ``.onnx`` file whose weights will be exported; it determines the required
+        space.
 
     Returns
     -------
@@ -126,7 +127,11 @@ def _required(weights):
     """Return the free space in bytes that an export of a folder's weights requires."""
     if weights is None:
         return _MIN_FREE
-    sizes = [path.stat().st_size for path in Path(weights).glob("*.safetensors")]
+    weights = Path(weights)
+    files = weights.glob("*.safetensors")
+    if weights.suffix == ".onnx" and not weights.is_dir():  # and, beside it, model.onnx_data
+        files = weights.parent.glob(f"{weights.name}*")
+    sizes = [path.stat().st_size for path in files]
     return max(_MIN_FREE, int(_COPIES * sum(sizes)))
 
 

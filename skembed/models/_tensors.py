@@ -46,17 +46,20 @@ def read_tensors(path, names):
     ModelFormatError
         If the file is damaged, or a tensor has a type that NumPy cannot read.
     """
-    tensors = {}
+    tensors, wide = {}, []
     with _opened(path) as file:
         for name in set(names).intersection(file.keys()):
             kind = file.get_slice(name).get_dtype()
+            if kind == "BF16":
+                wide.append(name)
+                continue
             try:
-                tensors[name] = _widened(path, name) if kind == "BF16" else file.get_tensor(name)
+                tensors[name] = file.get_tensor(name)
             except (TypeError, AttributeError) as error:
                 raise ModelFormatError(
                     f"{path}: the tensor {name!r} has the type {kind}, which NumPy does not have."
                 ) from error
-    return tensors
+    return tensors | (_widened(path, wide) if wide else {})
 
 
 def write_tensors(path, tensors):
@@ -81,9 +84,12 @@ def _opened(path):
         raise ModelFormatError(f"{path} is not a safetensors file: {error}") from error
 
 
-def _widened(path, name):
-    """Return a tensor of bfloat16 as float32; its bits are the upper half."""
+def _widened(path, names):
+    """Return tensors of bfloat16 as float32; their bits are the upper half."""
     with open(path, "rb") as file:
-        tensor = dict(deserialize(file.read()))[name]
-    halves = np.frombuffer(tensor["data"], "<u2").reshape(tensor["shape"])
-    return (halves.astype(np.uint32) << 16).view(np.float32)
+        found = dict(deserialize(file.read()))
+    tensors = {}
+    for name in names:
+        halves = np.frombuffer(found[name]["data"], "<u2").reshape(found[name]["shape"])
+        tensors[name] = (halves.astype(np.uint32) << 16).view(np.float32)
+    return tensors

@@ -61,7 +61,7 @@ def write_folder(network, folder, estimator, form="onnx"):
         )
     folder = Path(folder).expanduser().absolute()
     with written_aside(folder) as aside:
-        write_standalone(graph_of(network), aside / "model.onnx")
+        write_standalone(graph_of(network), aside / "model.onnx", network.output)
         manifest = {
             "skembed": __version__,
             "format": FORMAT,

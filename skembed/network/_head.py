@@ -6,6 +6,7 @@ from numbers import Integral
 from skembed.base._checks import check_truncate_dim
 from skembed.exceptions import ModelFormatError
 from skembed.models._head import Head
+from skembed.network._external import pooled_outputs
 
 
 def head_of(request, modality, folder, preprocessor, projection=None):
@@ -29,7 +30,8 @@ def head_of(request, modality, folder, preprocessor, projection=None):
     ValueError
         If the parameters do not fit the model; the message names the parameter.
     """
-    if folder.onnx is not None:
+    outputs = pooled_outputs(request, folder)
+    if folder.onnx is not None and outputs is None:
         return _head_of_graph(request, folder)
     modules = folder.modules
     poolings, dense = modules.pooling or modality.auto_pooling, modules.dense
@@ -37,7 +39,7 @@ def head_of(request, modality, folder, preprocessor, projection=None):
         poolings = _poolings(request, modality)
         dense = ()  # they were trained on the model's own pooling
     head = Head(
-        layers=_state_indices(request, modality, folder),
+        layers=outputs or _state_indices(request, modality, folder),
         pooling=poolings,
         skip=0 if modules.include_prompt else preprocessor.n_prompt_tokens,
         dense=dense,
@@ -144,7 +146,14 @@ def _head_of_graph(request, folder):
     if given:
         raise ValueError(
             f"{folder.onnx} is run unchanged, so {' and '.join(given)} cannot be set: give "
-            "the folder of the model that it was made from."
+            f"the folder of the model that it was made from.{_pooled_instead(folder)}"
         )
     settings = (folder.manifest or {}).get("head", {})
     return Head(pooling=("mean",), normalize=bool(settings.get("normalize", False)))
+
+
+def _pooled_instead(folder):
+    """Return the remedy if another output of the graph can be pooled."""
+    if folder.manifest is not None or not folder.graph.per_token:
+        return ""
+    return f" Or set layers to an output that can be pooled, one of {folder.graph.per_token}."

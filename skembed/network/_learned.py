@@ -7,9 +7,12 @@ import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+import numpy as np
+
 from skembed.exceptions import ModelFormatError
 from skembed.models._projection import Projection
 
+_MODEL = "model."  # how the names of a model of transformers begin in a backbone
 _LEFT, _RIGHT = ".low_rank_left", ".low_rank_right"
 
 
@@ -65,6 +68,39 @@ class Learned:
             raise ModelFormatError(f"The learned weights cannot be used: {error}") from error
         if unknown:
             raise ModelFormatError(f"The network has no weights {unknown[0]!r}, which fit learned.")
+
+    def reader(self, read):
+        """Return a function that reads the weights of the network, without torch.
+
+        Parameters
+        ----------
+        read : callable
+            Takes the name of a tensor of the model before training, and its shape.
+        """
+        if not self.weights:
+            return read
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            changed = load(self.weights)
+        except SafetensorError as error:
+            raise ModelFormatError(f"The learned weights cannot be used: {error}") from error
+
+        def learned(name, shape):
+            ours = _MODEL + name
+            left, right = (changed.get(part) for part in low_rank_names(ours))
+            array = changed.get(ours)
+            if left is not None and right is not None:
+                array = read(name, shape) + (left @ right).reshape(shape)
+            if array is not None and array.shape != shape:
+                raise ModelFormatError(
+                    f"The learned weights cannot be used: {name} has the shape {array.shape}, not "
+                    f"{shape}."
+                )
+            return read(name, shape) if array is None else array.astype(np.float32, copy=False)
+
+        return learned
 
 
 def _multiplied(changed, before):

@@ -7,20 +7,27 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from skembed.base._digest import check_unchanged, digest
 from skembed.base._optional import exporter_versions, import_optional, require_optional
 from skembed.base._shared import Registry
 from skembed.exceptions import ModelFormatError
+from skembed.models._dense import dense_tensors
 from skembed.models._folder import ModelFolder
+from skembed.models._locate import graph_file
 from skembed.models._storage import kept_folder, scratch_folder
 from skembed.network._learned import Learned
 from skembed.network._moved import checked_folder, found_again
+from skembed.network._native import VERSION, native_graph
 from skembed.network._spec import FORMAT, NetworkSpec
 from skembed.runtime._backends import BACKENDS
 from skembed.runtime._export import ensure_exported
 from skembed.runtime._export_folder import REPORT, ensure_joined
+from skembed.runtime._external_graph import ExternalGraph
+from skembed.runtime._graph_dense import dense_model
 from skembed.runtime._reexport import has_fresh_norms
+from skembed.runtime._written_graph import ensure_written
 
 # The second remedy if torch is missing.
 _EXPORT = (
@@ -53,7 +60,8 @@ def with_export(spec):
     pairs = zip(spec.precomputed, others, strict=True)
     spec = replace(
         spec,
-        report=_report(export["sha256"], needed),
+        # A graph made elsewhere is identified by its own files, which are in the backbone's digest.
+        report=_report(None if spec.external_graph else export["sha256"], needed),
         n_states=export["n_states"],
         precomputed=tuple(piece for piece, verdict in pairs if verdict["agrees"]),
     )
@@ -105,13 +113,16 @@ def _report(sha256, verdicts):
         "reason": failed[0]["reason"] if failed else "",
         "sha256": sha256,
     }
-    if not failed:
+    if not failed and "max_difference" in verdicts[0]:  # graphs that torch did not export have none
         report["max_difference"] = max(verdict["max_difference"] for verdict in verdicts)
         report["min_cosine"] = min(verdict["min_cosine"] for verdict in verdicts)
     return report
 
 
 def _ensure_exported(spec, pieces, *, verify=False):
+    if spec.native or spec.external_graph:
+        return _in_export_folder(spec, partial(_written, spec, pieces, verify=verify))
+
     def export(folder):
         return ensure_exported(
             folder,
@@ -129,6 +140,27 @@ def _ensure_exported(spec, pieces, *, verify=False):
         )
 
     return _in_export_folder(spec, export)
+
+
+def _written(spec, pieces, folder, *, verify):
+    """Write a graph that is not exported from torch to the export's folder."""
+
+    def dense(piece):
+        check_dense(spec)
+        return dense_model([(dense_tensors(item), item.activation) for item in piece.dense])
+
+    source = native_graph(spec) if spec.native else ExternalGraph(checked_folder(spec).onnx)
+    return ensure_written(
+        folder,
+        pieces,
+        source,
+        dense,
+        spec.preprocessor.probes,
+        _Source(spec).inputs,
+        precision=spec.precision,
+        title=f"building the graph of {spec.model}",
+        verify=verify,
+    )
 
 
 def _base_of(spec, pieces):
@@ -169,7 +201,12 @@ def export_folder(spec):
     parts += [spec.preprocessor.fixed_shape, spec.learned.ranges]
     if spec.learned.digest is not None:
         parts.append(spec.learned.digest)
-    folder = kept_folder(digest([*parts, exporter_versions()])[:32], REPORT, weights=spec.path)
+    # Graphs that are built, or made elsewhere, depend on no exporter.
+    if spec.native:
+        parts.append(["built", VERSION])
+    else:
+        parts.append("external graph" if spec.external_graph else exporter_versions())
+    folder = kept_folder(digest(parts)[:32], REPORT, weights=spec.path)
     return _copies.get(folder, folder)
 
 
@@ -189,16 +226,18 @@ class _Source:
     spec: NetworkSpec
 
     @property
-    def input_name(self):
-        return self.spec.modality.input_name
-
-    @property
-    def any_input_name(self):
-        return self.spec.modality.any_input_name
-
-    @property
-    def implied_inputs(self):
-        return self.spec.modality.implied_inputs
+    def inputs(self):
+        spec, modality = self.spec, self.spec.modality
+        inputs = {
+            "input_name": modality.input_name,
+            "any_name": modality.any_input_name,
+            "implied": modality.implied_inputs,
+        }
+        if spec.ready_made or spec.external_graph:
+            operators = ModelFolder(spec.path).graph.operators
+            inputs["one_by_one"] = any(name.startswith("DynamicQuantize") for name in operators)
+            inputs["name"] = spec.path
+        return inputs
 
     def network(self):
         return torch_network(self.spec, self.spec.pieces)
@@ -277,5 +316,7 @@ def check_dense(spec):
 
 def _with_loaders(spec, function):
     """Call `import_optional` or `require_optional` with each library that loads a network."""
+    graph = graph_file(Path(spec.path))
+    hint = _EXPORT if graph is None else f"{_EXPORT} Or give its ONNX file as model: {graph}"
     for module in _LOADERS:
-        function(module, extra="torch", purpose=f"Loading {spec.model}", hint=_EXPORT)
+        function(module, extra="torch", purpose=f"Loading {spec.model}", hint=hint)

@@ -71,10 +71,12 @@ def relocated(spec, model):
 def _moved_to(spec, folder):
     """Return the spec with its files in another folder."""
     found = str(folder.onnx or folder.path)
-    before = os.path.dirname(spec.path) if spec.ready_made else spec.path
+    before, now = spec.path, folder.path
+    if spec.ready_made or spec.external_graph:  # other files may be in the folder above
+        before, now = os.path.dirname(before), folder.onnx.parent
 
     def new_path(path):
-        return str(folder.path / os.path.relpath(path, before))
+        return os.path.normpath(now / os.path.relpath(path, before))
 
     return replace(
         spec,

@@ -16,9 +16,11 @@ from skembed.exceptions import (
     RuntimeFallbackWarning,
 )
 from skembed.models._manifest import check_manifest
+from skembed.network._external import pooled_outputs
 from skembed.network._head import head_of, precomputed_of
 from skembed.network._learned import Learned
 from skembed.network._load import export_folder, runner_of, with_export
+from skembed.network._native import is_native
 from skembed.network._spec import FORMAT, NetworkSpec, folder_of
 from skembed.runtime._backends import (
     BACKENDS,
@@ -59,6 +61,7 @@ def resolve(request, modality, sample, learned=None):
     preprocessor = request.make_preprocessor(folder)
     backend, device, precision = _runtime(request, folder)
     learned = learned or Learned()
+    unchanged = folder.onnx is not None and pooled_outputs(request, folder) is None
     of_head = (request, modality, folder, preprocessor, learned.projection)
     spec = NetworkSpec(
         modality=modality,
@@ -70,11 +73,13 @@ def resolve(request, modality, sample, learned=None):
         head=head_of(*of_head),
         precomputed=precomputed_of(*of_head),
         preprocessor=preprocessor,
-        output=request.layers if isinstance(request.layers, str) else None,
+        output=request.layers if unchanged and isinstance(request.layers, str) else None,
         backend=backend,
         precision=precision,
         device=device,
-        ready_made=folder.onnx is not None,
+        ready_made=unchanged,
+        native=is_native(modality, folder),
+        external_graph=folder.onnx is not None and not unchanged,
         learned=replace(learned, projection=None),  # it is in the head
     )
     if spec.ready_made:
@@ -164,9 +169,9 @@ def _n_dims_of_graph(spec):
         n_dims = n_dims or output.shape[-1]
         if output.ndim != 2 or output.shape[1] != n_dims:
             raise ModelFormatError(
-                f"{spec.path} returns shape {output.shape} for inputs of shape {probe.shape}, "
-                "not with one vector a row: its graph must end in a pooling. Give the folder of "
-                "the model that it was made from, or a graph that skembed exported."
+                f"{spec.path} returns shape {output.shape} for inputs of shape {probe.shape}. An "
+                "output of shape (n_rows, n_dims) is needed, or one with 3 axes (vectors of "
+                "tokens) or 4 (maps), which is pooled; the graph must state the number of axes."
             )
     return int(n_dims)
 

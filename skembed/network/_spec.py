@@ -44,6 +44,8 @@ class NetworkSpec:
     n_states: int | None = None  # number of states that the backbone returns
     widths: tuple = ()  # of the vectors of `pieces`
     n_dims: int = 0
+    native: bool = False  # its graph is built from the weights, without torch
+    external_graph: bool = False  # an .onnx graph made elsewhere, whose outputs the head pools
     report: dict | None = None  # of the export
 
     # A pickle contains only fields that differ from their defaults, so it is small.

@@ -34,7 +34,7 @@ def write_transformers_folder(network, folder):
     """
     folder = Path(folder).expanduser().absolute()
     check_empty(folder)
-    if network.ready_made:
+    if network.ready_made or network.external_graph:
         raise ExportError(
             f"{network.path} is an ONNX graph, and format='transformers' writes the weights of a "
             "network of torch. Give the folder of the model that the graph was made from."

@@ -31,8 +31,7 @@ class Backend:
     load : callable
         Takes a source and the device, returns a runner. A source has the methods ``network()``,
         which returns a torch module, and ``graph()``, which returns the path of an ONNX graph and
-        the names of its outputs; and the attributes ``input_name``,
-        ``implied_inputs`` and ``any_input_name``.
+        the names of its outputs; and the attribute ``inputs``, further arguments of `OnnxRunner`.
     libraries : tuple of str
         Distributions whose versions can change a vector.
     needs_export : bool
@@ -82,14 +81,7 @@ def _load_onnx(source, device):
     from skembed.runtime._onnx import OnnxRunner
 
     graph, outputs = source.graph()
-    return OnnxRunner(
-        graph,
-        source.input_name,
-        outputs,
-        device,
-        implied=source.implied_inputs,
-        any_name=source.any_input_name,
-    )
+    return OnnxRunner(graph, outputs=outputs, device=device, **source.inputs)
 
 
 def _load_torch(source, device):

@@ -86,11 +86,11 @@ def ensure_exported(
     OSError
         If the folder cannot be written.
     """
-    found = _known(folder, pieces, verify)
+    found = known(folder, pieces, verify)
     if found is None:
         job = (folder, pieces, make_network, probes, input_name, poolings, precision, ranges)
         with locked(folder):
-            found = _known(folder, pieces, verify)
+            found = known(folder, pieces, verify)
             if found is None:
                 if require is not None:
                     require()
@@ -98,7 +98,7 @@ def ensure_exported(
                 with step(title):
                     if base is None or not _reused(base, job):
                         call_in_child(export, *job) if in_child else export(*job)
-                found = _known(folder, pieces, verify=False)
+                found = known(folder, pieces, verify=False)
     return found
 
 
@@ -124,7 +124,7 @@ def _reused(base, job):
     return False
 
 
-def _known(folder, pieces, verify):
+def known(folder, pieces, verify):
     """Return what `ensure_exported` returns; None if an export is needed first."""
     record = record_of(folder)
     if record is None:

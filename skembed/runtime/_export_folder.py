@@ -18,9 +18,9 @@ from filelock import FileLock
 
 from skembed.base._digest import digest, file_sha256
 from skembed.base._folders import written_whole
-from skembed.base._optional import import_optional
 from skembed.exceptions import ExportError
-from skembed.runtime._graph_heads import join
+from skembed.runtime._graph_heads import join, keep_output
+from skembed.runtime._initializers import load_whole
 
 REPORT = "export.json"
 
@@ -53,14 +53,21 @@ def dense_file(folder, piece):
     return folder / f"dense-{digest(piece.settings()['dense'])[:16]}.onnx"
 
 
-def joined(folder, pieces, head=None):
-    """Return the graph of backbone and pieces, serialized."""
-    onnx = import_optional("onnx", extra="torch", purpose="Another head of an exported network")
+def joined(folder, pieces, head=None, backbone=None):
+    """Return the graph of backbone and pieces, serialized.
+
+    `backbone` is another folder that the backbone is in.
+    """
+    import onnx
+
     # Not merge_models: it would look for the weights' file in the working folder.
-    backbone = onnx.load(folder / "backbone.onnx", load_external_data=False)
+    backbone = onnx.load((backbone or folder) / "backbone.onnx", load_external_data=False)
     join(backbone, pieces, lambda piece: onnx.load(dense_file(folder, piece)), head)
     model = onnx.helper.make_model(
-        backbone.graph, opset_imports=backbone.opset_import, ir_version=backbone.ir_version
+        backbone.graph,
+        opset_imports=backbone.opset_import,
+        functions=backbone.functions,
+        ir_version=backbone.ir_version,
     )
     return model.SerializeToString(deterministic=True)
 
@@ -107,7 +114,7 @@ def write(path, content):
         file.write(content)
 
 
-def write_standalone(graph, target):
+def write_standalone(graph, target, output=None):
     """Write a copy of a graph that contains its weights.
 
     Parameters
@@ -116,17 +123,22 @@ def write_standalone(graph, target):
         The graph; weights may lie beside it.
     target : path
         The new file. Weights over 1.5 GiB go to ``<target>.data``.
+    output : str, default=None
+        The output that the copy has. None: all.
 
     Raises
     ------
     ExportError
         If onnx cannot read the graph.
     """
-    onnx = import_optional("onnx", extra="torch", purpose="export()")
+    import onnx
+
     try:
-        model = onnx.load(graph)
+        model = load_whole(graph)
     except Exception as error:
         raise ExportError(f"{graph} cannot be read: {error}") from error
+    if output is not None:
+        keep_output(model.graph, output)
     size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if size < 1.5 * 2**30:
         write(Path(target), model.SerializeToString())

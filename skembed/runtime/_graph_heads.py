@@ -4,48 +4,9 @@ The poolings are in `base._poolings`, for torch and for graphs. Imports onnx ins
 graph that is already exported runs without it.
 """
 
-import numpy as np
-
 from skembed.base._poolings import POOLINGS, floats, ints
-
-
-class _Writer:
-    """Append operators to a graph; calls return the names of outputs, to be used as inputs.
-
-    Parameters
-    ----------
-    graph : onnx.GraphProto
-        Changed in place.
-    prefix : str
-        Beginning of the names of outputs and constants, which must differ between writers.
-    """
-
-    def __init__(self, graph, prefix):
-        self._graph, self._prefix, self._n = graph, prefix, 0
-
-    def _name(self):
-        self._n += 1
-        return f"{self._prefix}/{self._n}"
-
-    def constant(self, value):
-        """Append a constant; return its name."""
-        from onnx import numpy_helper
-
-        name = self._name()
-        self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def __call__(self, operator, *inputs, output=None, **attributes):
-        """Append an operator; return the name of its output.
-
-        Arrays among its inputs become constants.
-        """
-        from onnx.helper import make_node
-
-        inputs = [item if isinstance(item, str) else self.constant(item) for item in inputs]
-        output = output or self._name()
-        self._graph.node.append(make_node(operator, inputs, [output], **attributes))
-        return output
+from skembed.runtime._graph_writer import Writer, opset_of
+from skembed.runtime._initializers import graphs_inside
 
 
 def join(backbone, pieces, dense, head=None):
@@ -58,32 +19,40 @@ def join(backbone, pieces, dense, head=None):
     pieces : list of Head
         The pieces. Their layers are counted from 0.
     dense : callable
-        Returns the ``onnx.ModelProto`` of a piece's dense layers.
+        Returns the ``onnx.ModelProto`` of a piece's dense layers (see `_graph_dense`).
     head : Head, default=None
         How the pieces are joined to one output, ``vectors``. None: one output for each piece,
         ``piece_0``, ``piece_1``, ...
     """
-    graph = backbone.graph
+    graph, opset = backbone.graph, opset_of(backbone)
     n_axes = {item.name: len(item.type.tensor_type.shape.dim) for item in graph.output}
     tokens = {}  # of each state
     names = []
     for number, piece in enumerate(pieces):
-        add = _Writer(graph, f"head_{number}")
+        add = Writer(graph, f"head_{number}", opset)
         state = f"state_{piece.layers[0]}"
         if state not in tokens:
-            tokens[state] = _tokens(_Writer(graph, f"tokens/{state}"), state, n_axes[state])
+            tokens[state] = _tokens(Writer(graph, f"tokens/{state}", opset), state, n_axes[state])
         pooled = _pooled(add, tokens[state], piece)
         if piece.dense:
             pooled = _append(graph, dense(piece), pooled, f"dense_{number}/")
         names.append(add("Identity", pooled, output=f"piece_{number}"))
     if head is not None:
-        names = [_finished(_Writer(graph, "head"), names, head)]
+        names = [_finished(Writer(graph, "head", opset), names, head)]
     _set_outputs(graph, names)
     _prune(graph)
     for node in graph.node:  # these name the source files of the exporting machine
         del node.metadata_props[:]
         node.doc_string = ""
     graph.doc_string = ""
+
+
+def keep_output(graph, name):
+    """Leave one output in a graph, and what it needs."""
+    kept = [type(item).FromString(item.SerializeToString()) for item in graph.output]
+    del graph.output[:]
+    graph.output.extend(item for item in kept if item.name == name)
+    _prune(graph)
 
 
 def _prune(graph):
@@ -96,15 +65,21 @@ def _prune(graph):
         if needed.intersection(node.output):
             kept.append(node)
             needed.update(node.input)
-            for attribute in node.attribute:  # a part of a graph may use any value outside of it
-                parts = [attribute.g] if attribute.HasField("g") else []
-                for part in (*parts, *attribute.graphs):
-                    needed.update(name for inner in part.node for name in inner.input)
+            needed.update(_used_inside(node))
+            needed.discard("")  # stands for an input that is left out
     weights = [item for item in graph.initializer if item.name in needed]
     for field, items in ((graph.node, reversed(kept)), (graph.initializer, weights)):
         items = [type(item).FromString(item.SerializeToString()) for item in items]
         del field[:]
         field.extend(items)
+
+
+def _used_inside(node):
+    """Yield the names of values that the graphs inside a node use; any outer value may be one."""
+    for graph in graphs_inside(node):
+        yield from (item.name for item in graph.output)
+        for inner in graph.node:
+            yield from inner.input
 
 
 def _tokens(add, state, n_axes):

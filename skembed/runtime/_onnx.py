@@ -14,7 +14,14 @@ from skembed.exceptions import ExportError, ModelFormatError
 # Fusions of ONNX Runtime that are slower than what they replace: in the fused operators the loop
 # over a row is not vectorized (profiled with 1.32; 7 % of MiniLM's time).
 _SLOW_FUSIONS = ["SkipLayerNormFusion", "BiasGeluFusion"]
-_DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+_DTYPES = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+}
 
 
 class OnnxRunner:
@@ -33,11 +40,14 @@ class OnnxRunner:
         Names of the outputs to return. None: the first.
     device : str, default="cpu"
         ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``.
-
     implied : dict, default=None
         Functions of the input, by name, for further inputs of graphs that were made elsewhere.
     any_name : bool, default=True
         Whether a graph's only unknown input is taken for the input, whatever its name.
+    one_by_one : bool, default=False
+        Whether a run takes one row, because the graph has scales that rows of a batch would share.
+    name : path, default=None
+        The file to name in messages. None: `path`.
 
     Raises
     ------
@@ -47,8 +57,20 @@ class OnnxRunner:
         If the device is a GPU, and ONNX Runtime does not run the graph there.
     """
 
-    def __init__(self, path, input_name, outputs=None, device="cpu", implied=None, any_name=True):
+    def __init__(
+        self,
+        path,
+        input_name,
+        outputs=None,
+        device="cpu",
+        *,
+        implied=None,
+        any_name=True,
+        one_by_one=False,
+        name=None,
+    ):
         self._path, self._device = str(path), device
+        self._name = str(path if name is None else name)
         self._session = self._open(n_threads=1)
         # Sessions with threads inside, for a batch by itself; by process, because threads do not
         # survive a fork.
@@ -64,20 +86,20 @@ class OnnxRunner:
         if input_name not in self._inputs or unknown:
             more = f" and, with it, {sorted(self._implied)}" if self._implied else ""
             raise ModelFormatError(
-                f"{path} has the inputs {sorted(self._inputs)}; skembed can feed "
-                f"{input_name!r}{more}."
+                f"{self._name} has the inputs {sorted(self._inputs)}; skembed can feed "
+                f"{input_name!r}{more}, not {sorted(unknown) if unknown else 'a graph without it'}."
             )
         # Some graphs accept only one row at a time.
         shape = next(node.shape for node in nodes if node.name == input_name)
-        self._one_by_one = bool(shape) and shape[0] == 1
+        self._one_by_one = one_by_one or (bool(shape) and shape[0] == 1)
         self._shape = shape or []
         known = [node.name for node in self._session.get_outputs()]
         if not known:
-            raise ModelFormatError(f"{path} has no output.")
+            raise ModelFormatError(f"{self._name} has no output.")
         outputs = known[:1] if outputs is None else outputs
         missing = [name for name in outputs if name not in known]
         if missing:
-            raise ModelFormatError(f"{path} has no output {missing[0]!r}; it has {known}.")
+            raise ModelFormatError(f"{self._name} has no output {missing[0]!r}; it has {known}.")
         self._outputs = list(outputs)
 
     def _open(self, n_threads):
@@ -95,7 +117,7 @@ class OnnxRunner:
             )
         except Exception as error:  # its errors have no common base class
             raise ModelFormatError(
-                f"{self._path} cannot be read by onnxruntime {onnxruntime.__version__}: {error}"
+                f"{self._name} cannot be read by onnxruntime {onnxruntime.__version__}: {error}"
             ) from error
         if kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             raise ExportError(
@@ -115,7 +137,8 @@ class OnnxRunner:
             feed[name] = values.astype(_DTYPES.get(kind, values.dtype), copy=False)
         outputs = self._run_graph(feed, session)
         # A pooled map of size 1 x 1 is a vector.
-        return tuple(a[:, :, 0, 0] if a.shape[2:] == (1, 1) else a for a in outputs)
+        outputs = (a[:, :, 0, 0] if a.shape[2:] == (1, 1) else a for a in outputs)
+        return tuple(a.astype(np.float32, copy=False) for a in outputs)
 
     def _check_shape(self, batch):
         """Raise a ModelFormatError if the graph takes inputs of another size than these."""
@@ -125,7 +148,7 @@ class OnnxRunner:
         n_rows = self._shape[0] if self._shape else None
         if not fits or (isinstance(n_rows, int) and n_rows != len(batch)):
             raise ModelFormatError(
-                f"{self._path} takes inputs of the shape {tuple(self._shape)}, where a name or "
+                f"{self._name} takes inputs of the shape {tuple(self._shape)}, where a name or "
                 f"None stands for any size; these have the shape {batch.shape}. Export the graph "
                 "again with axes of any size, or give rows of that size."
             )
@@ -138,7 +161,7 @@ class OnnxRunner:
         except Exception as error:  # its errors have no common base class
             inputs = feed[self._input_name]
             raise ModelFormatError(
-                f"{self._path} fails on inputs of shape {inputs.shape} with values from "
+                f"{self._name} fails on inputs of shape {inputs.shape} with values from "
                 f"{inputs.min()} to {inputs.max()}: {reason_of(error)}"
             ) from error
         for output in outputs:
@@ -146,7 +169,7 @@ class OnnxRunner:
             if not shape or shape[0] != n_rows or output.dtype.kind not in "fiu":
                 found = f"shape {shape} of {output.dtype}" if shape is not None else type(output)
                 raise ModelFormatError(
-                    f"{self._path} returns {found} for {n_rows} rows; an array of numbers "
+                    f"{self._name} returns {found} for {n_rows} rows; an array of numbers "
                     "whose first axis is that of the rows is needed."
                 )
         return outputs

@@ -19,14 +19,16 @@ from skembed.base._graph_names import STEM
 from skembed.exceptions import ExportError
 from skembed.runtime._initializers import replace_nodes, save_with_weights
 
-_MAX_STATE, _MAX_WEIGHT = 127, 63
+MAX_STATE, _MAX_WEIGHT = 127, 63
+TINY = np.finfo(np.float32).tiny * 256  # the smallest range of a token
+ZERO = np.array(128, dtype=np.uint8)  # states are stored from 1 to 255
 _CONTRIB = "com.microsoft"
 _CONSTANTS = {
     "int8/axis": np.array([-1], dtype=np.int64),
     "int8/one": np.array(1, dtype=np.float32),
-    "int8/step": np.array(1 / _MAX_STATE, dtype=np.float32),
-    "int8/tiny": np.array([np.finfo(np.float32).tiny * 256], dtype=np.float32),
-    "int8/zero": np.array(128, dtype=np.uint8),  # states are stored from 1 to 255
+    "int8/step": np.array(1 / MAX_STATE, dtype=np.float32),
+    "int8/tiny": np.array([TINY], dtype=np.float32),
+    "int8/zero": ZERO,
 }
 
 
@@ -66,7 +68,7 @@ def quantize(path):
     arrays = dict(_CONSTANTS)
     for name in {node.input[1] for node in products}:
         values = numpy_helper.to_array(weights[name])
-        arrays[f"{name}/int8"], arrays[f"{name}/scales"] = _quantized(values)
+        arrays[f"{name}/int8"], arrays[f"{name}/scales"] = quantized(values)
     nodes, seen = [], set()
     for node in graph.node:
         if node not in products:
@@ -83,7 +85,7 @@ def quantize(path):
     save_with_weights(model, path)
 
 
-def _quantized(weights):
+def quantized(weights):
     """Return (n_in, n_out) weights as integers, and the scale of each column."""
     scales = np.maximum(np.abs(weights).max(axis=0), np.finfo(np.float32).tiny) / _MAX_WEIGHT
     return np.rint(weights / scales).astype(np.int8), scales.astype(np.float32)

@@ -12,9 +12,8 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from skembed.base._failures import reason_of
+from skembed.runtime._compare import add_difference, judge, new_verdict
 from skembed.runtime._export_folder import (
     REPORT,
     dense_file,
@@ -219,41 +218,13 @@ def _compare(path, network, probes, input_name, outputs, precision="float32"):
     """Run the probes on both runtimes; return a verdict on each output."""
     import torch
 
-    found = [{"agrees": True, "max_difference": 0.0, "min_cosine": 1.0} for _ in outputs]
+    found = [new_verdict() for _ in outputs]
     ours = OnnxRunner(path, input_name, outputs).run(probes, 1)
     for probe, results in zip(probes, ours, strict=True):
         with torch.inference_mode():
             references = network(torch.from_numpy(probe))
         for verdict, vectors, reference in zip(found, results, references, strict=True):
-            difference, cosine = _difference(vectors, reference.numpy())
-            # NumPy's maximum and minimum, because Python's ignore NaN.
-            verdict["max_difference"] = float(np.maximum(verdict["max_difference"], difference))
-            verdict["min_cosine"] = float(np.minimum(verdict["min_cosine"], cosine))
-            verdict["n_dims"] = int(vectors.shape[-1])
-    max_difference = PRECISIONS[precision].max_difference
-    min_cosine = PRECISIONS[precision].min_cosine
+            add_difference(verdict, vectors, reference.numpy())
     for verdict in found:
-        difference, cosine = verdict["max_difference"], verdict["min_cosine"]
-        verdict["agrees"] = bool(difference <= max_difference and cosine >= min_cosine)
-        verdict["reason"] = (
-            ""
-            if verdict["agrees"]
-            else (
-                f"ONNX Runtime in {precision} differs from torch by {difference:.2g} (limit "
-                f"{max_difference:.0e}), cosine {cosine:.6f} (limit {min_cosine})"
-            )
-        )
+        judge(verdict, precision)
     return found
-
-
-def _difference(vectors, reference):
-    """Return the largest difference and the smallest cosine of two arrays of vectors."""
-    scale = max(1.0, float(np.abs(reference).max()))
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(vectors - reference).max() / scale
-        product = (vectors * reference).sum(-1, dtype=np.float64)
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
-        lengths = lengths * np.linalg.norm(reference.astype(np.float64), axis=-1)
-        # Vectors of zeros have no cosine; only their difference is checked.
-        cosines = np.divide(product, lengths, out=np.ones_like(product), where=lengths != 0)
-    return difference, cosines.min()

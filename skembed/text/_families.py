@@ -1,4 +1,4 @@
-"""Families of text networks that are not loaded by transformers' AutoModel."""
+"""Families of text networks that differ from others in how they are loaded or exported."""
 
 import numpy as np
 
@@ -41,12 +41,27 @@ POPULAR = (
 )
 
 # model_type -> family, for encoder-decoder models of which only the encoder is loaded.
-FAMILIES = {
+_ENCODERS_OF_PAIRS = {
     "t5": Family(model_class="T5EncoderModel"),
     "mt5": Family(model_class="MT5EncoderModel"),
     "umt5": Family(model_class="UMT5EncoderModel"),
     "longt5": Family(model_class="LongT5EncoderModel"),
     "switch_transformers": Family(model_class="SwitchTransformersEncoderModel"),
+}
+
+
+def _built(name):
+    return Family(graph=f"skembed.text._encoders:{name}")
+
+
+# The same, and families whose graph is built without torch.
+FAMILIES = _ENCODERS_OF_PAIRS | {
+    "bert": _built("BERT"),
+    "distilbert": _built("DISTILBERT"),
+    "modernbert": _built("MODERNBERT"),
+    "mpnet": _built("MPNET"),
+    "roberta": _built("ROBERTA"),
+    "xlm-roberta": _built("XLM_ROBERTA"),
 }
 
 
@@ -79,8 +94,8 @@ def check_encoder(config, path):
     >>> check_encoder({"model_type": "t5", "is_encoder_decoder": True}, "folder")
     """
     family = config.get("model_type")
-    if config.get("is_encoder_decoder") and family not in FAMILIES:
+    if config.get("is_encoder_decoder") and family not in _ENCODERS_OF_PAIRS:
         raise ModelFormatError(
             f"{path}: {family!r} is an unsupported encoder-decoder model. The encoders of these "
-            f"families are supported: {', '.join(FAMILIES)}."
+            f"families are supported: {', '.join(_ENCODERS_OF_PAIRS)}."
         )

@@ -54,6 +54,10 @@ def read_text_settings(folder):
     """
     # The name contains the family: sentence_bert_config.json, sentence_roberta_config.json.
     paths = sorted(folder.backbone_path.glob("sentence_*_config.json"))
+    if (
+        folder.onnx is not None and not paths
+    ):  # a tokenizer may be beside the graph, and these above
+        paths = sorted(folder.path.glob("sentence_*_config.json"))
     if not paths or not (folder.path / "modules.json").exists():
         return TextSettings()
     file = paths[0]

@@ -84,8 +84,8 @@ class StaticEmbedder(Embedder):
         How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
         their vectors are zeros or NaN.
     verbose : int, default=0
-        If 1, show a progress bar, and a line with the duration of a download. With 0, a download is
-        only logged (logger "skembed", level INFO).
+        If 1, show progress bars, and the seconds of steps that are done once, such as a download
+        or an export. With 0, these are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------

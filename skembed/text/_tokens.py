@@ -250,7 +250,7 @@ def text_preprocessor(folder, *, max_length, long_texts, prompt):
         If the parameters do not fit the model.
     """
     check_encoder(folder.config, folder.path)
-    places = (folder.backbone_path, folder.path)
+    places = dict.fromkeys((folder.backbone_path, folder.path))
     found = (file_in(place, "tokenizer.json") for place in places)
     path = next((path for path in found if path is not None), None)
     if path is None:
@@ -282,7 +282,7 @@ def text_preprocessor(folder, *, max_length, long_texts, prompt):
 
 def _prompt(folder, prompt, saved):
     """Return the text of a prompt: a prompt of the model by name, or the text itself."""
-    if folder.onnx is not None:
+    if folder.manifest is not None:
         return saved.get("prompt", "") if prompt is None else prompt
     modules = folder.modules
     name = modules.default_prompt if prompt is None else prompt

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from skembed.base._optional import require_optional
 from skembed.base._threads import same_shape_batches
@@ -148,6 +149,7 @@ class TrainedNetwork(nn.Module):
         self.pieces = network.pieces
         self.requires_grad_(False)
         self._augment, self._upper, self._states_below = augment, None, None
+        self._pretrained = spec.seed is None
         probes = [torch.from_numpy(probe) for probe in spec.preprocessor.probes()]
         probes = [self._stemmed(probe.to(spec.device)) for probe in probes]
         self._dtype, self._device = probes[0].dtype, probes[0].device
@@ -267,7 +269,11 @@ class TrainedNetwork(nn.Module):
         return torch.cat([piece(states) for piece in self.pieces], dim=1)
 
     def train_mode(self):
-        """Put the modules that are wholly trained into training mode, and the others not."""
+        """Put the modules that are wholly trained into training mode, and the others not.
+
+        Batch norms of a pretrained network keep their statistics: those of a few batches of a
+        small set are worse, and the network would be another one in training than afterwards.
+        """
         self.eval()
         self.training = True
         for prefix, module in self.backbone.named_modules():
@@ -275,6 +281,10 @@ class TrainedNetwork(nn.Module):
             whole = names and self.trained.issuperset(names)
             if whole or (self._lora and isinstance(module, nn.Dropout)):
                 module.train()
+        if self._pretrained:
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def learned(self):
         """Return the tensors of the backbone that changed, and the projection."""

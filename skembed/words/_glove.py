@@ -82,7 +82,8 @@ class GloVeVectorizer(_WordVectorizer):
         How rows that cannot be embedded are handled. "raise": an error names them. "zero", "nan":
         their vectors are zeros or NaN.
     verbose : int, default=0
-        If 1, a progress bar is shown.
+        If 1, show progress bars, and the seconds of steps that are done once, such as a download
+        or an export. With 0, these are only logged (logger "skembed", level INFO).
 
     Attributes
     ----------

@@ -149,6 +149,14 @@ CASES = [
         ("pooling", "max"),
     ),
     Case(
+        "bert-external-graph",
+        BertEmbedder,
+        {"model": "{tiny_graph}"},
+        TEXTS,
+        1e-6,
+        ("pooling", "max"),
+    ),
+    Case(
         "bert-bfloat16",
         BertEmbedder,
         {"model": "{tiny_bert}", "precision": "bfloat16", "normalize": True},

@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from pytorch_metric_learning.losses import ContrastiveLoss
 from pytorch_metric_learning.miners import PairMarginMiner
+from safetensors.torch import load
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -113,6 +114,19 @@ def test_images_and_sounds_learn_from_scratch():
     assert separation(sounds.fit_transform(low + high, labels), labels) > separation(before, labels)
 
 
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_batch_norms_of_pretrained_networks_keep_their_statistics(tiny_cnn, pretrained):
+    random = np.random.default_rng(0)
+    rows = [random.integers(0, 255, (32, 32, 3), dtype=np.uint8) for _ in range(8)]
+    training = Training(trainable="all", epochs=1, batch_size=8, augment=None)
+    model = tiny_cnn if pretrained else "resnet-small-32"
+    embedder = CNNImageEmbedder(model, pretrained=pretrained, random_state=0, training=training)
+    learned = embedder.fit(rows, [0, 1] * 4)._network.learned.weights
+    changed = {name.rpartition(".")[2] for name in load(learned)}
+    assert "weight" in changed
+    assert ("running_mean" in changed) is not pretrained
+
+
 def test_texts_without_labels_differ_more(tiny_bert):
     """SimCSE: two passes with other dropout are one text, other texts are others."""
     frozen = BertEmbedder(tiny_bert, backend="torch", cache=None).fit_transform(TEXTS)
@@ -174,7 +188,6 @@ def test_sounds_of_several_lengths_share_batches():
 
 
 def changed(embedder):
-    from safetensors.torch import load
 
     return set(load(embedder._network.learned.weights))
 

@@ -141,8 +141,8 @@ def test_bad_rows_are_never_cached(tiny_bert):
 # -- networks -------------------------------------------------------------------------------------
 
 
-def test_show_runtime(tiny_bert, texts):
-    runtime = BertEmbedder(tiny_bert, n_threads=1).fit(texts).show_runtime()
+def test_show_runtime(tiny_electra, texts):
+    runtime = BertEmbedder(tiny_electra, n_threads=1).fit(texts).show_runtime()
     assert runtime["backend"] == "onnx"
     assert runtime["n_threads"] == 1
     assert runtime["n_dims"] == 16
@@ -158,7 +158,10 @@ def test_the_first_run_talks_if_asked_to(tmp_path, capsys, caplog):
         "building resnet-small-32 with random weights",
         "exporting resnet-small-32 to ONNX",
     ]
-    with skembed.config_context(cache_folder=tmp_path / "quiet"), caplog.at_level("INFO", "skembed"):
+    with (
+        skembed.config_context(cache_folder=tmp_path / "quiet"),
+        caplog.at_level("INFO", "skembed"),
+    ):
         embedder.fit(images).transform(images)
     assert capsys.readouterr() == ("", "")
     ends = [record for record in caplog.records if record.getMessage().endswith(" s")]

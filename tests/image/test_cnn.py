@@ -303,6 +303,48 @@ def test_graphs_made_elsewhere(n_rows, tmp_path):
         CNNImageEmbedder(tmp_path / "model.onnx", layers="other").fit(images)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_maps_of_graphs_made_elsewhere_are_pooled(tmp_path, dtype):
+    """The graph is in the folder onnx; maps of two outputs are joined."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [helper.make_node("Mul", ["image", "two"], ["twice"])]
+    nodes.append(helper.make_node("GlobalAveragePool", ["image"], ["pooler_output"]))
+    nodes.append(helper.make_node("Neg", ["twice"], ["last_hidden_state"]))
+    names = {"twice": ["h", "w"], "pooler_output": [1, 1], "last_hidden_state": ["h", "w"]}
+    outputs = [helper.make_tensor_value_info(n, kind, ["n", 3, *s]) for n, s in names.items()]
+    given = [helper.make_tensor_value_info("image", kind, ["n", 3, "h", "w"])]
+    weights = [numpy_helper.from_array(np.array([2], dtype=dtype), "two")]
+    graph = helper.make_graph(nodes, "foreign", given, outputs, weights)
+    (tmp_path / "onnx").mkdir()
+    sets = [helper.make_opsetid("", 13)]
+    onnx.save(
+        helper.make_model(graph, opset_imports=sets, ir_version=7), tmp_path / "onnx" / "model.onnx"
+    )
+    processor = '{"image_processor_type": "ViTImageProcessor", "size": 12, "do_normalize": false}'
+    (tmp_path / "preprocessor_config.json").write_text(processor)
+    images = [noise(12, 12, seed) for seed in range(5)]
+    means, highest = (
+        np.stack([function(image / 255, axis=(0, 1)) for image in images])
+        for function in (np.mean, np.max)
+    )
+    cases = [
+        ({}, -2 * means),
+        ({"layers": "pooler_output"}, means),
+        (
+            {"layers": ["last_hidden_state", "twice"], "pooling": "mean"},
+            np.hstack([-2 * means, 2 * means]),
+        ),
+        ({"layers": "twice", "pooling": "max"}, 2 * highest),
+    ]
+    for parameters, expected in cases:
+        embedder = CNNImageEmbedder(tmp_path, **parameters).fit(images)
+        vectors = embedder.transform(images)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, expected, atol=1e-5 if dtype == np.float32 else 2e-3)
+    folder = embedder.export(tmp_path / "exported")
+    np.testing.assert_allclose(CNNImageEmbedder(folder).fit_transform(images), vectors, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["resnet-18", "mobilenet-v2", "efficientnet-lite0"])
 def test_random_networks_neither_vanish_nor_explode(name):
     """Whatever their depth: batch norms have been shown what images do to them."""

@@ -7,6 +7,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.utils import are_progress_bars_disabled
 from tiny import save_tiny_bert
 
 import skembed

@@ -165,3 +165,47 @@ def test_the_backbone_may_have_a_folder_of_its_own(tmp_path):
     assert folder.onnx is None
     assert (folder.n_layers, folder.n_hidden) == (2, 16)
     assert folder.digest == ModelFolder(tmp_path / "0_Transformer").digest
+
+
+# -- ONNX graphs ----------------------------------------------------------------------------------
+
+
+def test_a_graph_may_be_in_a_folder_of_the_folder(folder):
+    (folder / "onnx").mkdir()
+    graph = folder / "onnx" / "model.onnx"
+    graph.write_bytes(b"graph")
+    assert ModelFolder(folder).onnx is None  # there are weights
+    (folder / "model.safetensors").unlink()
+    assert ModelFolder(folder).onnx == graph
+    alone = ModelFolder(graph)
+    assert (alone.path, alone.backbone_path) == (folder, folder)
+    assert alone.config == ModelFolder(folder).config != {}
+    (folder / "model.onnx").write_bytes(b"graph")
+    assert ModelFolder(folder).onnx == folder / "model.onnx"
+
+
+def test_settings_beside_a_graph_come_before_those_above(folder):
+    other = folder / "fp16" / "model.onnx"
+    other.parent.mkdir()
+    other.write_bytes(b"graph")
+    (folder / "config.json").rename(other.parent / "config.json")
+    found = ModelFolder(other)
+    assert (found.path, found.backbone_path) == (other.parent, other.parent)
+    (folder / "modules.json").write_text("[]")
+    (folder / "tokenizer.json").unlink()
+    (folder / "preprocessor_config.json").unlink(missing_ok=True)
+    found = ModelFolder(other)
+    assert (found.path, found.backbone_path) == (folder, other.parent)
+    assert found.config
+
+
+def test_a_manifest_is_about_the_graph_beside_it(folder):
+    (folder / "manifest.json").write_text('{"skembed": "0"}')
+    (folder / "onnx").mkdir()
+    for path in (folder / "model.onnx", folder / "onnx" / "model.onnx"):
+        path.write_bytes(b"graph")
+    assert ModelFolder(folder / "model.onnx").manifest is not None
+    assert ModelFolder(folder / "onnx" / "model.onnx").manifest is None
+    shutil.copy(folder / "manifest.json", folder / "onnx")
+    (folder / "modules.json").write_text("[]")
+    assert ModelFolder(folder / "onnx" / "model.onnx").path == folder / "onnx"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
 from huggingface_hub import constants, utils
 from locating import OLDER, message_of, save_in_hub_cache
@@ -165,3 +166,51 @@ def test_not_found_is_an_os_error():
     """As a missing file is, so that callers may catch both."""
     with pytest.raises(OSError, match="was not found"):
         locate("acme/tiny")
+
+
+# -- ONNX graphs of the hub ------------------------------------------------------------------------
+
+
+def as_graph(snapshot, place="onnx/model.onnx"):
+    """Replace the weights of a snapshot with a graph."""
+    (snapshot / "model.safetensors").unlink()
+    (snapshot / place).parent.mkdir(exist_ok=True)
+    (snapshot / place).write_bytes(b"\x08\x08")  # no more than its version
+    return snapshot
+
+
+@pytest.mark.parametrize("place", ["model.onnx", "onnx/model.onnx"])
+def test_a_cached_graph_is_a_hit_where_there_are_no_weights(hub_cache, asked_of_the_hub, place):
+    snapshot = as_graph(save_in_hub_cache(hub_cache, "acme/tiny"), place)
+    assert locate("acme/tiny") == snapshot
+    config = (snapshot / "config.json").read_text()
+    (snapshot / "config.json").unlink()
+    with skembed.config_context(offline=True):
+        assert f"  - the hub's local cache ({hub_cache}): incomplete\n" in message_of("acme/tiny")
+    (snapshot / "onnx").mkdir(exist_ok=True)
+    (snapshot / "onnx" / "config.json").write_text(config)
+    assert locate("acme/tiny") == snapshot
+    assert asked_of_the_hub == []
+
+
+def test_a_graph_is_fetched_only_if_there_are_no_weights(hub, tmp_path):
+    hub.answer = as_graph(save_tiny_bert(tmp_path / "tiny"))
+    with skembed.config_context(offline=False):
+        assert locate("acme/tiny") == hub.answer
+    weights, graph = (call["allow_patterns"] for call in hub.calls[1:])
+    assert set(graph) - set(weights) == {"model.onnx*", "onnx/model.onnx*"}
+
+
+def test_weights_of_a_graph_are_fetched_whatever_their_names(hub, tmp_path):
+    hub.answer = as_graph(save_tiny_bert(tmp_path / "tiny"))
+    tensor = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="weights.bin")
+    model = onnx.ModelProto(graph=onnx.GraphProto(initializer=[tensor]))
+    (hub.answer / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
+    with skembed.config_context(offline=False):
+        locate("acme/tiny")
+        assert hub.calls[-1]["allow_patterns"][-1] == "onnx/weights.bin"
+        (hub.answer / "onnx" / "weights.bin").write_bytes(b"")
+        n_calls = len(hub.calls)
+        locate("acme/tiny")
+    assert len(hub.calls) - n_calls == 3  # the cache, the settings, the graph

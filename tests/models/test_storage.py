@@ -87,6 +87,20 @@ def test_large_weights_need_more_room(folder, disks, tmp_path, monkeypatch):
         assert not _storage.kept_folder("name", "file", tmp_path).is_relative_to(folder)
 
 
+def test_weights_of_a_graph_need_room_too(folder, disks, tmp_path, monkeypatch):
+    """Those in the graph, and those in a file beside it."""
+    for name in ("model.onnx", "model.onnx_data"):
+        (tmp_path / name).write_bytes(bytes(500))
+    (tmp_path / "other.onnx").write_bytes(bytes(5000))
+    monkeypatch.setattr(_storage, "_MIN_FREE", 100)
+    graph = tmp_path / "model.onnx"
+    disks[folder] = 2250
+    assert _storage.kept_folder("name", "file", graph).is_relative_to(folder)
+    disks[folder] = 2150
+    with pytest.warns(RuntimeFallbackWarning, match="No space left"):
+        assert not _storage.kept_folder("name", "file", graph).is_relative_to(folder)
+
+
 @pytest.mark.filterwarnings("ignore::skembed.exceptions.RuntimeFallbackWarning")
 def test_where_no_disk_has_room_the_error_says_what_to_do(folder, disks):
     disks["/"] = disks[os.path.splitdrive(str(folder))[0]] = 0
@@ -126,6 +140,8 @@ def test_a_network_is_written_once_and_whole(folder):
     with pytest.raises(KeyboardInterrupt):
         _storage.written_once("name", fail, "writing")
     assert [path.name for path in (folder / "networks").iterdir()] == ["name.lock"]
-    written = _storage.written_once("name", lambda aside: (aside / "config.json").touch(), "writing")
+    written = _storage.written_once(
+        "name", lambda aside: (aside / "config.json").touch(), "writing"
+    )
     assert written == folder / "networks" / "name"
     assert _storage.written_once("name", fail, "writing") == written

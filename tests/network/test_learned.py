@@ -258,7 +258,7 @@ def test_a_projection_is_served_without_torch(cases, learning, tmp_path):
 
     class NotInstalled:
         def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] in ("torch", "transformers", "onnx", "safetensors"):
+            if name.partition(".")[0] in ("torch", "transformers", "onnx"):
                 raise ModuleNotFoundError(name)
 
     sys.meta_path.insert(0, NotInstalled())
@@ -413,13 +413,13 @@ assert "skembed.training._loop" not in sys.modules  # nothing is trained again
 
 
 @pytest.fixture(scope="module")
-def pickled(tiny_bert, tmp_path_factory):
+def pickled(tiny_electra, tmp_path_factory):
     """A trained embedder's pickle, the cache folder with its export, and its vectors."""
     place = tmp_path_factory.mktemp("trained")
     with config_context(cache_folder=place / "cache"):
         training = Training("classification", trainable="last:1", epochs=3, batch_size=8)
         embedder = BertEmbedder(
-            tiny_bert, training=training, backend="onnx", cache=None, random_state=0
+            tiny_electra, training=training, backend="onnx", cache=None, random_state=0
         )
         vectors = embedder.fit(ROWS, LABELS).transform(ROWS)
     (place / "embedder.pkl").write_bytes(pickle.dumps(embedder))
@@ -468,3 +468,21 @@ def test_a_cache_folder_that_cannot_be_written(pickled, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     again = json.loads(serve(file, tmp_path / "file" / "cache", warned=True))
     np.testing.assert_allclose(again, vectors, atol=1e-6)
+
+
+@pytest.mark.parametrize("trainable", ["last:1", "lora"])
+def test_a_trained_graph_that_is_built_needs_no_torch_elsewhere(tiny_bert, tmp_path, trainable):
+    """It is built there from the files of the model and what the pickle holds."""
+    training = Training("classification", trainable=trainable, epochs=3, batch_size=8)
+    with config_context(cache_folder=tmp_path / "here"):
+        embedder = BertEmbedder(tiny_bert, training=training, cache=None, random_state=0)
+        vectors = embedder.fit(ROWS, LABELS).transform(ROWS)
+        frozen = BertEmbedder(tiny_bert, cache=None).fit_transform(ROWS)
+    assert np.abs(vectors - frozen).max() > 1e-3
+    torch = embedder.set_params(backend="torch").fit(ROWS, LABELS).transform(ROWS)
+    np.testing.assert_allclose(vectors, torch, atol=1e-5)
+    file = tmp_path / "embedder.pkl"
+    embedder.set_params(backend="onnx").fit(ROWS, LABELS)
+    file.write_bytes(pickle.dumps(embedder))
+    again = json.loads(serve(file, tmp_path / "there", missing=("torch", "transformers")))
+    np.testing.assert_array_equal(np.array(again, dtype=np.float32), vectors)

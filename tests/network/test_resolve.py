@@ -22,19 +22,19 @@ from skembed.runtime._export_folder import write_standalone
 from skembed.runtime._precisions import PRECISIONS
 
 
-def test_an_export_that_differs_is_not_used(tiny_bert, tmp_path, texts, monkeypatch):
+def test_an_export_that_differs_is_not_used(tiny_electra, tmp_path, texts, monkeypatch):
     """auto warns and uses torch; onnx raises."""
     monkeypatch.setitem(PRECISIONS, "float32", replace(PRECISIONS["float32"], max_difference=-1.0))
     with skembed.config_context(cache_folder=tmp_path):
         with pytest.warns(RuntimeFallbackWarning, match=r"differs from torch by .* Using torch\."):
-            embedder = BertEmbedder(tiny_bert).fit(texts)
+            embedder = BertEmbedder(tiny_electra).fit(texts)
         assert embedder.show_runtime()["backend"] == "torch"
         with pytest.raises(ExportError, match="Set backend='torch'"):
-            BertEmbedder(tiny_bert, backend="onnx").fit(texts)
+            BertEmbedder(tiny_electra, backend="onnx").fit(texts)
 
 
 def test_the_backend_to_fall_back_to_is_a_field_of_the_table(
-    tiny_bert, tmp_path, texts, monkeypatch
+    tiny_electra, tmp_path, texts, monkeypatch
 ):
     """A backend of another name: nothing but its entry and that of the precision names it."""
     monkeypatch.setitem(BACKENDS, "mirror", replace(BACKENDS["torch"], label="Mirror"))
@@ -43,16 +43,16 @@ def test_the_backend_to_fall_back_to_is_a_field_of_the_table(
     monkeypatch.setitem(PRECISIONS, "float32", float32)
     with skembed.config_context(cache_folder=tmp_path):
         with pytest.warns(RuntimeFallbackWarning, match=r"Using Mirror\.") as caught:
-            embedder = BertEmbedder(tiny_bert, cache=None).fit(texts)
+            embedder = BertEmbedder(tiny_electra, cache=None).fit(texts)
         assert [item.filename for item in caught] == [__file__]
         assert embedder.show_runtime()["backend"] == "mirror"
         with pytest.raises(ExportError, match=r"runs on Mirror\. Fit it with backend='onnx'"):
             embedder.export(tmp_path / "folder")
         with pytest.raises(ExportError, match="Set backend='mirror'"):
-            BertEmbedder(tiny_bert, backend="onnx").fit(texts)
+            BertEmbedder(tiny_electra, backend="onnx").fit(texts)
         monkeypatch.setitem(BACKENDS, "onnx", replace(BACKENDS["onnx"], fallback=None))
         with pytest.raises(ExportError, match=r"limit -1e\+00\), cosine .*\)\.$"):
-            BertEmbedder(tiny_bert).fit(texts)
+            BertEmbedder(tiny_electra).fit(texts)
 
 
 def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
@@ -95,13 +95,14 @@ def test_a_graph_made_elsewhere(tiny_bert, tmp_path, texts):
         BertEmbedder(tmp_path / "mine.onnx").fit(texts)
 
 
-def test_a_graph_without_pooling_is_refused(tiny_bert, tmp_path):
+def test_a_graph_without_pooling_and_without_axes_is_refused(tiny_bert, tmp_path):
+    """Whether an output is pooled is decided by the number of axes that the graph states."""
     shutil.copy(tiny_bert / "tokenizer.json", tmp_path)
     spec = BertEmbedder(tiny_bert).fit(["a"])._network
     states = _load.with_export(replace(spec, head=spec.head.for_tokens()))
 
     write_standalone(_load.graph_of(states), tmp_path / "states.onnx")
-    with pytest.raises(ModelFormatError, match="its graph must end in a pooling"):
+    with pytest.raises(ModelFormatError, match="the graph must state the number of axes"):
         BertEmbedder(tmp_path / "states.onnx", max_length=32).fit(["a"])
 
 

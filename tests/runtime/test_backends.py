@@ -134,7 +134,7 @@ def test_torch_is_asked_where_there_is_one(monkeypatch, cuda):
 class Source:
     """What a backend loads from; each may take only what it needs."""
 
-    input_name, implied_inputs, any_input_name = "x", {}, False
+    inputs = {"input_name": "x", "any_name": False}
 
     def __init__(self, name):
         self.name = name
@@ -152,9 +152,10 @@ class Source:
 def test_a_backend_asks_for_a_graph_or_for_a_network(monkeypatch, name):
     """As `needs_export` says."""
     module, runner = {"onnx": (_onnx, "OnnxRunner"), "torch": (_torch, "TorchRunner")}[name]
-    monkeypatch.setattr(module, runner, lambda *given, **named: given)
+    monkeypatch.setattr(module, runner, lambda *given, **named: (*given, named))
     given = BACKENDS[name].load(Source(name), "cpu")
     if BACKENDS[name].needs_export:
-        assert given[:4] == ("model.onnx", "x", ("a", "b"), "cpu")
+        named = {"outputs": ("a", "b"), "device": "cpu", **Source.inputs}
+        assert given == ("model.onnx", named)
     else:
-        assert given == ("network", "cpu")
+        assert given == ("network", "cpu", {})

@@ -84,7 +84,7 @@ def test_a_graph_of_unknown_inputs_is_refused(tmp_path):
         of_texts(path)
     assert str(raised.value) == (
         f"{path} has the inputs ['input_ids', 'task']; skembed can feed 'input_ids' and, with it, "
-        "['attention_mask', 'position_ids', 'token_type_ids']."
+        "['attention_mask', 'position_ids', 'token_type_ids'], not ['task']."
     )
 
 
@@ -230,3 +230,37 @@ def test_an_output_without_a_name_is_no_default(tmp_path):
     path = identity(tmp_path / "graph.onnx")
     with pytest.raises(ModelFormatError, match="no output ''"):
         OnnxRunner(path, "input_ids", ("",))
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64])
+def test_vectors_are_float32(tmp_path, kind):
+    cast = [helper.make_node("Cast", ["input_ids"], ["answer"], to=kind)]
+    path = save_graph(tmp_path / "graph.onnx", {"input_ids": TensorProto.INT64}, cast)
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    onnx.save(model, path)
+    (vectors,) = next(iter(OnnxRunner(path, "input_ids").run([IDS], 1)))
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, IDS)
+
+
+def test_rows_run_one_by_one_where_a_run_has_one_scale(tmp_path):
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("DynamicQuantizeLinear", ["floats"], ["q", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["answer"]),
+    ]
+    path = save_graph(tmp_path / "graph.onnx", {"input_ids": TensorProto.INT64}, nodes)
+    batch = np.array([[1, 2], [3000, 4000]])
+    found = [
+        next(iter(OnnxRunner(path, "input_ids", one_by_one=alone).run([batch], 1)))[0][0]
+        for alone in (False, True)
+    ]
+    assert np.abs(found[0] - batch[0]).max() > 0.5
+    np.testing.assert_allclose(found[1], batch[0], atol=0.01)
+
+
+def test_messages_name_the_file_of_the_user(tmp_path):
+    path = identity(tmp_path / "graph.onnx")
+    with pytest.raises(ModelFormatError, match=r"^theirs\.onnx has no output 'other'"):
+        OnnxRunner(path, "input_ids", ("other",), name="theirs.onnx")

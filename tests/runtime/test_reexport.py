@@ -213,15 +213,15 @@ def check_fit(embedder, rows, cache_folder, exporter, *, atol=1e-4):
 
 
 @pytest.mark.parametrize("trainable", ["last:1", "all", "lora"])
-def test_texts(tiny_bert, tmp_path, exporter, trainable):
+def test_texts(tiny_electra, tmp_path, exporter, trainable):
     training = Training("classification", trainable=trainable, epochs=2, batch_size=4)
-    embedder = BertEmbedder(tiny_bert, training=training, cache=None)
+    embedder = BertEmbedder(tiny_electra, training=training, cache=None)
     check_fit(embedder, ROWS, tmp_path, exporter)
 
 
-def test_integers(tiny_bert, tmp_path, exporter):
+def test_integers(tiny_electra, tmp_path, exporter):
     training = Training("classification", trainable="last:1", epochs=2, batch_size=4)
-    embedder = BertEmbedder(tiny_bert, training=training, cache=None, precision="int8")
+    embedder = BertEmbedder(tiny_electra, training=training, cache=None, precision="int8")
     check_fit(embedder, ROWS, tmp_path, exporter, atol=None)
 
 
@@ -242,11 +242,11 @@ def test_a_network_with_fresh_norms_is_exported_once(tmp_path, exporter):
     assert len(exporter) == 1
 
 
-def test_another_machine_finds_the_same_fingerprint(tiny_bert, tmp_path, exporter, monkeypatch):
+def test_another_machine_finds_the_same_fingerprint(tiny_electra, tmp_path, exporter, monkeypatch):
     """There the export is made from torch, where torch is not loaded yet."""
     training = Training("classification", trainable="last:1", epochs=2, batch_size=4)
     with config_context(cache_folder=tmp_path / "here"):
-        fitted = BertEmbedder(tiny_bert, training=training, backend="onnx").fit(ROWS, LABELS)
+        fitted = BertEmbedder(tiny_electra, training=training, backend="onnx").fit(ROWS, LABELS)
         before = _load.export_folder(fitted._network)
     monkeypatch.setattr(_load, "_base_of", lambda *given: None)
     with config_context(cache_folder=tmp_path / "there"):
