@@ -52,8 +52,9 @@ def seeded_folder(architecture, seed, modality):
 
 
 def _write(folder, architecture, seed, modality):
-    torch = import_optional("torch", extra="torch", purpose="pretrained=False")
-    import_optional("transformers", extra="torch", purpose="pretrained=False")
+    what = "A network with fixed weights" if architecture.fixed else "pretrained=False"
+    torch = import_optional("torch", extra="torch", purpose=what)
+    import_optional("transformers", extra="torch", purpose=what)
     from skembed.models._backbone import build, quiet_transformers
 
     with torch.random.fork_rng(devices=[]):

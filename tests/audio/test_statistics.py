@@ -1,13 +1,17 @@
 """Statistics of MFCC equal NumPy's; the network needs no weights and no seed."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from scipy.fft import dct
 
+import skembed
 from skembed import AudioEmbedder, Training
 from skembed.audio._log_mel import PRESETS
 from skembed.audio._statistics import MfccStatistics
+from skembed.exceptions import MissingDependencyError
 
 RANDOM = np.random.default_rng(0)
 SOUNDS = [(RANDOM.normal(scale=0.1, size=n), 32000) for n in (600, 8000, 32000)]
@@ -73,3 +77,14 @@ def test_a_projection_is_learned():
     training = Training("classification", trainable="head", epochs=2)
     embedder = AudioEmbedder("mfcc-statistics", training=training, random_state=0)
     assert embedder.fit_transform(SOUNDS * 2, [0, 1, 0] * 2).shape == (6, 150)
+
+
+def test_without_torch_the_message_does_not_speak_of_random_weights(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with skembed.config_context(cache_folder=tmp_path):
+        with pytest.raises(
+            MissingDependencyError, match=r"^A network with fixed weights needs torch"
+        ):
+            AudioEmbedder("mfcc-statistics").fit(SOUNDS)
+        with pytest.raises(MissingDependencyError, match=r"^pretrained=False needs torch"):
+            AudioEmbedder("cnn-small", pretrained=False, random_state=0).fit(SOUNDS)
