@@ -41,7 +41,7 @@ grid = {
 start = time.perf_counter()
 # Threads share one cache of vectors and one copy of the network; ONNX Runtime releases the GIL.
 with joblib.parallel_config(backend="threading"):
-    search = GridSearchCV(model, grid, cv=5, n_jobs=2, verbose=1).fit(X, y)
+    search = GridSearchCV(model, grid, cv=5, n_jobs=2).fit(X, y)
 seconds = time.perf_counter() - start
 
 print(f"{'text':>16} {'C':>5} {'accuracy':>9}")
