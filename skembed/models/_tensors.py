@@ -1,9 +1,10 @@
 """Read and write arrays in safetensors files, without torch. Imports only `exceptions`."""
 
+import json
 from contextlib import contextmanager
 
 import numpy as np
-from safetensors import SafetensorError, deserialize, safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from skembed.exceptions import ModelFormatError
@@ -46,20 +47,17 @@ def read_tensors(path, names):
     ModelFormatError
         If the file is damaged, or a tensor has a type that NumPy cannot read.
     """
-    tensors, wide = {}, []
+    tensors = {}
     with _opened(path) as file:
         for name in set(names).intersection(file.keys()):
             kind = file.get_slice(name).get_dtype()
-            if kind == "BF16":
-                wide.append(name)
-                continue
             try:
-                tensors[name] = file.get_tensor(name)
+                tensors[name] = _widened(path, name) if kind == "BF16" else file.get_tensor(name)
             except (TypeError, AttributeError) as error:
                 raise ModelFormatError(
                     f"{path}: the tensor {name!r} has the type {kind}, which NumPy does not have."
                 ) from error
-    return tensors | (_widened(path, wide) if wide else {})
+    return tensors
 
 
 def write_tensors(path, tensors):
@@ -84,12 +82,15 @@ def _opened(path):
         raise ModelFormatError(f"{path} is not a safetensors file: {error}") from error
 
 
-def _widened(path, names):
-    """Return tensors of bfloat16 as float32; their bits are the upper half."""
+def _widened(path, name):
+    """Return a tensor of bfloat16 as float32; its bits are the upper half.
+
+    Its part of the file is read by itself: models have hundreds of tensors.
+    """
     with open(path, "rb") as file:
-        found = dict(deserialize(file.read()))
-    tensors = {}
-    for name in names:
-        halves = np.frombuffer(found[name]["data"], "<u2").reshape(found[name]["shape"])
-        tensors[name] = (halves.astype(np.uint32) << 16).view(np.float32)
-    return tensors
+        n_header = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(n_header))
+        begin, end = header[name]["data_offsets"]
+        file.seek(8 + n_header + begin)
+        halves = np.frombuffer(file.read(end - begin), "<u2").reshape(header[name]["shape"])
+    return (halves.astype(np.uint32) << 16).view(np.float32)
