@@ -74,12 +74,13 @@ class _Weights:
         for new, old in _OLD_NAMES.items():
             if known not in self._files and known.endswith(new):
                 known = known.removesuffix(new) + old
-        found = "missing"
+        found = "are missing"
         if known in self._files:
             array = read_tensors(self._files[known], [known])[known]
             if array.shape == tuple(shape):
                 return array.astype("float32", copy=False)
-            found = f"of the shape {array.shape}"
+            found = f"have the shape {array.shape}"
         raise ModelFormatError(
-            f"{self._path}: the weights {name!r}, of the shape {tuple(shape)}, are {found}."
+            f"{self._path}: the weights {name!r} {found}; config.json describes the shape "
+            f"{tuple(shape)}."
         )
